@@ -1,0 +1,25 @@
+/** `baton execute TASK`. */
+import { type RemoteOptions, connect } from '../client.js'
+import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
+import { followTask, outcomeLines } from '../follow.js'
+import type { Io } from '../io.js'
+import { printJson, printLines } from '../output/print.js'
+
+interface ExecuteOptions extends RemoteOptions {
+  readonly follow?: boolean
+  readonly manual?: boolean
+}
+
+export async function execute(taskId: string, options: ExecuteOptions, io: Io): Promise<ExitCode> {
+  const client = connect(options, io)
+  const started = await client.tasks.execute(taskId, options.manual ? { execution_mode: 'manual' } : {})
+  if (options.follow) {
+    const task = await followTask({ client, taskId, io, show: options.json ? 'silent' : 'human' })
+    if (options.json) printJson(io, task)
+    else printLines(io, outcomeLines(task, io))
+    return exitCodeOfStatus(task.status)
+  }
+  if (options.json) printJson(io, started)
+  else printLines(io, [`${started.task_id} is ${started.status.replaceAll('_', ' ')}`, `follow it with: baton status ${started.task_id} --watch`])
+  return exitCodes.done
+}

@@ -1,0 +1,73 @@
+/** `baton submit FILE|-`: checks the request here, so that mistakes show before anything is sent. */
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { BatonError, type OrchestrateRequest, orchestrateRequestSchema, parseStrictJson, rawRequestKeys } from '@baton/shared'
+import { type RemoteOptions, connect } from '../client.js'
+import { zodIssues } from '../config/zod-issues.js'
+import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
+import { followTask, outcomeLines } from '../follow.js'
+import type { Io } from '../io.js'
+import { planLines } from '../output/plan.js'
+import { columnsOf, printJson, printLines } from '../output/print.js'
+import { paintFor } from '../output/style.js'
+
+interface SubmitOptions extends RemoteOptions {
+  readonly execute?: boolean
+  readonly dryRun?: boolean
+}
+
+export async function submit(file: string, options: SubmitOptions, io: Io): Promise<ExitCode> {
+  if (options.execute && options.dryRun) throw new BatonError('invalid_request', '--execute and --dry-run exclude each other')
+  const request = parseRequest(await readInput(file, io), file === '-' ? 'stdin' : file)
+  const client = connect(options, io)
+  const planned = await client.tasks.submit(request, { ...(options.dryRun && { dryRun: true }) })
+  if (!options.json) printLines(io, planLines(planned, { paint: paintFor(io), columns: columnsOf(io) }))
+  if (options.dryRun || !(options.execute || request.execute)) {
+    if (options.json) printJson(io, planned)
+    else printLines(io, ['', options.dryRun ? 'nothing was stored (dry run)' : `start it with: baton execute ${planned.task_id} --follow`])
+    return exitCodes.done
+  }
+  if (options.execute) await client.tasks.execute(planned.task_id)
+  if (!options.json) printLines(io, [''])
+  const task = await followTask({ client, taskId: planned.task_id, io, show: options.json ? 'silent' : 'human' })
+  if (options.json) printJson(io, task)
+  else printLines(io, outcomeLines(task, io))
+  return exitCodeOfStatus(task.status)
+}
+
+/** The request in a text, or every mistake in it. Inputs, metadata and context stay byte for byte what they were. */
+export function parseRequest(text: string, name: string): OrchestrateRequest {
+  let value: unknown
+  try {
+    value = parseStrictJson(text, { rawKeys: rawRequestKeys })
+  } catch (error) {
+    if (error instanceof BatonError) throw new BatonError(error.code, `${name}: ${error.message}`, { cause: error })
+    throw error
+  }
+  const parsed = orchestrateRequestSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const fields = zodIssues(parsed.error, value)
+  throw new BatonError('invalid_request', `${name} is not a task that can be handed in:`, { fields })
+}
+
+async function readInput(file: string, io: Io): Promise<string> {
+  if (file !== '-') {
+    try {
+      return decode(await readFile(resolve(io.cwd, file)), file)
+    } catch (error) {
+      if (error instanceof BatonError) throw error
+      throw new BatonError('invalid_request', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+  }
+  const chunks: Uint8Array[] = []
+  for await (const chunk of io.stdin) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
+  return decode(Buffer.concat(chunks), 'stdin')
+}
+
+function decode(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // a byte order mark is left out
+  } catch (error) {
+    throw new BatonError('invalid_json', `${name} is not UTF-8 text`, { cause: error })
+  }
+}

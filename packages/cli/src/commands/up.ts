@@ -1,0 +1,154 @@
+/**
+ * `baton up`: the coordinator, and in local mode the configured agents beside it.
+ *
+ * Invariant: U1 a configuration with a mistake never replaces one that works.
+ */
+import { isAbsolute, resolve } from 'node:path'
+import { type BatonConfig, BatonError, canonicalJson } from '@baton/shared'
+import { type Environment, type Logger, coordinatorMode, readEnvironment } from '@baton/shared/node'
+import type { LoadedConfig } from '../config/load.js'
+import { findConfig, loadConfig, shortName } from '../config/load.js'
+import { watchConfig } from '../config/watch.js'
+import { type ExitCode, exitCodes } from '../exit-codes.js'
+import { type Io, aborted, whileStarting } from '../io.js'
+import { errorLines } from '../output/errors.js'
+import { commandLogger } from '../output/log.js'
+import { printJson, printLines } from '../output/print.js'
+import { tryItLines } from '../output/try-it.js'
+
+interface UpOptions {
+  readonly config?: string
+  readonly data?: string
+  readonly host?: string
+  readonly port?: string
+  readonly json?: boolean
+}
+
+interface Running {
+  readonly url: string
+  readonly mode: 'local' | 'fleet'
+  /** Takes a changed configuration over; says what of it needs a restart. */
+  replace(config: LoadedConfig, before: BatonConfig): Promise<string[]>
+  stop(): Promise<void>
+}
+
+export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
+  // Flags are laid over the environment, so that both are checked together.
+  const environment = readEnvironment({ ...io.env, ...(options.host && { BATON_HOST: options.host }), ...(options.port && { BATON_PORT: options.port }) })
+  const file = findConfig(io.cwd, options.config ?? environment.config)
+  let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
+  const signal = io.interruption()
+  const running = await start(environment, { loaded, data: options.data ?? environment.dataDir, signal, io })
+  const say = (lines: readonly string[]) => (options.json ? io.stderr.write(`${lines.join('\n')}\n`) : printLines(io, lines))
+  announce(running, loaded, { environment, options, io })
+
+  const unwatch =
+    file === undefined
+      ? () => undefined
+      : watchConfig(file, async () => {
+          try {
+            const changed = await loadConfig(file, io.cwd)
+            const notes = await running.replace(changed, loaded?.config ?? {})
+            loaded = changed
+            say([`${shortName(file, io.cwd)} was read again: ${agentNames(changed.config)}`, ...notes])
+          } catch (error) {
+            io.stderr.write(`${[...errorLines(error), 'what ran before goes on'].join('\n')}\n`) // U1
+          }
+        })
+  await aborted(signal)
+  unwatch()
+  say(['stopping; Ctrl-C again ends it at once'])
+  await running.stop()
+  return exitCodes.done
+}
+
+interface Start {
+  readonly loaded: LoadedConfig | undefined
+  readonly data: string
+  readonly signal: AbortSignal
+  readonly io: Io
+}
+
+async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
+  const mode = coordinatorMode(environment)
+  const log = commandLogger(io, environment.logLevel)
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs } = environment
+  const common = { host, port, leaseMs, heartbeatMs, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
+  try {
+    if (mode.kind === 'local') {
+      const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
+      return await startInOneProcess({ ...common, dataDir }, loaded)
+    }
+    const { startCoordinator } = await import('@baton/coordinator')
+    const coordinator = await whileStarting(signal, starting => startCoordinator({ ...common, mode, namespace, signal: starting }))
+    return {
+      url: coordinator.url,
+      mode: 'fleet',
+      replace: async () => ['a coordinator of a fleet takes it over when it is restarted, workers when they are'],
+      stop: () => coordinator.stop(),
+    }
+  } catch (error) {
+    throw addressProblem(error, environment)
+  }
+}
+
+interface Common {
+  readonly host: string
+  readonly port: number
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly log: Logger
+  readonly apiKey?: string
+  readonly config?: BatonConfig
+  readonly dataDir: string
+}
+
+async function startInOneProcess(common: Common, loaded: LoadedConfig | undefined): Promise<Running> {
+  const { startLocal } = await import('@baton/local')
+  const local = await startLocal({ ...common, ...(loaded && { configDir: loaded.dir }) })
+  return {
+    url: local.url,
+    mode: 'local',
+    async replace(changed, before) {
+      const { agentsFromConfig } = await import('@baton/worker')
+      await local.replaceAgents(await agentsFromConfig(changed.config, changed.dir))
+      const rest = ({ agents: _agents, ...others }: BatonConfig) => canonicalJson(others)
+      return rest(changed.config) === rest(before) ? [] : ['playbooks, rules, planner and defaults are taken over by a restart']
+    },
+    stop: () => local.stop(),
+  }
+}
+
+function addressProblem(error: unknown, { host, port }: Environment): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') return new BatonError('invalid_configuration', `port ${port} of ${host} is in use; choose another with --port, or 0 for a free one`, { cause: error })
+  if (code === 'EACCES') return new BatonError('invalid_configuration', `port ${port} needs rights that this user does not have; choose one above 1023 with --port`, { cause: error })
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new BatonError('invalid_configuration', `${host} is no address of this machine; choose another with --host`, { cause: error })
+  return error
+}
+
+interface Announcement {
+  readonly environment: Environment
+  readonly options: UpOptions
+  readonly io: Io
+}
+
+function announce({ url, mode }: Running, loaded: LoadedConfig | undefined, { environment, options, io }: Announcement): void {
+  const agents = loaded?.config.agents ?? []
+  if (options.json) {
+    printJson(io, { url, mode, pid: process.pid, agents: agents.map(agent => agent.name), config: loaded?.file ?? null })
+    return
+  }
+  printLines(io, [
+    `Baton is up at ${url} (${mode} mode${mode === 'local' ? `, data in ${options.data ?? environment.dataDir}` : ''})`,
+    loaded ? `${shortName(loaded.file, io.cwd)}: ${agentNames(loaded.config)}` : 'no configuration was found',
+    ...(mode === 'fleet' ? ['workers run on their own: `baton worker`'] : []),
+    '',
+    ...tryItLines({ url, agents, keyed: environment.apiKey !== undefined, suffix: Date.now().toString(36), defaultUrl: url === environment.url }),
+    '',
+  ])
+}
+
+function agentNames({ agents = [] }: BatonConfig): string {
+  return agents.length === 0 ? 'no agents' : `${agents.length === 1 ? 'agent' : 'agents'} ${agents.map(agent => agent.name).join(', ')}`
+}

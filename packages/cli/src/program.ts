@@ -1,0 +1,96 @@
+/** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
+import { Interrupted, type Io } from './io.js'
+import { errorLines } from './output/errors.js'
+
+/** Runs one command line, without `node` and the script. Never throws. */
+export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
+  let exitCode: ExitCode = exitCodes.done
+  const program = programOf(io, code => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage // it has said what is wrong
+    if (error instanceof Interrupted) return exitCodes.interrupted
+    for (const line of errorLines(error)) io.stderr.write(`${line}\n`)
+    return exitCodeOfError(error)
+  }
+}
+
+export const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+
+function programOf(io: Io, end: (code: ExitCode) => void): Command {
+  const program = new Command('baton')
+    .description('Orchestrates fleets of agents.')
+    .version(version, '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'say how it is used')
+    .helpCommand('help [command]', 'say how a command is used')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(`baton --help` says how it is used)')
+    .exitOverride()
+    .configureOutput({ writeOut: text => void io.stdout.write(text), writeErr: text => void io.stderr.write(text) })
+
+  const command = (usage: string, says: string) => program.command(usage).description(says)
+  const remote = (usage: string, says: string) =>
+    command(usage, says).option('--url <url>', 'where the coordinator answers (default: BATON_URL)').option('--json', 'print JSON')
+  const configured = (usage: string, says: string) => command(usage, says).option('--config <file>', 'configuration file (default: looked for upward)')
+
+  command('init [dir]', 'write a commented baton.config.ts and one agent')
+    .option('--force', 'overwrite what is there')
+    .action(async (dir, options) => end(await (await import('./commands/init.js')).init(dir, options, io)))
+  configured('up', 'run the coordinator, and in local mode the configured agents')
+    .option('--data <dir>', 'where local mode keeps its data; `memory` keeps none (default: BATON_DATA_DIR)')
+    .option('--host <address>', 'address to listen on (default: BATON_HOST)')
+    .option('--port <number>', 'port to listen on, 0 for a free one (default: BATON_PORT)')
+    .option('--json', 'print one line of JSON when ready')
+    .action(async options => end(await (await import('./commands/up.js')).up(options, io)))
+  configured('worker', 'run the configured agents as a worker of a fleet (REDIS_URL, NATS_URL)')
+    .option('--agents <module>', 'a module that exports `agents`, instead of a configuration')
+    .option('--json', 'print one line of JSON when ready')
+    .action(async options => end(await (await import('./commands/worker.js')).worker(options, io)))
+  remote('submit <file>', 'hand in a task; `-` reads it from stdin')
+    .option('--execute', 'start it and follow it')
+    .option('--dry-run', 'plan it without storing it')
+    .action(async (file, options) => end(await (await import('./commands/submit.js')).submit(file, options, io)))
+  remote('execute <task>', 'start or resume a task')
+    .option('--follow', 'follow it until it ends or needs somebody')
+    .option('--manual', 'let every ready subtask wait for its release')
+    .action(async (task, options) => end(await (await import('./commands/execute.js')).execute(task, options, io)))
+  remote('status [task]', 'show a task, or the recent ones')
+    .option('--watch', 'follow it until it ends or needs somebody')
+    .option('--status <statuses>', 'of the recent ones, those in these statuses (a,b)')
+    .option('--limit <number>', 'how many recent ones', wholeNumber, 20)
+    .action(async (task, options) => end(await (await import('./commands/status.js')).status(task, options, io)))
+  remote('agents', 'list the agents').action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
+  remote('workers', 'list the workers').action(async options => end(await (await import('./commands/workers.js')).workers(options, io)))
+  remote('doctor', 'say what is wrong here, and what to do about it')
+    .option('--config <file>', 'configuration file (default: looked for upward)')
+    .action(async options => end(await (await import('./commands/doctor.js')).doctor(options, io)))
+  configured('fleet', 'run private servers, one coordinator and several workers as processes')
+    .option('--workers <number>', 'how many workers', wholeNumber, 3)
+    .option('--json', 'print one line of JSON when ready')
+    .action(async options => end(await (await import('./commands/fleet.js')).fleet(options, io)))
+  command('demo [dir]', 'audit a repository with a fleet of agents')
+    .option('--fleet', 'with private servers and three worker processes')
+    .option('--out <dir>', 'where the report goes (default: baton-report)')
+    .option('--json', 'print the summary as JSON')
+    .allowExcessArguments() // `npm run demo -- DIR -- --fleet` hands over a `--`
+    .action(async (_dir, options, demo: Command) => end(await (await import('./commands/demo.js')).demo(demo.args, options, io)))
+  program
+    .command('config')
+    .description('about the configuration file')
+    .command('schema')
+    .description('print its JSON Schema')
+    .action(async () => end(await (await import('./commands/config-schema.js')).configSchemaCommand(io)))
+  return program
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,6}$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
+}

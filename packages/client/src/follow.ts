@@ -1,0 +1,132 @@
+/**
+ * Following a task. Today by long polls (`?wait` with the last ETag); whoever follows sees only snapshots, so that the
+ * transport can change without them.
+ *
+ * Invariants: F1 the first snapshot comes at once, later ones only when something changed, the newest always last.
+ * F2 an outage is outlasted for `patienceMs`, then told as `unreachable`; an error that will not pass is told at once.
+ */
+import { BatonError, type TaskView, backoffMs, terminalTaskStatuses } from '@baton/shared'
+import { type Http, passes } from './http.js'
+import { pause } from './pause.js'
+
+export interface FollowOptions {
+  /** Ends the following; what waits rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** How long an outage is outlasted before `unreachable` is thrown; default 60,000 ms. */
+  readonly patienceMs?: number
+  /** The shortest time between two snapshots; default 100 ms. */
+  readonly intervalMs?: number
+}
+
+export interface WaitOptions extends FollowOptions {
+  /** Default: for ever. When it passes, the snapshot of then is returned: read its `status`. */
+  readonly timeoutMs?: number
+  /**
+   * `settled` (default): until the task ended, or needs somebody (`needs_review`, `blocked`). `terminal`: until it is
+   * completed, failed or cancelled.
+   */
+  readonly until?: 'settled' | 'terminal'
+}
+
+const longestWaitSeconds = 20
+
+interface Poll extends FollowOptions {
+  /** How many of each list a snapshot holds. */
+  readonly limit?: number
+  /** When to stop, by `performance.now()`. */
+  readonly endAt?: number
+}
+
+/** Whether nothing will happen to the task by itself. A blocked one goes on when a provider appears. */
+export function isSettled(task: Pick<TaskView, 'status'>, until: 'settled' | 'terminal' = 'settled'): boolean {
+  if ((terminalTaskStatuses as readonly string[]).includes(task.status)) return true
+  return until === 'settled' && (task.status === 'needs_review' || task.status === 'blocked')
+}
+
+/** Snapshots until the task is terminal, or until whoever iterates stops. */
+export async function* watchTask(http: Http, taskId: string, options: Poll): AsyncGenerator<TaskView, void, undefined> {
+  const { signal, intervalMs = 100, endAt = Number.POSITIVE_INFINITY } = options
+  const outage = new Outage(http, options)
+  let etag: string | undefined
+  for (;;) {
+    const begun = performance.now()
+    const leftMs = endAt - begun
+    if (etag !== undefined && leftMs <= 0) return
+    let task: TaskView | undefined
+    try {
+      const seconds = etag === undefined ? 0 : Math.max(1, Math.min(longestWaitSeconds, Math.ceil(leftMs / 1_000)))
+      const answer = await pollOnce(http, taskId, { ...options, etag, seconds })
+      outage.over()
+      etag = answer.etag
+      task = answer.task
+    } catch (error) {
+      await outage.outlast(error, leftMs)
+      continue
+    }
+    if (task) yield task
+    if (task && isSettled(task, 'terminal')) return
+    // A server that does not wait, or a task that changes all the time, must not be asked without a pause (F1).
+    const restMs = Math.min(intervalMs - (performance.now() - begun), endAt - performance.now())
+    if (restMs > 0) await pause(restMs, signal)
+  }
+}
+
+/** The task once it is settled, or when the time is over. */
+export async function waitForTask(http: Http, taskId: string, options: WaitOptions, get: () => Promise<TaskView>): Promise<TaskView> {
+  const endAt = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeoutMs
+  // One entry of each list is enough to see the status; the whole is read once, at the end.
+  for await (const task of watchTask(http, taskId, { ...options, endAt, limit: 1 })) if (isSettled(task, options.until)) break
+  return get()
+}
+
+async function pollOnce(
+  http: Http,
+  taskId: string,
+  poll: Poll & { etag: string | undefined; seconds: number },
+): Promise<{ task: TaskView | undefined; etag: string | undefined }> {
+  const { etag, seconds, signal } = poll
+  const response = await http.send({
+    method: 'GET',
+    path: ['tasks', taskId],
+    query: { limit: poll.limit, wait: seconds > 0 ? seconds : undefined },
+    ...(etag !== undefined && { headers: { 'if-none-match': etag } }),
+    accept: [304],
+    extraMs: seconds * 1_000,
+    ...(signal && { signal }),
+  })
+  if (response.status === 304) return { task: undefined, etag }
+  const task = await http.read(response, signal, async () => (await response.json()) as TaskView) // the server's schema
+  return { task, etag: response.headers.get('etag') ?? '"unknown"' }
+}
+
+/** Counts how long nobody has answered (F2). */
+class Outage {
+  private readonly http: Http
+  private readonly options: FollowOptions
+  private since: number | undefined
+  private failures = 0
+  private answered = false
+
+  constructor(http: Http, options: FollowOptions) {
+    this.http = http
+    this.options = options
+  }
+
+  over(): void {
+    this.answered = true
+    this.since = undefined
+    this.failures = 0
+  }
+
+  /** Waits for the next try, or throws the error when trying again is of no use. */
+  async outlast(error: unknown, leftMs: number): Promise<void> {
+    const { signal, patienceMs = 60_000 } = this.options
+    if (signal?.aborted) throw signal.reason
+    this.since ??= performance.now()
+    const passing = passes(error) || (error instanceof BatonError && (error.code === 'internal' || error.code === 'too_many_requests'))
+    // A coordinator that never answered is more likely a wrong URL than an outage.
+    if (!passing || !this.answered || leftMs <= 0 || performance.now() - this.since >= patienceMs) throw error
+    this.failures++
+    await pause(Math.min(leftMs, backoffMs(this.http.retry, this.failures, Math.random())), signal)
+  }
+}

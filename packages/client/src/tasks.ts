@@ -1,0 +1,133 @@
+/** Tasks: handing them in, starting them, following them, fetching what they made. */
+import type { ArtifactView, BatonError, ExecuteRequest, OrchestrateRequest, SubtaskView, TaskList, TaskStatus, TaskView } from '@baton/shared'
+import { inBatches } from './batches.js'
+import { type FollowOptions, type WaitOptions, waitForTask, watchTask } from './follow.js'
+import type { Http } from './http.js'
+import { problemOfItem } from './problem.js'
+
+export interface TaskFilters {
+  readonly status?: TaskStatus | readonly TaskStatus[]
+  /** Tasks in which this agent has, or had, a subtask. */
+  readonly agent?: string
+  readonly orchestratorId?: string
+  /** Values of top-level keys of the metadata. */
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly createdAfter?: Date | string
+  readonly createdBefore?: Date | string
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** Which part of a task's long lists a snapshot shows. */
+export interface TaskPage {
+  readonly subtasksCursor?: string
+  readonly dependenciesCursor?: string
+  readonly artifactsCursor?: string
+  /** Of each list, at most 1,000 (the default). */
+  readonly limit?: number
+}
+
+export interface SubmitResult {
+  readonly task_id: string
+  /** 201 first, 200 for a repeat, otherwise the status of the error. */
+  readonly status_code: number
+  readonly task?: TaskView
+  readonly error?: BatonError
+}
+
+export interface Tasks {
+  /** Hands in a task; the same body again changes nothing. `dryRun` plans it without storing it. Throws `task_conflict`, `invalid_request`. */
+  submit(request: OrchestrateRequest, options?: { dryRun?: boolean }): Promise<TaskView>
+  /** Hands in any number of tasks, in batches, each answered for itself. Results in order. */
+  submitMany(requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]>
+  /** Starts or resumes. Throws `agent_unavailable` (the task is blocked, and goes on when a provider appears), `state_conflict`. */
+  execute(taskId: string, request?: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Throws `task_not_found`. */
+  get(taskId: string, page?: TaskPage): Promise<TaskView>
+  /** One page, newest first. */
+  list(filters?: TaskFilters): Promise<TaskList>
+  /** All subtasks, page by page; `get` shows the first 1,000. */
+  subtasks(taskId: string): AsyncGenerator<SubtaskView, void, undefined>
+  /** Waits until the task ended or needs somebody. Outages are outlasted. */
+  wait(taskId: string, options?: WaitOptions): Promise<TaskView>
+  /** Snapshots, the present one first, until the task ended. Resumes by itself. */
+  watch(taskId: string, options?: FollowOptions): AsyncGenerator<TaskView, void, undefined>
+  /** All artifacts, whichever subtask made them. */
+  artifacts(taskId: string): Promise<ArtifactView[]>
+  /** The bytes of one. Throws `artifact_not_found`. */
+  artifact(taskId: string, subtaskId: string, name: string): Promise<Uint8Array>
+}
+
+export function tasksOf(http: Http): Tasks {
+  const get: Tasks['get'] = (taskId, page = {}) =>
+    http.json({
+      method: 'GET',
+      path: ['tasks', taskId],
+      query: { limit: page.limit, subtasks_cursor: page.subtasksCursor, dependencies_cursor: page.dependenciesCursor, artifacts_cursor: page.artifactsCursor },
+    })
+  return {
+    submit: (request, options = {}) =>
+      http.json({ method: 'POST', path: ['orchestrate'], query: { dry_run: options.dryRun ? true : undefined }, body: request }),
+    submitMany: requests => submitMany(http, requests),
+    execute: (taskId, request = {}) => http.json({ method: 'POST', path: ['execute', taskId], body: request }),
+    get,
+    list: (filters = {}) => http.json({ method: 'GET', path: ['tasks'], query: listQuery(filters) }),
+    async *subtasks(taskId) {
+      let cursor: string | undefined
+      do {
+        const page = await get(taskId, { ...(cursor && { subtasksCursor: cursor }) })
+        yield* page.subtasks
+        cursor = page.subtasks_next_cursor
+      } while (cursor)
+    },
+    wait: (taskId, options = {}) => waitForTask(http, taskId, options, () => get(taskId)),
+    watch: (taskId, options = {}) => watchTask(http, taskId, options),
+    artifacts: taskId => artifacts(http, taskId),
+    async artifact(taskId, subtaskId, name) {
+      const response = await http.send({ method: 'GET', path: ['tasks', taskId, 'artifacts', subtaskId, name] })
+      return http.read(response, undefined, async () => new Uint8Array(await response.arrayBuffer()))
+    },
+  }
+}
+
+async function submitMany(http: Http, requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]> {
+  const results: SubmitResult[] = []
+  for (const body of inBatches(requests)) {
+    const answer = await http.json<{ results: (Omit<SubmitResult, 'error'> & { error?: unknown })[] }>({ method: 'POST', path: ['tasks', 'batch'], body })
+    for (const { error, ...result } of answer.results) {
+      const problem = problemOfItem(error, result.status_code)
+      results.push(problem ? { ...result, error: problem } : result)
+    }
+  }
+  return results
+}
+
+async function artifacts(http: Http, taskId: string): Promise<ArtifactView[]> {
+  const all: ArtifactView[] = []
+  let cursor: string | null = null
+  do {
+    const page: { artifacts: ArtifactView[]; next_cursor: string | null } = await http.json({
+      method: 'GET',
+      path: ['tasks', taskId, 'artifacts'],
+      query: { cursor: cursor ?? undefined },
+    })
+    all.push(...page.artifacts)
+    cursor = page.next_cursor
+  } while (cursor)
+  return all
+}
+
+function listQuery(filters: TaskFilters): Record<string, string | number | undefined> {
+  const iso = (at: Date | string | undefined) => (at instanceof Date ? at.toISOString() : at)
+  const { status } = filters
+  return {
+    status: typeof status === 'string' ? status : status?.join(','),
+    agent: filters.agent,
+    orchestrator_id: filters.orchestratorId,
+    created_after: iso(filters.createdAfter),
+    created_before: iso(filters.createdBefore),
+    limit: filters.limit,
+    cursor: filters.cursor,
+    ...Object.fromEntries(Object.entries(filters.metadata ?? {}).map(([key, value]) => [`metadata.${key}`, value])),
+  }
+}

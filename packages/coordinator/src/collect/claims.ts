@@ -1,0 +1,48 @@
+/** Answers claims: one lane, one statement for what has gathered. */
+import { type ClaimItem, type ClaimReply, maxBatchItems } from '@baton/shared'
+import { BatchLane, type Logger } from '@baton/shared/node'
+import { type ClaimVerdict, type ClaimedItem, grantClaims } from '../store/claims.js'
+import type { Database } from '../store/database.js'
+import { type ItemResult, runBatch } from './batches.js'
+
+interface ClaimsOptions {
+  readonly database: Database
+  readonly leaseMs: number
+  readonly defaultSlaMs: number
+  readonly maxWaiting: number
+  readonly log: Logger
+  /** Claims of these routes left the queue. */
+  readonly onClaimed: (routeIds: readonly number[]) => void
+  readonly onChange: (taskPks: readonly string[]) => void
+  /** Rows went back to ready. */
+  readonly onReady: () => void
+}
+
+export class Claims {
+  private readonly options: ClaimsOptions
+  private readonly lane: BatchLane<ClaimedItem, ItemResult<ClaimVerdict>>
+
+  constructor(options: ClaimsOptions) {
+    this.options = options
+    this.lane = new BatchLane({ maxItems: maxBatchItems, maxWaiting: options.maxWaiting, send: items => this.grant(items) })
+  }
+
+  /** Replies in order. Throws `LaneFullError`, or the database's error when nothing could be committed. */
+  async take(workerId: string, items: readonly ClaimItem[]): Promise<ClaimReply[]> {
+    const results = await Promise.all(items.map(i => this.lane.push({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })))
+    return results.map(result => {
+      if (!result.ok || result.value.status !== 'granted' || result.value.grant === null) return { status: result.ok && result.value.status !== 'granted' ? result.value.status : 'gone' }
+      return { status: 'granted', grant: { ...result.value.grant, lease_ms: this.options.leaseMs } }
+    })
+  }
+
+  private async grant(items: ClaimedItem[]): Promise<ItemResult<ClaimVerdict>[]> {
+    const { database, leaseMs, defaultSlaMs, log, onClaimed, onChange, onReady } = this.options
+    const results = await runBatch(items, batch => grantClaims(database, batch, { leaseMs, defaultSlaMs }), log)
+    const verdicts = results.flatMap(r => (r.ok ? [r.value] : []))
+    onClaimed(verdicts.flatMap(v => (v.status !== 'gone' && v.route_id !== null ? [v.route_id] : [])))
+    onChange([...new Set(verdicts.flatMap(v => (v.task_pk !== null && v.status === 'granted' ? [v.task_pk] : [])))])
+    if (verdicts.some(v => v.status === 'held' || v.status === 'not_eligible')) onReady()
+    return results
+  }
+}

@@ -1,0 +1,43 @@
+/** What follows a commit: jobs are rung, the dispatcher is woken, waiters and the other coordinators are told. */
+import type { EffectsRow, QueuedRow } from '../store/fragments.js'
+
+/** What `collect` needs of the other duties; main.ts gives it. */
+export interface Neighbours {
+  readonly dispatcher: {
+    wake(routes: readonly number[]): void
+    readyElsewhere(): void
+    placed(rows: readonly QueuedRow[]): Promise<void>
+  }
+  readonly changes: { announce(taskPks: Iterable<string>): void }
+  /** None where there are no other coordinators. */
+  readonly pulses: { send(pulse: { ready?: boolean; changed?: string[] }): void } | undefined
+}
+
+export interface AfterCommit {
+  /** Everything that a statement's row of effects asks for; resolves when the jobs are rung. */
+  apply(effects: EffectsRow): Promise<void>
+  /** Tasks changed. */
+  changed(taskPks: readonly string[]): void
+  /** Rows are ready of routes that the statement did not name. */
+  ready(): void
+}
+
+export function createAfterCommit({ dispatcher, changes, pulses }: Neighbours): AfterCommit {
+  const changed = (taskPks: readonly string[]) => {
+    if (taskPks.length === 0) return
+    changes.announce(taskPks)
+    pulses?.send({ changed: [...taskPks] })
+  }
+  return {
+    async apply(effects) {
+      changed(effects.touched)
+      if (effects.ready.length > 0) dispatcher.wake(effects.ready)
+      if (effects.jobs.length > 0) await dispatcher.placed(effects.jobs)
+    },
+    changed,
+    ready() {
+      dispatcher.readyElsewhere()
+      pulses?.send({ ready: true })
+    },
+  }
+}

@@ -1,0 +1,40 @@
+/** Takes heartbeats in, of all workers through one lane; takes workers in. */
+import type { HeartbeatReply, WorkerInfo } from '@baton/shared'
+import { BatchLane, type Logger } from '@baton/shared/node'
+import type { Database } from '../store/database.js'
+import { type HeartbeatItem, type HeartbeatVerdict, recordHeartbeats, registerWorker } from '../store/workers.js'
+import { type ItemResult, runBatch } from './batches.js'
+
+interface HeartbeatsOptions {
+  readonly database: Database
+  readonly leaseMs: number
+  readonly maxWaiting: number
+  readonly log: Logger
+  /** Workers came or went. */
+  readonly onFleetChange: () => void
+}
+
+export class Heartbeats {
+  private readonly options: HeartbeatsOptions
+  private readonly lane: BatchLane<HeartbeatItem, ItemResult<HeartbeatVerdict>>
+
+  constructor(options: HeartbeatsOptions) {
+    this.options = options
+    const { database, leaseMs, maxWaiting, log } = options
+    this.lane = new BatchLane({ maxItems: 500, maxWaiting, send: items => runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log) })
+  }
+
+  async register(worker: WorkerInfo): Promise<void> {
+    await registerWorker(this.options.database, worker)
+    this.options.log.info({ worker_id: worker.id, agents: worker.agents.map(a => a.name), host: worker.host, pid: worker.pid }, 'a worker registered')
+    this.options.onFleetChange()
+  }
+
+  async take(item: HeartbeatItem): Promise<HeartbeatReply> {
+    const result = await this.lane.push(item)
+    if (item.state !== 'ready') this.options.onFleetChange()
+    if (!result.ok) return { abort: [], known: true, drain: false }
+    const held = new Set(result.value.held)
+    return { abort: item.active.map(a => a.claim_id).filter(id => !held.has(id)), known: result.value.known, drain: result.value.drain }
+  }
+}

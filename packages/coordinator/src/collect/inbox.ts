@@ -1,0 +1,158 @@
+/**
+ * Where workers' requests arrive: on this coordinator's own subject, and, by turns with the others, on the group's.
+ * An answer means committed. A coordinator that cannot commit leaves the group; one that is over its limit says `busy`.
+ */
+import { BatonError, type Failure, type Reply, type Subjects, type WorkerRequest, assertNever, failure, protocolVersion, toFailure, workerRequestSchema } from '@baton/shared'
+import { type Bus, type BusSubscription, LaneFullError, type Logger, type Service, maxMessageBytes } from '@baton/shared/node'
+import { putChunk } from '../store/chunks.js'
+import { type Database, isUnavailable } from '../store/database.js'
+import type { Claims } from './claims.js'
+import type { Heartbeats } from './heartbeats.js'
+import { answerRead } from './reads.js'
+import type { Reports } from './reports.js'
+
+interface InboxOptions {
+  readonly bus: Bus
+  readonly subjects: Subjects
+  readonly coordinatorId: string
+  readonly database: Database
+  readonly claims: Claims
+  readonly reports: Reports
+  readonly heartbeats: Heartbeats
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly log: Logger
+}
+
+const group = 'coordinators'
+const rejoinMs = 500
+/** Room for the envelope and for what other fields of a claim's reply take. */
+const replyBytes = maxMessageBytes - 100_000
+
+export class Inbox implements Service {
+  readonly name = 'inbox'
+  private readonly options: InboxOptions
+  private own: BusSubscription | undefined
+  private shared: BusSubscription | undefined
+  private rejoining: NodeJS.Timeout | undefined
+  private stopped = false
+
+  constructor(options: InboxOptions) {
+    this.options = options
+  }
+
+  async start(): Promise<void> {
+    const { bus, subjects, coordinatorId } = this.options
+    this.own = await bus.serve(subjects.coordinator(coordinatorId), {}, payload => this.answer(payload))
+    await this.join()
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    clearTimeout(this.rejoining)
+    await this.shared?.unsubscribe()
+    await this.own?.unsubscribe()
+  }
+
+  private async join(): Promise<void> {
+    const { bus, subjects } = this.options
+    this.shared ??= await bus.serve(subjects.coordinators, { group }, payload => this.answer(payload))
+  }
+
+  /** Nothing can be committed: others shall be asked, until the database answers again. */
+  private leave(): void {
+    if (this.rejoining !== undefined || this.stopped) return
+    const left = this.shared
+    this.shared = undefined
+    void left?.unsubscribe().catch(() => undefined)
+    this.options.log.warn('Postgres cannot commit; this coordinator leaves the group until it can')
+    const look = () => {
+      this.options.database.query({ text: 'select 1' }).then(
+        async () => {
+          this.rejoining = undefined
+          if (this.stopped) return
+          await this.join()
+          this.options.log.info('Postgres commits again; this coordinator is back in the group')
+        },
+        () => {
+          if (!this.stopped) this.rejoining = setTimeout(look, rejoinMs)
+        },
+      )
+    }
+    this.rejoining = setTimeout(look, rejoinMs)
+  }
+
+  private async answer(payload: string): Promise<string> {
+    const parsed = parse(payload)
+    if (parsed.request === undefined) return refuse('error', failure('invalid_request', parsed.problem))
+    try {
+      return await this.route(parsed.request)
+    } catch (error) {
+      if (error instanceof LaneFullError) return refuse('busy', failure('too_many_requests', 'this coordinator has more than it can take in'))
+      if (isUnavailable(error)) {
+        this.leave()
+        return refuse('busy', failure('unavailable', 'this coordinator cannot commit at present'))
+      }
+      this.options.log.error({ err: error, type: parsed.request.type }, 'a request of a worker failed')
+      return refuse('error', error instanceof BatonError ? toFailure(error) : failure('internal', 'a fault in the coordinator'))
+    }
+  }
+
+  private async route(request: WorkerRequest): Promise<string> {
+    const { claims, reports, heartbeats, database, coordinatorId, leaseMs, heartbeatMs } = this.options
+    switch (request.type) {
+      case 'register':
+        await heartbeats.register(request.worker)
+        return ok({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
+      case 'claim':
+        return fitted(await claims.take(request.worker_id, request.items))
+      case 'report':
+        return ok({ results: await reports.take(request.items) })
+      case 'heartbeat':
+        return ok(await heartbeats.take(request))
+      case 'chunk': {
+        const status = await putChunk(database, { subtask: request.subtask, claimId: request.claim_id, name: request.name, n: request.n, data: Buffer.from(request.data, 'base64') })
+        return ok(status === 'too_large' ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) } : { status })
+      }
+      case 'read':
+        return ok(await answerRead(database, request))
+      default:
+        return assertNever(request)
+    }
+  }
+}
+
+function parse(payload: string): { request: WorkerRequest; problem?: never } | { request?: never; problem: string } {
+  let json: unknown
+  try {
+    json = JSON.parse(payload)
+  } catch {
+    return { problem: 'the request is not JSON' }
+  }
+  const v = (json as { v?: unknown } | null)?.v
+  if (v !== protocolVersion && v !== protocolVersion - 1) return { problem: `protocol version ${String(v)} is not spoken here; this coordinator speaks ${protocolVersion}` }
+  const parsed = workerRequestSchema.safeParse(json)
+  if (!parsed.success) return { problem: parsed.error.issues.slice(0, 5).map(i => `${i.path.join('.')}: ${i.message}`).join('; ') }
+  return { request: parsed.data }
+}
+
+function ok(body: unknown): string {
+  const reply: Reply<unknown> = { v: protocolVersion, status: 'ok', body }
+  return JSON.stringify(reply)
+}
+
+function refuse(status: 'busy' | 'error', cause: Failure): string {
+  const reply: Reply<never> = { v: protocolVersion, status, failure: cause }
+  return JSON.stringify(reply)
+}
+
+/** The grants that fit into one message; the others are claimed again, which grants the same. */
+function fitted(results: Awaited<ReturnType<Claims['take']>>): string {
+  let bytes = 0
+  const texts = results.map((result, i) => {
+    const text = JSON.stringify(result)
+    bytes += Buffer.byteLength(text) + 1
+    return bytes > replyBytes && i > 0 && result.status === 'granted' ? '{"status":"again"}' : text
+  })
+  return `{"v":${protocolVersion},"status":"ok","body":{"results":[${texts.join(',')}]}}`
+}

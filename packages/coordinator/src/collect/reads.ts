@@ -1,0 +1,38 @@
+/** Hands a running attempt what did not fit into its grant. */
+import { type ReadReply, type WorkerRequest, assertNever } from '@baton/shared'
+import type { Database } from '../store/database.js'
+import { type TextPage, holdsClaim, pageArtifact, pageDependencies, pageInput, pageOutput, pageSize } from '../store/read-claim.js'
+
+type ReadRequest = Extract<WorkerRequest, { type: 'read' }>
+
+const listLength = 100
+
+export async function answerRead(database: Database, { subtask, claim_id: claimId, what, offset }: ReadRequest): Promise<ReadReply> {
+  if (!(await holdsClaim(database, subtask, claimId))) return { status: 'stale', data: '', next_offset: null }
+  switch (what.kind) {
+    case 'input':
+      return textReply(await pageInput(database, subtask, claimId, offset), offset)
+    case 'output':
+      return textReply(await pageOutput(database, subtask, claimId, what.name, offset), offset)
+    case 'artifact': {
+      const page = await pageArtifact(database, subtask, claimId, { dependency: what.name, artifact: what.artifact }, offset)
+      if (!page) return notFound
+      const more = page.last !== null && offset < page.last
+      return { status: 'ok', data: Buffer.from(page.data ?? []).toString('base64'), next_offset: more ? offset + 1 : null, media_type: page.media_type }
+    }
+    case 'dependencies': {
+      const list = await pageDependencies(database, subtask, claimId, what.after)
+      return { status: 'ok', data: '', next_offset: list.length > listLength ? 1 : null, dependencies: list.slice(0, listLength) }
+    }
+    default:
+      return assertNever(what)
+  }
+}
+
+const notFound: ReadReply = { status: 'not_found', data: '', next_offset: null }
+
+function textReply(page: TextPage | undefined, offset: number): ReadReply {
+  if (!page || page.data === null) return notFound
+  const next = offset + pageSize
+  return { status: 'ok', data: page.data, next_offset: next < page.total ? next : null }
+}

@@ -1,0 +1,134 @@
+/**
+ * Takes reports in. Each item is judged alone first (shape, size, text that can be stored); then results go through one
+ * lane and failures through another, each with one statement for what has gathered. A result with artifacts, chunks or
+ * spawned subtasks gets a transaction of its own.
+ */
+import { type Failure, type Outcome, type ReportItem, type ReportReply, assertNever, failure, maxBatchItems, parseStrictJson, reportItemSchema, toFailure } from '@baton/shared'
+import { BatchLane, type Logger } from '@baton/shared/node'
+import { type CompletedItem, type ReportVerdict, completeAttempts } from '../store/complete.js'
+import type { Database } from '../store/database.js'
+import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
+import type { Room } from '../store/room.js'
+import { type ItemResult, runBatch } from './batches.js'
+import type { AfterCommit } from './effects.js'
+import { type ExtrasOutcome, completeWithExtras } from './extras.js'
+import type { SpawnPlanner } from './spawn.js'
+
+interface ReportsOptions {
+  readonly database: Database
+  readonly after: AfterCommit
+  readonly room: () => Room
+  readonly backoff: BackoffLimits
+  readonly spawner: SpawnPlanner
+  readonly maxWaiting: number
+  readonly log: Logger
+}
+
+const maxResultBatchBytes = 4 * 1024 * 1024
+
+export class Reports {
+  private readonly options: ReportsOptions
+  private readonly results: BatchLane<CompletedItem, ItemResult<ReportVerdict>>
+  private readonly failures: BatchLane<FailedItem, ItemResult<ReportVerdict>>
+
+  constructor(options: ReportsOptions) {
+    this.options = options
+    const { maxWaiting } = options
+    this.results = new BatchLane({ maxItems: maxBatchItems, maxBytes: maxResultBatchBytes, sizeOf: i => i.output?.length ?? 0, maxWaiting, send: items => this.complete(items) })
+    this.failures = new BatchLane({ maxItems: maxBatchItems, maxWaiting, send: items => this.fail(items) })
+  }
+
+  /** Replies in order. Throws `LaneFullError`, or the database's error when nothing could be committed. */
+  take(items: readonly unknown[]): Promise<ReportReply[]> {
+    return Promise.all(items.map(item => this.takeOne(item)))
+  }
+
+  private async takeOne(item: unknown): Promise<ReportReply> {
+    const parsed = reportItemSchema.safeParse(item)
+    if (!parsed.success) return rejected(failure('result_invalid', `the report is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).slice(0, 5).join('; ')}`))
+    const report = parsed.data
+    const problem = problemOf(report.outcome)
+    if (problem) return rejected(problem)
+    const { outcome } = report
+    switch (outcome.kind) {
+      case 'completed':
+        return this.completed(report, outcome)
+      case 'failed':
+        return reply(await this.failures.push(failedItem(report, outcome.failure, 'failed')))
+      case 'released':
+        return reply(await this.failures.push(failedItem(report, outcome.failure, 'released')))
+      default:
+        return assertNever(outcome)
+    }
+  }
+
+  private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<ReportReply> {
+    const item: CompletedItem = { id: report.subtask, attempt: report.attempt, claim_id: report.claim_id, output: outcome.output }
+    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null) return reply(await this.results.push(item))
+    const { database, after, room, spawner, log } = this.options
+    const [result] = await runBatch<CompletedItem, ExtrasOutcome>([item], async () => [await completeWithExtras({ database, room: room(), spawner }, item, outcome)], log)
+    if (!result?.ok) return rejected(failure('result_invalid', `the result could not be stored: ${result?.reason}`))
+    if (result.value.kind === 'rejected') return rejected(result.value.failure)
+    const { settled, spawned } = result.value
+    await after.apply(settled)
+    if (spawned > 0) after.ready()
+    return { status: settled.verdicts[0] ?? 'stale' }
+  }
+
+  private async complete(items: CompletedItem[]): Promise<ItemResult<ReportVerdict>[]> {
+    const { database, after, room, log } = this.options
+    return runBatch(
+      items,
+      async batch => {
+        const settled = await completeAttempts(database, batch, room())
+        await after.apply(settled)
+        return settled.verdicts
+      },
+      log,
+    )
+  }
+
+  private async fail(items: FailedItem[]): Promise<ItemResult<ReportVerdict>[]> {
+    const { database, after, room, backoff, log } = this.options
+    return runBatch(
+      items,
+      async batch => {
+        const settled = await failAttempts(database, batch, room(), backoff)
+        await after.apply(settled)
+        after.ready() // retries and requeues: the dispatcher looks when they are due
+        return settled.verdicts
+      },
+      log,
+    )
+  }
+}
+
+/** Why an outcome cannot be stored as it is, judged alone so that its batch-mates are safe. */
+function problemOf(outcome: Outcome): Failure | undefined {
+  if (outcome.kind !== 'completed' || outcome.output === null) return undefined
+  try {
+    parseStrictJson(outcome.output)
+    return undefined
+  } catch (error) {
+    return failure('result_invalid', `the output cannot be stored: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function failedItem(report: ReportItem, cause: Failure, outcome: 'failed' | 'released'): FailedItem {
+  const clean = toStorable(cause)
+  return { id: report.subtask, attempt: report.attempt, claim_id: report.claim_id, outcome, failure: JSON.stringify(clean), retryable: outcome === 'released' || clean.retryable, charged: outcome === 'failed' }
+}
+
+/** An agent's own words may hold what no database stores. */
+function toStorable(cause: Failure, depth = 0): Failure {
+  const { message } = toFailure(new Error(cause.message))
+  return { code: cause.code, message, retryable: cause.retryable, ...(cause.cause && depth < 5 && { cause: toStorable(cause.cause, depth + 1) }) }
+}
+
+function reply(result: ItemResult<ReportVerdict>): ReportReply {
+  return result.ok ? { status: result.value } : rejected(failure('result_invalid', `the report could not be stored: ${result.reason}`))
+}
+
+function rejected(cause: Failure): ReportReply {
+  return { status: 'rejected', failure: cause }
+}

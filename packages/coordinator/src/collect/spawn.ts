@@ -1,0 +1,71 @@
+/**
+ * Plans what an agent spawned: validated as any graph is, routed, numbered after what the task already has. Spawned
+ * subtasks may depend on each other and on their spawner; whatever waits for the spawner waits for them too.
+ */
+import { randomUUID } from 'node:crypto'
+import { type Failure, type SubtaskRequest, failure, maxSubtasks } from '@baton/shared'
+import { type RouteKey, buildGraph, routeKey } from '../core/graph.js'
+import { planExplicitly } from '../plan/explicit.js'
+import { validateGraph } from '../plan/validate-graph.js'
+import type { Queryable } from '../store/database.js'
+import type { IdSource } from '../store/ids.js'
+import type { Routes } from '../store/routes.js'
+import { type Spawner, readSpawnNames, readSubtaskName } from '../store/spawn.js'
+import type { Edge, NewSubtask } from '../store/submit.js'
+
+interface SpawnPlannerOptions {
+  readonly ids: IdSource
+  readonly routes: Routes
+  readonly pool: string
+  readonly attemptLimit: number
+  readonly fallbackCapability: string
+}
+
+export type SpawnPlan = { readonly ok: true; readonly subtasks: NewSubtask[]; readonly edges: Edge[] } | { readonly ok: false; readonly failure: Failure }
+
+export class SpawnPlanner {
+  private readonly options: SpawnPlannerOptions
+
+  constructor(options: SpawnPlannerOptions) {
+    this.options = options
+  }
+
+  /** Rows for what `spawnerId` spawned; `tx` holds the task's lock. Ids and routes are drawn on other connections. */
+  async plan(tx: Queryable, task: Spawner, spawnerId: string, requests: readonly SubtaskRequest[]): Promise<SpawnPlan> {
+    const { ids, routes, pool, attemptLimit, fallbackCapability } = this.options
+    if (task.total + requests.length > maxSubtasks) return refuse(`the task would have more than ${maxSubtasks} subtasks`)
+    const spawner = await readSubtaskName(tx, spawnerId)
+    const planned = planExplicitly(requests, { slaMs: null, maxAttempts: null, onFailure: 'review' }, { defaultAgent: undefined, fallbackCapability })
+    const prefixes = [...new Set(planned.map(s => s.agent ?? s.capability))]
+    const { taken, highest } = await readSpawnNames(tx, task.task_pk, planned.map(s => s.name), prefixes)
+    const issues = [
+      ...validateGraph(requests, { existing: new Set([spawner]), path: 'spawned' }),
+      ...taken.filter(name => name !== spawner).map(name => ({ path: 'spawned', issue: `${JSON.stringify(name)} is already the name of a subtask of this task` })),
+    ]
+    if (issues.length > 0) return refuse(issues.slice(0, 20).map(i => `${i.path} ${i.issue}`).join('; '))
+    const keys: RouteKey[] = planned.map(routeKey)
+    const routeIds = await routes.intern(keys.map(key => ({ pool, ...key })))
+    const nextId = await ids.draw(planned.length)
+    const graph = buildGraph(planned, {
+      tenantId: task.tenant_id,
+      taskPk: task.task_pk,
+      taskId: task.task_id,
+      priority: task.priority,
+      attemptLimit,
+      running: true,
+      spawnedBy: spawnerId,
+      firstOrdinal: task.total + 1,
+      numbers: highest,
+      outside: new Map([[spawner, spawnerId]]),
+      nextId,
+      newUuid: randomUUID,
+      routeIds,
+      place: () => null, // the dispatcher takes them from here
+    })
+    return { ok: true, subtasks: graph.subtasks, edges: graph.edges }
+  }
+}
+
+function refuse(reason: string): SpawnPlan {
+  return { ok: false, failure: failure('spawn_invalid', `what was spawned is not acceptable: ${reason}`) }
+}

@@ -1,0 +1,66 @@
+/**
+ * What the coordinator can be asked to do, whoever asks: the HTTP layer is given this and nothing else. Expected
+ * outcomes are returned; what is refused is thrown as a `BatonError`.
+ *
+ * JSON that was sent by callers and agents (`metadata`, `outputs`, …) appears in views as `RawJson`, so that it leaves
+ * with the bytes it came with.
+ */
+import type { AgentView, ArtifactView, BatonError, ExecuteRequest, OrchestrateRequest, TaskList, TaskStatus, TaskView, WorkerView } from '@baton/shared'
+
+export interface Caller {
+  readonly tenantId: number
+  /** Who it is, for events and audit: a key's name, `local`. */
+  readonly actor: string
+}
+
+export type SubmitOutcome =
+  | { readonly kind: 'created'; readonly task: TaskView }
+  /** The same task was submitted before; nothing changed. */
+  | { readonly kind: 'existing'; readonly task: TaskView }
+  /** A dry run: planned, not stored. */
+  | { readonly kind: 'dry_run'; readonly task: TaskView }
+  | { readonly kind: 'refused'; readonly error: BatonError }
+
+export interface TaskFilters {
+  readonly status?: readonly TaskStatus[]
+  /** Tasks in which this agent has, or had, a subtask. */
+  readonly agent?: string
+  readonly orchestratorId?: string
+  /** Values of top-level keys of the metadata. */
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly createdAfter?: Date
+  readonly createdBefore?: Date
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface TaskPage {
+  readonly subtasksCursor?: string
+  readonly dependenciesCursor?: string
+  readonly artifactsCursor?: string
+  /** Of each list; at most 1,000. */
+  readonly limit: number
+}
+
+export interface CoordinatorApi {
+  /** Takes in tasks, each for itself: one bad request does not refuse its neighbours. Results in order. */
+  submit(caller: Caller, requests: readonly OrchestrateRequest[], options: { dryRun: boolean }): Promise<SubmitOutcome[]>
+  /** Starts or resumes. Throws `task_not_found`, `state_conflict`, `agent_unavailable`, `invalid_request`. */
+  execute(caller: Caller, taskId: string, request: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Throws `task_not_found`. */
+  task(caller: Caller, taskId: string, page: TaskPage): Promise<TaskView>
+  /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */
+  taskVersion(caller: Caller, taskId: string): Promise<string>
+  /** Resolves when the version is no longer `version`, or after `timeoutMs`, or when aborted. */
+  waitForChange(caller: Caller, taskId: string, version: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<void>
+  tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
+  artifacts(caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<{ artifacts: ArtifactView[]; next_cursor: string | null }>
+  /** Throws `artifact_not_found`. */
+  artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<{ mediaType: string; sha256: string; data: Buffer }>
+  agents(caller: Caller, filters: { domain?: string; capability?: string; health?: string }): Promise<AgentView[]>
+  workers(caller: Caller): Promise<WorkerView[]>
+  /** Throws `worker_not_found`. */
+  worker(caller: Caller, id: string): Promise<WorkerView>
+  /** Whether the stores answer, for /readyz. Never throws. */
+  readiness(): Promise<{ ready: boolean; checks: Record<string, 'ok' | string> }>
+}

@@ -1,0 +1,202 @@
+/** Everything the coordinator can be asked to do, composed of its parts. */
+import { type AgentView, BatonError, type TaskSummary, priorities } from '@baton/shared'
+import type { Logger } from '@baton/shared/node'
+import { whyTask } from '../core/why.js'
+import type { Database } from '../store/database.js'
+import { executeTask, previewExecution } from '../store/execute.js'
+import { type AgentRow, type WorkerRow, listAgents, listTasks, listWorkers } from '../store/read-lists.js'
+import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
+import type { Caller, CoordinatorApi } from './api.js'
+import type { Submitter } from './submit.js'
+import { artifactUri, badCursor, integerCursor, readTaskView } from './task-view.js'
+
+interface ApiOptions {
+  readonly database: Database
+  readonly submitter: Submitter
+  readonly silentMs: number
+  readonly log: Logger
+  readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
+  readonly changes: { next(taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
+  /** Rows became ready. */
+  readonly onReady: () => void
+  readonly onChange: (taskPks: readonly string[]) => void
+  /** The other stores, for readiness: each resolves when it answers. */
+  readonly checks: Readonly<Record<string, () => Promise<void> | void>>
+}
+
+/** A waiter looks by itself this often: pulses may be lost. */
+const lookEveryMs = 1_000
+const checkTimeoutMs = 2_000
+
+export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
+  const { database, submitter, silentMs, fleet, changes, onReady, onChange } = options
+
+  const requireVersion = async (caller: Caller, taskId: string) => {
+    const version = await readTaskVersion(database, caller.tenantId, taskId)
+    if (!version) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+    return version
+  }
+
+  const api: CoordinatorApi = {
+    submit: (caller, requests, how) => submitter.submit(caller, requests, how),
+
+    async execute(caller, taskId, request) {
+      const checkpoints = request.checkpoints ?? []
+      const preview = await previewExecution(database, caller.tenantId, taskId, checkpoints)
+      if (!preview) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+      if (preview.unknown) throw new BatonError('invalid_request', 'checkpoints must name subtasks of the task', { fields: preview.unknown.map(name => ({ path: `checkpoints[${checkpoints.indexOf(name)}]`, issue: `there is no subtask ${JSON.stringify(name)}` })) })
+      await fleet.refresh()
+      const unroutable = (preview.root_routes ?? []).filter(route => !fleet.resolves(route))
+      const result = await executeTask(database, { tenantId: caller.tenantId, taskId, mode: request.execution_mode ?? 'auto', checkpoints, unroutable })
+      if (!result) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+      if (result.from_status === 'planned') {
+        onChange([result.id])
+        onReady()
+      }
+      if (result.status === 'needs_review' && result.from_status === 'needs_review') throw new BatonError('state_conflict', `task ${taskId} needs review; decide its open review first`)
+      if (result.status === 'blocked') throw new BatonError('agent_unavailable', `no live worker can take what task ${taskId} would start with; it is blocked and goes on by itself when one appears`, { extra: { task_id: taskId, task_status: 'blocked' } })
+      return { task_id: taskId, status: result.status }
+    },
+
+    task: (caller, taskId, page) => readTaskView(database, caller, taskId, page),
+
+    async taskVersion(caller, taskId) {
+      return (await requireVersion(caller, taskId)).version
+    },
+
+    async waitForChange(caller, taskId, version, { timeoutMs, signal }) {
+      const end = performance.now() + timeoutMs
+      for (;;) {
+        const aborted = new AbortController()
+        const both = AbortSignal.any([signal, aborted.signal])
+        const left = end - performance.now()
+        // Listening begins before looking, so that a change in between is not missed.
+        const { id } = await requireVersion(caller, taskId)
+        const change = changes.next(id, Math.max(0, Math.min(lookEveryMs, left)), both)
+        if (left <= 0 || signal.aborted || (await requireVersion(caller, taskId)).version !== version) {
+          aborted.abort()
+          return
+        }
+        await change
+      }
+    },
+
+    async tasks(caller, filters) {
+      const rows = await listTasks(database, {
+        tenantId: caller.tenantId,
+        status: filters.status ?? null,
+        agent: filters.agent ?? null,
+        orchestratorId: filters.orchestratorId ?? null,
+        metadata: JSON.stringify(filters.metadata ?? {}),
+        createdAfter: filters.createdAfter ?? null,
+        createdBefore: filters.createdBefore ?? null,
+        before: filters.cursor === undefined ? null : listCursor(filters.cursor),
+        limit: filters.limit + 1,
+      })
+      const shown = rows.slice(0, filters.limit)
+      const last = shown[shown.length - 1]
+      return {
+        tasks: shown.map((row): TaskSummary => {
+          const why = whyTask(row.status, 'running', undefined)
+          return {
+            task_id: row.task_id,
+            title: row.title,
+            status: row.status,
+            priority: priorities[row.priority] ?? 'medium',
+            orchestrator_id: row.orchestrator_id,
+            created_at: row.created_at.toISOString(),
+            finished_at: row.finished_at?.toISOString() ?? null,
+            subtask_counts: row.counts,
+            ...(why !== undefined && { why }),
+          }
+        }),
+        next_cursor: rows.length > filters.limit && last ? Buffer.from(`${last.position}|${last.id}`).toString('base64url') : null,
+      }
+    },
+
+    async artifacts(caller, taskId, { limit, cursor }) {
+      const task = await readTask(database, caller.tenantId, taskId)
+      if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+      const rows = await readArtifacts(database, task.id, String(integerCursor('cursor', cursor)), limit + 1)
+      const shown = rows.slice(0, limit)
+      return {
+        artifacts: shown.map(a => ({ name: a.name, subtask_id: a.subtask_id, uri: artifactUri(taskId, a.subtask_id, a.name), media_type: a.media_type, bytes: Number(a.bytes), sha256: a.sha256 })),
+        next_cursor: rows.length > limit ? (shown[shown.length - 1]?.id ?? null) : null,
+      }
+    },
+
+    async artifact(caller, taskId, subtaskId, name) {
+      const row = await readArtifact(database, caller.tenantId, taskId, subtaskId, name)
+      if (!row) throw new BatonError('artifact_not_found', `task ${taskId} has no artifact ${name} of subtask ${subtaskId}`)
+      return { mediaType: row.media_type, sha256: row.sha256, data: Buffer.from(row.data) }
+    },
+
+    async agents(caller, filters) {
+      return (await listAgents(database, caller.tenantId, silentMs))
+        .map(agentView)
+        .filter(a => (filters.domain === undefined || a.domain === filters.domain) && (filters.capability === undefined || a.capabilities.includes(filters.capability)) && (filters.health === undefined || a.health === filters.health))
+    },
+
+    async workers() {
+      return (await listWorkers(database, null)).map(workerView)
+    },
+
+    async worker(_, id) {
+      const [row] = await listWorkers(database, id)
+      if (!row) throw new BatonError('worker_not_found', `there is no worker ${id}`)
+      return workerView(row)
+    },
+
+    async readiness() {
+      const checks: Record<string, string> = {}
+      await Promise.all(
+        Object.entries({ postgres: () => database.query({ text: 'select 1' }).then(() => undefined), ...options.checks }).map(async ([name, check]) => {
+          checks[name] = await answered(check)
+        }),
+      )
+      return { ready: Object.values(checks).every(c => c === 'ok'), checks }
+    },
+  }
+  return api
+}
+
+async function answered(check: () => Promise<void> | void): Promise<string> {
+  let timer: NodeJS.Timeout | undefined
+  try {
+    await Promise.race([
+      check(),
+      new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error('no answer in time')), checkTimeoutMs)
+      }),
+    ])
+    return 'ok'
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function agentView(row: AgentRow): AgentView {
+  return {
+    name: row.name,
+    description: row.description,
+    skills: row.skills,
+    capabilities: row.capabilities,
+    domain: row.domain,
+    health: row.workers === 0 ? 'offline' : row.lagging > 0 ? 'degraded' : 'healthy',
+    is_default: row.is_default,
+    load: { active: row.active, slots: row.slots, workers: row.workers },
+  }
+}
+
+function workerView(row: WorkerRow) {
+  return { ...row, started_at: row.started_at.toISOString(), last_heartbeat_at: row.last_heartbeat_at.toISOString() }
+}
+
+function listCursor(cursor: string): [string, string] {
+  const [position = '', id = ''] = Buffer.from(cursor, 'base64url').toString().split('|')
+  // Kept as text: a Date would lose its microseconds.
+  if (Number.isNaN(Date.parse(position)) || !/^\d{1,19}$/.test(id)) throw badCursor('cursor')
+  return [position, id]
+}

@@ -1,0 +1,140 @@
+/** `GET /tasks/{id}`: a task as its readers see it, in pages. */
+import { BatonError, type Failure, RawJson, type SubtaskState, type SubtaskView, type TaskStatus, type TaskView, priorities } from '@baton/shared'
+import { whySubtask, whyTask } from '../core/why.js'
+import type { Queryable } from '../store/database.js'
+import { type SubtaskRow, type TaskRow, countSubtasks, readArtifacts, readDependencies, readOpenReview, readStatusHistory, readSubtasks, readTask } from '../store/read-task.js'
+import type { Caller, TaskPage } from './api.js'
+
+export async function readTaskView(db: Queryable, caller: Caller, taskId: string, page: TaskPage): Promise<TaskView> {
+  const task = await readTask(db, caller.tenantId, taskId)
+  if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+  const { limit } = page
+  const [subtasks, counts, edges, artifacts, history, review] = await Promise.all([
+    readSubtasks(db, task.id, integerCursor('subtasks_cursor', page.subtasksCursor), limit + 1),
+    countSubtasks(db, task.id),
+    readDependencies(db, task.id, pairCursor('dependencies_cursor', page.dependenciesCursor), limit + 1),
+    readArtifacts(db, task.id, String(integerCursor('artifacts_cursor', page.artifactsCursor)), limit + 1),
+    readStatusHistory(db, task.id),
+    readOpenReview(db, task.id),
+  ])
+  const views = subtasks.slice(0, limit).map(row => viewOf(row, task))
+  const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
+  const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
+  const waiting = views.find(v => v.state === 'needs_review' || v.state === 'blocked' || v.state === 'awaiting_approval')
+  const why = whyTask(task.status, task.orchestrator_status, waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
+  const lastSubtask = subtasks[limit - 1]
+  const lastEdge = edges[limit - 1]
+  const lastArtifact = artifacts[limit - 1]
+  return {
+    task_id: task.task_id,
+    title: task.title,
+    description: task.description,
+    status: task.status,
+    priority: priorities[task.priority] ?? 'medium',
+    orchestrator_id: task.orchestrator_id,
+    metadata: raw(task.metadata),
+    context: raw(task.context),
+    plan,
+    subtask_counts: stateCounts,
+    subtasks: views,
+    ...(subtasks.length > limit && lastSubtask && { subtasks_next_cursor: String(lastSubtask.ordinal) }),
+    dependencies: edges.slice(0, limit).map(({ from, to }) => ({ from, to })),
+    ...(edges.length > limit && lastEdge && { dependencies_next_cursor: `${lastEdge.to_ordinal}-${lastEdge.from_ordinal}` }),
+    artifacts: artifacts.slice(0, limit).map(a => ({ name: a.name, subtask_id: a.subtask_id, uri: artifactUri(task.task_id, a.subtask_id, a.name), media_type: a.media_type, bytes: Number(a.bytes), sha256: a.sha256 })),
+    ...(artifacts.length > limit && lastArtifact && { artifacts_next_cursor: lastArtifact.id }),
+    status_history: history.map(({ at, data }) => {
+      const { from, to, reason } = JSON.parse(data) as { from: TaskStatus | null; to: TaskStatus; reason: string } // written with the event
+      return { at: at.toISOString(), from, to, reason }
+    }),
+    metrics: metricsOf(task, counts),
+    ...(review && { review: { id: review.id, kind: review.kind, subtask_id: review.subtask_id } }),
+    ...(why !== undefined && { why }),
+    created_at: task.created_at.toISOString(),
+    started_at: task.started_at?.toISOString() ?? null,
+    finished_at: task.finished_at?.toISOString() ?? null,
+  }
+}
+
+/** Where an artifact's bytes are. */
+export function artifactUri(taskId: string, subtaskId: string, name: string): string {
+  return `/tasks/${encodeURIComponent(taskId)}/artifacts/${encodeURIComponent(subtaskId)}/${encodeURIComponent(name)}`
+}
+
+function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
+  const failure = row.failure === null ? null : (JSON.parse(row.failure) as Failure) // written by fail.ts
+  const why = whySubtask(
+    {
+      state: row.state,
+      capability: row.capability,
+      pinnedAgent: row.pinned_agent,
+      requires: row.requires,
+      gate: row.gate,
+      charged: row.charged,
+      attemptLimit: row.attempt_limit,
+      runAfter: row.run_after,
+      queuedAt: row.queued_at,
+      readyAt: row.ready_at,
+      agent: row.agent,
+      workerId: row.worker_id,
+      waitsFor: row.waits_for ?? [],
+      reviewedSince: row.reviewed_since,
+      assignee: row.assignee,
+      failureMessage: failure?.message ?? null,
+    },
+    { now: task.now, taskStatus: task.status, orchestratorStatus: task.orchestrator_status },
+  )
+  return {
+    subtask_id: row.subtask_id,
+    name: row.name,
+    title: row.title,
+    capability: row.capability,
+    agent: row.agent,
+    state: row.state,
+    attempt: row.attempt,
+    generation: row.generation,
+    started_at: row.attempt > 0 ? (row.started_at?.toISOString() ?? null) : null,
+    finished_at: row.finished_at?.toISOString() ?? null,
+    ...(row.output !== null && { outputs: raw(row.output) }),
+    ...(failure !== null && row.state !== 'completed' && { failure }),
+    ...(row.progress !== null && row.state === 'running' && { progress: raw(row.progress) }),
+    ...(why !== undefined && { why }),
+  }
+}
+
+function metricsOf(task: TaskRow, counts: readonly { state: SubtaskState; count: number; attempts: number }[]): TaskView['metrics'] {
+  const end = task.finished_at ?? task.now
+  const elapsedMs = task.started_at === null ? 0 : end.getTime() - task.started_at.getTime()
+  const slaMs = task.sla_ms === null ? null : Number(task.sla_ms)
+  // A date that was already past at submission cannot be kept by anybody.
+  const due = task.due_at !== null && task.due_at > task.created_at ? task.due_at : null
+  return {
+    elapsed_seconds: Math.round(elapsedMs) / 1_000,
+    on_time: (due === null || end <= due) && (slaMs === null || elapsedMs <= slaMs),
+    subtasks_total: task.total,
+    subtasks_completed: counts.find(c => c.state === 'completed')?.count ?? 0,
+    attempts: counts.reduce((sum, c) => sum + c.attempts, 0),
+    due_date: task.due_at?.toISOString() ?? null,
+    sla_seconds: slaMs === null ? null : slaMs / 1_000,
+  }
+}
+
+export function integerCursor(name: string, cursor: string | undefined): number {
+  if (cursor === undefined) return 0
+  if (!/^\d{1,15}$/.test(cursor)) throw badCursor(name)
+  return Number(cursor)
+}
+
+function pairCursor(name: string, cursor: string | undefined): [number, number] {
+  if (cursor === undefined) return [0, 0]
+  const match = /^(\d{1,9})-(\d{1,9})$/.exec(cursor)
+  if (!match) throw badCursor(name)
+  return [Number(match[1]), Number(match[2])]
+}
+
+export function badCursor(name: string): BatonError {
+  return new BatonError('invalid_request', `${name} is not a cursor that this server gave out`, { fields: [{ path: name, issue: 'is not a cursor that this server gave out' }] })
+}
+
+function raw(text: string): RawJson {
+  return new RawJson(text, JSON.parse(text))
+}

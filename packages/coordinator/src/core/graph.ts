@@ -1,0 +1,115 @@
+/**
+ * From planned subtasks to the rows of a graph: ids, subtask ids, edges, counts of unmet dependencies, and where each
+ * subtask stands at first. Pure but for what it is given.
+ */
+import { type PlannedSubtask, findReferences, subtaskId } from '@baton/shared'
+import type { Edge, NewSubtask } from '../store/submit.js'
+
+export interface RouteKey {
+  readonly capability: string
+  readonly requires: readonly string[]
+  readonly agent: string | null
+}
+
+export interface GraphSetting {
+  readonly tenantId: number
+  readonly taskPk: string
+  readonly taskId: string
+  readonly priority: number
+  /** Attempts where a subtask does not say. */
+  readonly attemptLimit: number
+  /** Whether the task runs: roots are opened. */
+  readonly running: boolean
+  readonly spawnedBy: string | null
+  /** Ordinals and numbers per prefix go on from here. */
+  readonly firstOrdinal: number
+  readonly numbers: ReadonlyMap<string, number>
+  /** Subtasks outside this graph that it may depend on, by name. */
+  readonly outside: ReadonlyMap<string, string>
+  readonly nextId: () => string
+  readonly newUuid: () => string
+  /** One per subtask, in order. */
+  readonly routeIds: readonly number[]
+  /** Where a root of this route goes at once: a queue with room, `blocked`, or null for `ready`. */
+  readonly place: (routeId: number) => { queue: string } | 'blocked' | null
+}
+
+export interface GraphRows {
+  readonly subtasks: NewSubtask[]
+  readonly edges: Edge[]
+  readonly active: number
+  readonly reviewing: number
+  readonly blocked: number
+}
+
+/** Every name that a subtask waits for: what it says, and what its input refers to (which may be further upstream). */
+export function allDependencies(subtask: PlannedSubtask): ReadonlySet<string> {
+  const names = new Set(subtask.dependsOn)
+  if (subtask.input?.includes('{{')) for (const reference of findReferences(JSON.parse(subtask.input))) if (reference.kind === 'output') names.add(reference.subtask)
+  return names
+}
+
+export function routeKey({ capability, requires, agent }: PlannedSubtask): RouteKey {
+  return { capability, requires, agent }
+}
+
+export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSetting): GraphRows {
+  const ids = new Map<string, string>(setting.outside)
+  for (const { name } of planned) ids.set(name, setting.nextId())
+  const numbers = new Map(setting.numbers)
+  const edges: Edge[] = []
+  let [active, reviewing, blocked] = [0, 0, 0]
+  const subtasks = planned.map((subtask, i): NewSubtask => {
+    const id = idOf(ids, subtask.name)
+    const dependencies = allDependencies(subtask)
+    for (const name of dependencies) edges.push([idOf(ids, name), id])
+    const prefix = subtask.agent ?? subtask.capability
+    const n = (numbers.get(prefix) ?? 0) + 1
+    numbers.set(prefix, n)
+    const routeId = setting.routeIds[i]
+    if (routeId === undefined) throw new RangeError('there has to be a route for every subtask')
+    const gate = subtask.requiresApproval ? 'approval' : null
+    const start = dependencies.size > 0 || !setting.running ? 'pending' : gate ? 'awaiting_approval' : setting.place(routeId)
+    const queue = typeof start === 'object' && start !== null ? start.queue : null
+    const state = queue !== null ? 'queued' : typeof start === 'string' ? start : 'ready'
+    if (state === 'ready' || state === 'queued') active++
+    else if (state === 'awaiting_approval') reviewing++
+    else if (state === 'blocked') blocked++
+    return {
+      id,
+      uuid: setting.newUuid(),
+      tenant_id: setting.tenantId,
+      task_pk: setting.taskPk,
+      ordinal: setting.firstOrdinal + i,
+      subtask_id: subtaskId(prefix, setting.taskId, n),
+      name: subtask.name,
+      title: subtask.title,
+      capability: subtask.capability,
+      agent: subtask.agent,
+      requires: subtask.requires,
+      input: subtask.input,
+      sla_ms: subtask.slaMs,
+      queue_wait_ms: subtask.queueWaitMs,
+      deadline_ms: subtask.deadlineMs,
+      on_failure: subtask.onFailure,
+      requires_approval: subtask.requiresApproval,
+      isolation: subtask.isolation,
+      spawned_by: setting.spawnedBy,
+      route_id: routeId,
+      priority: setting.priority,
+      state,
+      unmet: dependencies.size,
+      gate,
+      attempt: queue === null ? 0 : 1,
+      queue,
+      attempt_limit: subtask.maxAttempts ?? setting.attemptLimit,
+    }
+  })
+  return { subtasks, edges, active, reviewing, blocked }
+}
+
+function idOf(ids: ReadonlyMap<string, string>, name: string): string {
+  const id = ids.get(name)
+  if (id === undefined) throw new RangeError(`the graph was not validated: ${name} is not part of it`)
+  return id
+}

@@ -1,0 +1,96 @@
+/** One sentence on what a waiting node waits for. Pure: whoever reads it needs no log. */
+import type { SubtaskState, TaskStatus } from '@baton/shared'
+import { formatDuration } from '@baton/shared'
+
+export interface WaitingSubtask {
+  readonly state: SubtaskState
+  readonly capability: string
+  readonly pinnedAgent: string | null
+  readonly requires: readonly string[]
+  readonly gate: string | null
+  readonly charged: number
+  readonly attemptLimit: number
+  readonly runAfter: Date | null
+  readonly queuedAt: Date | null
+  readonly readyAt: Date | null
+  readonly agent: string | null
+  readonly workerId: string | null
+  /** Names of unfinished dependencies; up to four. */
+  readonly waitsFor: readonly string[]
+  readonly reviewedSince: Date | null
+  readonly assignee: string | null
+  readonly failureMessage: string | null
+}
+
+interface Surroundings {
+  readonly now: Date
+  readonly taskStatus: TaskStatus
+  readonly orchestratorStatus: string
+}
+
+/** Undefined for what does not wait. */
+export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestratorStatus }: Surroundings): string | undefined {
+  const held = heldUp(taskStatus, orchestratorStatus)
+  switch (subtask.state) {
+    case 'pending':
+      if (subtask.waitsFor.length === 0) return held ?? 'its task has not started'
+      return `waiting for ${list(subtask.waitsFor)} to finish`
+    case 'awaiting_approval':
+      return subtask.gate === 'release' ? 'waiting to be released (manual execution or a checkpoint)' : `waiting for approval${by(subtask.assignee)}${since(subtask.reviewedSince)}`
+    case 'ready':
+      return held ?? `ready${since(subtask.readyAt)}; the queue of ${needs(subtask)} is full`
+    case 'queued':
+      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
+    case 'retrying': {
+      const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
+      return `attempt ${subtask.charged + 1} of ${subtask.attemptLimit} starts in ${formatDuration(inMs)}${because(subtask.failureMessage)}`
+    }
+    case 'blocked':
+      return `no live worker offers ${needs(subtask)}`
+    case 'needs_review':
+      return `${subtask.charged} of ${subtask.attemptLimit} attempts are used up${because(subtask.failureMessage)}; waiting for a decision${by(subtask.assignee)}${since(subtask.reviewedSince)}`
+    default:
+      return undefined
+  }
+}
+
+/** What a task as a whole waits for. */
+export function whyTask(status: TaskStatus, orchestratorStatus: string, first: { name: string; why: string } | undefined): string | undefined {
+  switch (status) {
+    case 'planned':
+      return 'planned; start it with POST /execute/{task_id}'
+    case 'paused':
+      return 'paused; resume it with POST /tasks/{task_id}/resume'
+    case 'blocked':
+    case 'needs_review':
+      return first ? `${first.name}: ${first.why}` : undefined
+    case 'running':
+      return orchestratorStatus === 'running' ? undefined : `its orchestrator is ${orchestratorStatus}`
+    default:
+      return undefined
+  }
+}
+
+function heldUp(taskStatus: TaskStatus, orchestratorStatus: string): string | undefined {
+  if (taskStatus === 'paused') return 'the task is paused'
+  if (taskStatus === 'planned') return 'its task has not started'
+  if (orchestratorStatus !== 'running') return `its orchestrator is ${orchestratorStatus}`
+  return undefined
+}
+
+function needs({ capability, pinnedAgent, requires }: WaitingSubtask): string {
+  const tags = requires.length > 0 ? ` with ${requires.map(quote).join(', ')}` : ''
+  return pinnedAgent === null ? `${quote(capability)}${tags}` : `agent ${quote(pinnedAgent)}${tags}`
+}
+
+const quote = (name: string): string => `\`${name}\``
+
+function list(names: readonly string[]): string {
+  if (names.length > 3) return `${names.slice(0, 3).map(quote).join(', ')} and others`
+  if (names.length < 2) return names.map(quote).join('')
+  return `${names.slice(0, -1).map(quote).join(', ')} and ${quote(names[names.length - 1] as string)}` // of two or three
+}
+
+const by = (assignee: string | null): string => (assignee === null ? '' : ` by ${assignee}`)
+const since = (at: Date | null): string => (at === null ? '' : ` since ${at.toISOString().slice(11, 16)}`)
+const because = (message: string | null): string => (message === null ? '' : ` (${message.length > 200 ? `${message.slice(0, 199)}…` : message})`)

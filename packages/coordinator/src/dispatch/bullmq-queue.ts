@@ -1,0 +1,107 @@
+/**
+ * The coordinator's side of the delivery queues, on BullMQ. One connection for all queues.
+ *
+ * A job's own state, retries and stalled checks are never the truth: `attempts: 1`, and what is finished is removed.
+ * During an outage of Redis `ring` fails at once (nothing is buffered); the reconciler rings again later.
+ */
+import { type JobState, Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import { BatonError } from '@baton/shared'
+import { type Logger, type Ring, type TaskQueue, maskSecrets, redisEndpoint } from '@baton/shared/node'
+
+interface BullmqQueueOptions {
+  readonly url: string
+  /** Prefix of every key. */
+  readonly namespace: string
+  readonly log: Logger
+  /** Gives up waiting for the first connection. */
+  readonly signal?: AbortSignal
+}
+
+const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: { count: 1_000 } }
+const jobsPerCall = 500
+
+/** Connects, waiting with a log line now and then until Redis is there. */
+export async function openBullmqQueue(options: BullmqQueueOptions): Promise<TaskQueue> {
+  const connection = new Redis({ ...redisEndpoint(options.url), maxRetriesPerRequest: 0, enableOfflineQueue: false, lazyConnect: true, retryStrategy: tries => Math.min(1_000, 50 * tries), connectionName: 'baton-coordinator' })
+  let lastError: Error | undefined
+  connection.on('error', error => {
+    lastError = error
+  })
+  const where = maskSecrets(options.url)
+  connection.connect().catch(() => undefined) // the retry strategy goes on
+  for (let waited = 0; ; waited++) {
+    try {
+      await connection.ping()
+      break
+    } catch (error) {
+      const reason = lastError ?? error
+      const message = reason instanceof Error ? reason.message : String(reason)
+      const hopeless = /WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(message)
+      if (hopeless || options.signal?.aborted) {
+        connection.disconnect()
+        throw new BatonError(hopeless ? 'invalid_configuration' : 'unreachable', hopeless ? `REDIS_URL ${where}: ${message}` : 'stopped while waiting for Redis', { cause: error })
+      }
+      if (waited % 15 === 0) options.log.warn({ url: where, reason: message }, 'waiting for Redis')
+      await new Promise(resolve => setTimeout(resolve, 200))
+    }
+  }
+  connection.on('close', () => options.log.warn('Redis is away; reconnecting'))
+  connection.on('ready', () => options.log.info('Redis is back'))
+  return new BullmqQueue(connection, options)
+}
+
+class BullmqQueue implements TaskQueue {
+  private readonly connection: Redis
+  private readonly options: BullmqQueueOptions
+  private readonly queues = new Map<string, Queue>()
+
+  constructor(connection: Redis, options: BullmqQueueOptions) {
+    this.connection = connection
+    this.options = options
+  }
+
+  async ring(jobs: readonly Ring[]): Promise<void> {
+    const perQueue = new Map<string, Ring[]>()
+    for (const job of jobs) perQueue.set(job.queue, [...(perQueue.get(job.queue) ?? []), job])
+    const calls: Promise<unknown>[] = []
+    for (const [name, rings] of perQueue)
+      for (let i = 0; i < rings.length; i += jobsPerCall)
+        calls.push(this.queue(name).addBulk(rings.slice(i, i + jobsPerCall).map(({ id, delivery }) => ({ name: 'attempt', data: delivery, opts: { ...jobOptions, jobId: id } }))))
+    await Promise.all(calls)
+  }
+
+  async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {
+    const there = await Promise.all(jobs.map(({ queue, id }) => this.isThere(queue, id, activeForMs)))
+    return jobs.filter((_, i) => !there[i]).map(j => j.id)
+  }
+
+  async waiting(queues: readonly string[]): Promise<Map<string, number>> {
+    const counts = await Promise.all(queues.map(name => this.queue(name).getWaitingCount()))
+    return new Map(queues.map((name, i) => [name, counts[i] ?? 0]))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.queues.values()].map(queue => queue.close().catch(() => undefined)))
+    this.connection.removeAllListeners('close')
+    this.connection.disconnect()
+  }
+
+  private async isThere(name: string, id: string, activeForMs: number): Promise<boolean> {
+    const queue = this.queue(name)
+    const state: JobState | 'unknown' = await queue.getJobState(id)
+    if (state !== 'active') return state === 'waiting' || state === 'prioritized' || state === 'delayed'
+    const job = await queue.getJob(id)
+    return job?.processedOn !== undefined && Date.now() - job.processedOn < activeForMs
+  }
+
+  private queue(name: string): Queue {
+    let queue = this.queues.get(name)
+    if (!queue) {
+      queue = new Queue(name, { connection: this.connection, prefix: this.options.namespace, skipVersionCheck: true, skipWaitingForReady: true })
+      queue.on('error', error => this.options.log.debug({ err: error, queue: name }, 'BullMQ reports an error'))
+      this.queues.set(name, queue)
+    }
+    return queue
+  }
+}

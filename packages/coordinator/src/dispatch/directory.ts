@@ -1,0 +1,136 @@
+/**
+ * What the dispatcher knows of the fleet: live providers, routes, which queue each route resolves to, how much room
+ * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
+ * the next reading replaces.
+ */
+import { type Resolution, queueLimit, resolveRoute } from '../core/routing.js'
+import type { Queryable } from '../store/database.js'
+import type { Room, RouteRoom } from '../store/room.js'
+import type { Route, Routes } from '../store/routes.js'
+import { type Provider, readProviders } from '../store/workers.js'
+
+interface DirectoryOptions {
+  readonly db: Queryable
+  readonly routes: Routes
+  /** A worker that was not heard of for this long counts as gone. */
+  readonly silentMs: number
+}
+
+export class Directory {
+  private readonly options: DirectoryOptions
+  private providers: readonly Provider[] = []
+  private routes: ReadonlyMap<number, Route> = new Map()
+  private resolutions = new Map<number, Resolution>()
+  private depths = new Map<string, number>()
+  /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
+  private readonly backlog = new Set<number>()
+
+  constructor(options: DirectoryOptions) {
+    this.options = options
+  }
+
+  async refresh(): Promise<void> {
+    this.providers = await readProviders(this.options.db, this.options.silentMs)
+    this.routes = await this.options.routes.read()
+    this.resolutions = new Map()
+    for (const route of this.routes.values()) {
+      const resolved = resolveRoute(route, this.providers)
+      if (resolved) this.resolutions.set(route.id, resolved)
+    }
+  }
+
+  /** The queues that have a live consumer. */
+  get servedQueues(): ReadonlySet<string> {
+    const queues = new Set<string>()
+    for (const { pool, agent, capabilities } of this.providers) {
+      queues.add(`${pool}.a.${agent}`)
+      for (const capability of capabilities) queues.add(`${pool}.c.${capability}`)
+    }
+    return queues
+  }
+
+  route(id: number): Route | undefined {
+    return this.routes.get(id)
+  }
+
+  resolves(routeId: number): boolean {
+    return this.resolutions.has(routeId)
+  }
+
+  /** Whether this could be routed to a live agent, also for a route that is not stored yet. */
+  couldServe(route: Omit<Route, 'id'>): boolean {
+    return resolveRoute(route, this.providers) !== undefined
+  }
+
+  setDepths(depths: readonly { queue: string; depth: number }[]): void {
+    this.depths = new Map(depths.map(d => [d.queue, d.depth]))
+  }
+
+  setBacklog(routeIds: readonly number[]): void {
+    this.backlog.clear()
+    for (const id of routeIds) this.backlog.add(id)
+  }
+
+  /** Ready rows of this route were left behind. */
+  addBacklog(routeId: number): void {
+    this.backlog.add(routeId)
+  }
+
+  get hasBacklog(): boolean {
+    return this.backlog.size > 0
+  }
+
+  queued(queue: string): void {
+    this.depths.set(queue, (this.depths.get(queue) ?? 0) + 1)
+  }
+
+  claimed(routeId: number): void {
+    const queue = this.resolutions.get(routeId)?.queue
+    if (queue !== undefined) this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
+  }
+
+  /** Room for rows that become ready right now: of routes without a backlog, since nothing may overtake. */
+  fastRoom(): Room {
+    return this.rooms(id => !this.backlog.has(id))
+  }
+
+  /** Room for the backlog, each queue's shared out among its routes. */
+  backlogRoom(): Room {
+    const left = new Map<string, number>()
+    return this.rooms(id => this.backlog.has(id)).flatMap(({ route_id, queue, room }) => {
+      const available = Math.min(room, left.get(queue) ?? room)
+      left.set(queue, available - Math.ceil(available / 2))
+      const share = this.sharers(queue) > 1 ? Math.ceil(available / 2) : available
+      return share > 0 ? [{ route_id, queue, room: share }] : []
+    })
+  }
+
+  /** The queue for one row of a route, if there is room; counts it. */
+  takeRoom(routeId: number): string | null {
+    if (this.backlog.has(routeId)) return null
+    const resolved = this.resolutions.get(routeId)
+    if (!resolved || this.roomOf(resolved) <= 0) return null
+    this.queued(resolved.queue)
+    return resolved.queue
+  }
+
+  private sharers(queue: string): number {
+    let count = 0
+    for (const id of this.backlog) if (this.resolutions.get(id)?.queue === queue) count++
+    return count
+  }
+
+  private rooms(filter: (routeId: number) => boolean): RouteRoom[] {
+    const rooms: RouteRoom[] = []
+    for (const [route_id, resolved] of this.resolutions) {
+      if (!filter(route_id)) continue
+      const room = this.roomOf(resolved)
+      if (room > 0) rooms.push({ route_id, queue: resolved.queue, room })
+    }
+    return rooms
+  }
+
+  private roomOf(resolved: Resolution): number {
+    return queueLimit(resolved.slots) - (this.depths.get(resolved.queue) ?? 0)
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Brings ready subtasks to their queues. Claims in Postgres first, then rings; a crash between the two is mended by the
+ * reconciler. Keeps queues shallow, so that what is urgent does not wait behind what is not.
+ */
+import { type Logger, type Service, Ticker } from '@baton/shared/node'
+import type { Database } from '../store/database.js'
+import { type Shifted, blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, unblockRoutable } from '../store/dispatch.js'
+import type { QueuedRow } from '../store/fragments.js'
+import type { Directory } from './directory.js'
+import type { Ringer } from './ringer.js'
+
+interface DispatcherOptions {
+  readonly database: Database
+  readonly directory: Directory
+  readonly ringer: Ringer
+  readonly log: Logger
+  /** How long a ready subtask waits for a provider before it counts as blocked. */
+  readonly blockAfterMs: number
+  /** Tasks changed. */
+  readonly onChange: (taskPks: readonly string[]) => void
+}
+
+const everyMs = 1_000
+/** Between two looks at the whole demand; in between the directory's estimates serve. */
+const lookEveryMs = 100
+const retriesPerRun = 500
+
+export class Dispatcher implements Service {
+  readonly name = 'dispatcher'
+  private readonly options: DispatcherOptions
+  private readonly ticker: Ticker
+  private lastLook = Number.NEGATIVE_INFINITY
+  private lastFleetLook = Number.NEGATIVE_INFINITY
+  private retryTimer: NodeJS.Timeout | undefined
+
+  constructor(options: DispatcherOptions) {
+    this.options = options
+    this.ticker = new Ticker({ name: 'dispatcher', everyMs, log: options.log, run: () => this.run() })
+  }
+
+  async start(): Promise<void> {
+    await this.options.directory.refresh()
+    await this.ticker.start()
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.retryTimer)
+    await this.ticker.stop()
+  }
+
+  /** There is room again, or rows of these routes became ready. */
+  wake(routes: readonly number[] = []): void {
+    for (const id of routes) this.options.directory.addBacklog(id)
+    if (this.options.directory.hasBacklog) this.ticker.wake()
+  }
+
+  /** Workers came or went: look at the fleet and at everything anew. */
+  fleetChanged(): void {
+    this.lastFleetLook = Number.NEGATIVE_INFINITY
+    this.lastLook = Number.NEGATIVE_INFINITY
+    this.ticker.wake()
+  }
+
+  /** Rows of this or another coordinator are ready, of routes unknown here. */
+  readyElsewhere(): void {
+    this.lastLook = Number.NEGATIVE_INFINITY
+    this.ticker.wake()
+  }
+
+  /** Rings for rows that another statement queued on the fast path. */
+  async placed(rows: readonly QueuedRow[]): Promise<void> {
+    for (const row of rows) this.options.directory.queued(row.queue)
+    await this.options.ringer.ring(rows)
+  }
+
+  private async run(): Promise<boolean> {
+    const { database, directory, ringer } = this.options
+    const now = performance.now()
+    if (now - this.lastFleetLook >= everyMs) {
+      this.lastFleetLook = now
+      await directory.refresh()
+    }
+    if (now - this.lastLook >= lookEveryMs) {
+      this.lastLook = now
+      await this.look()
+    }
+    const rooms = directory.backlogRoom()
+    if (rooms.length === 0) return false
+    const rows = await claimReady(database, rooms)
+    for (const row of rows) directory.queued(row.queue)
+    // A route that gave less than it had room for has nothing left.
+    for (const { route_id, room } of rooms) if (rows.filter(r => r.route_id === route_id).length < room) this.lastLook = Number.NEGATIVE_INFINITY
+    await ringer.ring(rows)
+    return rows.length > 0
+  }
+
+  /** The whole demand, and what has to move before anything can be claimed. */
+  private async look(): Promise<void> {
+    const { database, directory } = this.options
+    const { moved, nextMs } = await promoteRetries(database, retriesPerRun)
+    this.wakeIn(moved === retriesPerRun ? 0 : nextMs)
+    const demand = await readDemand(database)
+    const served = directory.servedQueues
+    const orphaned = demand.depths.map(d => d.queue).filter(queue => !served.has(queue))
+    if (orphaned.length > 0) this.changed(await recallQueued(database, orphaned))
+    const routable = demand.blocked.filter(id => directory.resolves(id))
+    if (routable.length > 0) this.changed(await unblockRoutable(database, routable))
+    const unroutable = demand.ready.filter(id => !directory.resolves(id))
+    if (unroutable.length > 0) await this.block(unroutable)
+    directory.setDepths(demand.depths.filter(d => !orphaned.includes(d.queue)))
+    directory.setBacklog([...new Set([...demand.ready, ...routable])].filter(id => directory.resolves(id)))
+  }
+
+  private async block(routes: readonly number[]): Promise<void> {
+    const { database, directory, log, blockAfterMs } = this.options
+    const shifted = await blockUnroutable(database, routes, blockAfterMs)
+    this.changed(shifted)
+    for (const id of shifted.routes) {
+      const route = directory.route(id)
+      log.warn({ capability: route?.capability, requires: route?.requires, agent: route?.agent, subtasks: shifted.moved }, 'no live worker can take this work; it is blocked until one comes')
+    }
+  }
+
+  private changed(shifted: Shifted): void {
+    this.options.onChange(shifted.touched)
+  }
+
+  private wakeIn(ms: number | null): void {
+    clearTimeout(this.retryTimer)
+    if (ms === null || ms > everyMs) return
+    this.retryTimer = setTimeout(
+      () => {
+        this.lastLook = Number.NEGATIVE_INFINITY
+        this.ticker.wake()
+      },
+      Math.max(0, Math.ceil(ms)),
+    )
+  }
+}

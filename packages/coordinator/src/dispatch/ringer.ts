@@ -1,0 +1,57 @@
+/**
+ * Puts jobs into the queues for rows that were committed as `queued`. When the queue is away the jobs are kept and tried
+ * again (a job id is taken once only, so a repeat does no harm); what a crash loses, the reconciler rings again.
+ */
+import { jobId, protocolVersion } from '@baton/shared'
+import { type Logger, type Ring, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
+import type { QueuedRow } from '../store/fragments.js'
+
+const retryMs = 500
+const maxKept = 50_000
+
+export class Ringer implements Service {
+  readonly name = 'ringer'
+  private readonly queue: TaskQueue
+  private readonly log: Logger
+  private readonly retry: Ticker
+  private kept: Ring[] = []
+
+  constructor(queue: TaskQueue, log: Logger) {
+    this.queue = queue
+    this.log = log
+    this.retry = new Ticker({ name: 'ringer', everyMs: retryMs, log, run: () => this.tryAgain() })
+  }
+
+  async start(): Promise<void> {
+    await this.retry.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.retry.stop()
+  }
+
+  async ring(rows: readonly QueuedRow[]): Promise<void> {
+    if (rows.length === 0) return
+    const rings = rows.map(row => ({ queue: row.queue, id: jobId(row.id, row.attempt, row.dispatch), delivery: { v: protocolVersion, s: row.id, a: row.attempt } }))
+    try {
+      await this.queue.ring(rings)
+    } catch (error) {
+      if (this.kept.length === 0) this.log.warn({ err: error, jobs: rings.length }, 'the queue does not take jobs; they are kept and tried again')
+      // Beyond the bound the reconciler finds them.
+      this.kept.push(...rings.slice(0, maxKept - this.kept.length))
+    }
+  }
+
+  private async tryAgain(): Promise<void> {
+    if (this.kept.length === 0) return
+    const batch = this.kept.slice(0, 1_000)
+    try {
+      await this.queue.ring(batch)
+    } catch {
+      return // still away
+    }
+    this.kept = this.kept.slice(batch.length)
+    if (this.kept.length === 0) this.log.info('the queue takes jobs again')
+    else this.retry.wake()
+  }
+}

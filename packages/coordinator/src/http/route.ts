@@ -1,0 +1,119 @@
+/**
+ * A route as data: its path, what it takes, what it answers. The server and the OpenAPI document are both made of the
+ * same list of routes, so neither can say what the other does not do.
+ */
+import type { ServerResponse } from 'node:http'
+import { BatonError, type ErrorCode } from '@baton/shared'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { Caller } from '../commands/api.js'
+import { toJsonText } from './json-text.js'
+import { readQuery } from './query.js'
+import { validate } from './validate.js'
+import type { Waits } from './waits.js'
+
+/** A request that was let in and is valid. */
+export interface Ask<P = unknown, Q = unknown, B = unknown> {
+  readonly params: P
+  readonly query: Q
+  readonly body: B
+  readonly caller: Caller
+  readonly requestId: string
+  readonly ifNoneMatch: string | undefined
+  /** Waits for something, at most until the client leaves or the server stops. */
+  hold(wait: (signal: AbortSignal) => Promise<void>): Promise<void>
+}
+
+export interface Answer {
+  /** Default 200. */
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  /** Sent as JSON. */
+  readonly json?: unknown
+  /** Sent as it is; `headers` say what it is. */
+  readonly content?: string | Buffer
+}
+
+/** What a status means, for the OpenAPI document. */
+export interface AnswerMeaning {
+  readonly description: string
+  /** Of a JSON answer. */
+  readonly schema?: z.ZodType
+  /** Of another answer. */
+  readonly mediaType?: string
+}
+
+export interface BodyReader<B> {
+  /** For the OpenAPI document. */
+  readonly schema: z.ZodType
+  /** Throws `invalid_request`. */
+  read(value: unknown): B
+  /** What an absent body means; without it one is needed. */
+  readonly absent?: unknown
+  /** Whether the large limit applies. */
+  readonly large?: boolean
+}
+
+export interface Route<P = unknown, Q = unknown, B = unknown> {
+  readonly method: 'GET' | 'POST'
+  /** `/tasks/:task_id` */
+  readonly path: string
+  readonly id: string
+  readonly summary: string
+  /** Shows no data, hence needs no key. */
+  readonly open?: boolean
+  readonly params?: z.ZodType<P>
+  readonly query?: z.ZodType<Q>
+  readonly body?: BodyReader<B>
+  readonly answers: Readonly<Record<number, AnswerMeaning>>
+  /** Beside those that every route has. */
+  readonly errors: readonly ErrorCode[]
+  // A method, so that routes of all types fit into one list.
+  answer(ask: Ask<P, Q, B>): Promise<Answer>
+}
+
+/** Gives a route's `answer` the types of its schemas. */
+export function defineRoute<P = undefined, Q = undefined, B = undefined>(route: Route<P, Q, B>): Route {
+  return route as Route // register() hands `answer` only what the schemas have read
+}
+
+const noQuery = z.strictObject({})
+
+interface RegisterOptions {
+  readonly waits: Waits
+  readonly submissionBytes: number
+  callerOf(request: FastifyRequest): Caller
+}
+
+export function register(app: FastifyInstance, route: Route, options: RegisterOptions): void {
+  app.route({
+    method: route.method,
+    url: route.path,
+    config: { open: route.open === true },
+    ...(route.body?.large && { bodyLimit: options.submissionBytes }),
+    handler: async (request, reply) => {
+      const { status = 200, headers = {}, json, content } = await route.answer(read(route, request, reply.raw, options))
+      reply.code(status)
+      if (json !== undefined) reply.header('content-type', 'application/json; charset=utf-8')
+      return reply.headers(headers).send(json === undefined ? content : toJsonText(json))
+    },
+  })
+}
+
+function read(route: Route, request: FastifyRequest, response: ServerResponse, options: RegisterOptions): Ask {
+  return {
+    params: route.params && validate(route.params, request.params, 'the path is not acceptable'),
+    query: readQuery(route.query ?? noQuery, request.raw.url ?? ''),
+    body: route.body && readBody(route.body, request.body),
+    caller: options.callerOf(request),
+    requestId: request.id,
+    ifNoneMatch: request.headers['if-none-match'],
+    hold: wait => options.waits.hold(response, wait),
+  }
+}
+
+function readBody<B>(reader: BodyReader<B>, value: unknown): B {
+  if (value !== undefined) return reader.read(value)
+  if (reader.absent === undefined) throw new BatonError('invalid_json', 'the body is empty; send a JSON object')
+  return reader.read(reader.absent)
+}

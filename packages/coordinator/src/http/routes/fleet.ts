@@ -1,0 +1,54 @@
+/** `GET /agents`, `GET /workers`: who does the work. */
+import { nameSchema } from '@baton/shared'
+import { z } from 'zod'
+import type { CoordinatorApi } from '../../commands/api.js'
+import { line } from '../query.js'
+import { type Route, defineRoute } from '../route.js'
+import { namedSchemas } from '../view-schemas.js'
+import { workerPath } from './path-parameters.js'
+
+const agentsQuery = z.strictObject({
+  domain: line(128).optional(),
+  capability: nameSchema.optional(),
+  health: z.enum(['healthy', 'degraded', 'offline']).optional(),
+})
+
+export function fleetRoutes(api: CoordinatorApi): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      path: '/agents',
+      id: 'listAgents',
+      summary: 'List the specialist agents with their skills and load.',
+      query: agentsQuery,
+      answers: { 200: { description: 'The agents.', schema: namedSchemas.AgentList } },
+      errors: [],
+      async answer({ query, caller }) {
+        return { json: { agents: await api.agents(caller, query), next_cursor: null } }
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/workers',
+      id: 'listWorkers',
+      summary: 'List the workers.',
+      answers: { 200: { description: 'The workers.', schema: namedSchemas.WorkerList } },
+      errors: [],
+      async answer({ caller }) {
+        return { json: { workers: await api.workers(caller), next_cursor: null } }
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/workers/:id',
+      id: 'getWorker',
+      summary: 'One worker.',
+      params: workerPath,
+      answers: { 200: { description: 'The worker.', schema: namedSchemas.Worker } },
+      errors: ['worker_not_found'],
+      async answer({ params, caller }) {
+        return { json: await api.worker(caller, params.id) }
+      },
+    }),
+  ]
+}

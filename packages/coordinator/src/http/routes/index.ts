@@ -1,0 +1,33 @@
+/** Every route of the API. */
+import type { Logger } from '@baton/shared/node'
+import type { CoordinatorApi } from '../../commands/api.js'
+import { type OpenApi, openApiDocument } from '../openapi.js'
+import type { Route } from '../route.js'
+import { artifactRoutes } from './artifacts.js'
+import { documentRoutes } from './documents.js'
+import { fleetRoutes } from './fleet.js'
+import { healthRoutes } from './health.js'
+import { submissionRoutes } from './submissions.js'
+import { taskRoutes } from './tasks.js'
+
+interface RoutesOptions {
+  readonly api: CoordinatorApi
+  readonly log: Logger
+  readonly version: string
+  readonly mode: 'local' | 'fleet'
+  readonly showReasons: boolean
+}
+
+export function allRoutes(options: RoutesOptions): Route[] {
+  const { api, mode, version } = options
+  let document: OpenApi | undefined
+  const routes: Route[] = [
+    ...submissionRoutes(api),
+    ...taskRoutes(api),
+    ...artifactRoutes(api),
+    ...fleetRoutes(api),
+    ...healthRoutes(api, options),
+    ...documentRoutes({ mode, openApi: () => (document ??= openApiDocument(routes, version)) }),
+  ]
+  return routes
+}

@@ -1,0 +1,8 @@
+/** What stands in paths. */
+import { artifactNameSchema, taskIdSchema } from '@baton/shared'
+import { z } from 'zod'
+import { line } from '../query.js'
+
+export const taskPath = z.strictObject({ task_id: taskIdSchema })
+export const artifactPath = z.strictObject({ task_id: taskIdSchema, subtask_id: line(512), name: artifactNameSchema })
+export const workerPath = z.strictObject({ id: line(200) })

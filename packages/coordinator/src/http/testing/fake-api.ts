@@ -1,0 +1,171 @@
+/** A coordinator in memory, for tests of the HTTP layer: it keeps tasks, counts versions and remembers who called what. */
+import { createHash } from 'node:crypto'
+import { type AgentView, BatonError, type OrchestrateRequest, RawJson, type TaskView, type WorkerView } from '@baton/shared'
+import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
+
+export class FakeApi implements CoordinatorApi {
+  /** `[method, …arguments without the caller]` */
+  readonly calls: unknown[][] = []
+  readonly stored = new Map<string, { task: TaskView; version: number }>()
+  readonly files = new Map<string, { mediaType: string; sha256: string; data: Buffer }>()
+  agentList: AgentView[] = []
+  workerList: WorkerView[] = []
+  checks: Record<string, string> = { database: 'ok' }
+  /** Thrown by the next call of anything. */
+  fault: Error | undefined
+  /** How many requests wait now. */
+  waiting = 0
+  private readonly watchers = new Set<() => void>()
+
+  /** Stores a task, or a change of one. */
+  put(task: TaskView): void {
+    this.stored.set(task.task_id, { task, version: (this.stored.get(task.task_id)?.version ?? 0) + 1 })
+    for (const wake of this.watchers) wake()
+  }
+
+  async submit(...[, requests, options]: Parameters<CoordinatorApi['submit']>): Promise<SubmitOutcome[]> {
+    this.called('submit', requests, options)
+    return requests.map(request => {
+      const existing = this.stored.get(request.task_id)?.task
+      if (existing && existing.title !== request.title) return { kind: 'refused', error: new BatonError('task_conflict', `task ${request.task_id} exists with another body; choose another task_id`, { fields: [{ path: 'title', issue: 'differs' }] }) }
+      if (existing) return { kind: 'existing', task: existing }
+      const task = taskOf(request)
+      if (options.dryRun) return { kind: 'dry_run', task }
+      this.put(task)
+      return { kind: 'created', task }
+    })
+  }
+
+  async execute(...[, taskId, request]: Parameters<CoordinatorApi['execute']>) {
+    this.called('execute', taskId, request)
+    return { task_id: taskId, status: this.find(taskId).task.status }
+  }
+
+  async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
+    this.called('task', taskId, page)
+    return this.find(taskId).task
+  }
+
+  async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<string> {
+    this.called('taskVersion', taskId)
+    return `v${this.find(taskId).version}`
+  }
+
+  async waitForChange(...[, taskId, version, { timeoutMs, signal }]: Parameters<CoordinatorApi['waitForChange']>): Promise<void> {
+    this.called('waitForChange', taskId, version, { timeoutMs })
+    this.waiting++
+    await new Promise<void>(resolve => {
+      const end = () => {
+        clearTimeout(timer)
+        this.watchers.delete(look)
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const look = () => `v${this.stored.get(taskId)?.version}` !== version && end()
+      const timer = setTimeout(end, timeoutMs)
+      this.watchers.add(look)
+      signal.addEventListener('abort', end)
+      if (signal.aborted) end()
+      else look()
+    })
+    this.waiting--
+  }
+
+  async tasks(...[, filters]: Parameters<CoordinatorApi['tasks']>) {
+    this.called('tasks', filters)
+    const tasks = [...this.stored.values()].map(({ task }) => summaryOf(task)).slice(0, filters.limit)
+    return { tasks, next_cursor: null }
+  }
+
+  async artifacts(...[, taskId, page]: Parameters<CoordinatorApi['artifacts']>) {
+    this.called('artifacts', taskId, page)
+    return { artifacts: this.find(taskId).task.artifacts, next_cursor: null }
+  }
+
+  async artifact(...[, taskId, subtaskId, name]: Parameters<CoordinatorApi['artifact']>) {
+    this.called('artifact', taskId, subtaskId, name)
+    const file = this.files.get(name)
+    if (!file) throw new BatonError('artifact_not_found', `task ${taskId} has no artifact ${name}`)
+    return file
+  }
+
+  putFile(name: string, mediaType: string, data: Buffer): void {
+    this.files.set(name, { mediaType, data, sha256: createHash('sha256').update(data).digest('hex') })
+  }
+
+  async agents(...[, filters]: Parameters<CoordinatorApi['agents']>) {
+    this.called('agents', filters)
+    return this.agentList
+  }
+
+  async workers() {
+    this.called('workers')
+    return this.workerList
+  }
+
+  async worker(...[, id]: Parameters<CoordinatorApi['worker']>): Promise<WorkerView> {
+    this.called('worker', id)
+    const worker = this.workerList.find(one => one.id === id)
+    if (!worker) throw new BatonError('worker_not_found', `there is no worker ${id}`)
+    return worker
+  }
+
+  async readiness() {
+    return { ready: Object.values(this.checks).every(word => word === 'ok'), checks: this.checks }
+  }
+
+  private called(...call: unknown[]): void {
+    this.calls.push(call)
+    const { fault } = this
+    this.fault = undefined
+    if (fault) throw fault
+  }
+
+  private find(taskId: string) {
+    const found = this.stored.get(taskId)
+    if (!found) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+    return found
+  }
+}
+
+function summaryOf({ task_id, title, status, priority, orchestrator_id, created_at, finished_at, subtask_counts, why }: TaskView) {
+  return { task_id, title, status, priority, orchestrator_id, created_at, finished_at, subtask_counts, why }
+}
+
+/** A planned task, as a coordinator would answer it. */
+export function taskOf(request: OrchestrateRequest, changes: Partial<TaskView> = {}): TaskView {
+  const subtasks = (request.subtasks ?? []).map((subtask, n) => ({
+    subtask_id: `${subtask.agent ?? subtask.capability ?? 'general'}::${request.task_id}::${n + 1}`,
+    name: subtask.name,
+    title: subtask.title ?? null,
+    capability: subtask.capability ?? 'general',
+    agent: null,
+    state: 'pending' as const,
+    attempt: 0,
+    generation: 0,
+    started_at: null,
+    finished_at: null,
+    outputs: subtask.input,
+  }))
+  return {
+    task_id: request.task_id,
+    title: request.title,
+    description: request.description ?? null,
+    status: 'planned',
+    priority: request.priority ?? 'medium',
+    orchestrator_id: request.orchestrator_id ?? 'default',
+    metadata: request.metadata ?? new RawJson('{}', {}),
+    context: request.context ?? new RawJson('{}', {}),
+    plan: { made_by: 'explicit', objectives: [], constraints: [], acceptance_criteria: [], diagnostics: [] },
+    subtask_counts: { pending: subtasks.length },
+    subtasks,
+    dependencies: [],
+    artifacts: [],
+    status_history: [{ at: '2026-01-01T00:00:00Z', from: null, to: 'planned', reason: 'submitted' }],
+    metrics: { elapsed_seconds: 0, on_time: true, subtasks_total: subtasks.length, subtasks_completed: 0, attempts: 0, due_date: null, sla_seconds: null },
+    created_at: '2026-01-01T00:00:00Z',
+    started_at: null,
+    finished_at: null,
+    ...changes,
+  }
+}

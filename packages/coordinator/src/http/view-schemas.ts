@@ -1,0 +1,186 @@
+/**
+ * The views as schemas, for the OpenAPI document only: answers are typed by TypeScript and not checked at run time.
+ * `satisfies` holds each schema to its view.
+ */
+import {
+  type AgentView,
+  type ArtifactView,
+  type DependencyEdge,
+  type Problem,
+  type SubtaskView,
+  type TaskList,
+  type TaskSummary,
+  type TaskView,
+  type WorkerView,
+  errorCodes,
+  failureSchema,
+  jsonValueSchema,
+  orchestrateRequestSchema,
+  executeRequestSchema,
+  priorities,
+  subtaskRequestSchema,
+  subtaskStates,
+  taskStatuses,
+} from '@baton/shared'
+import { z } from 'zod'
+
+const at = z.string().meta({ format: 'date-time' })
+const count = z.number().meta({ type: 'integer', minimum: 0 })
+const nextCursor = z.string().optional().meta({ description: 'Present when there is more.' })
+const why = z.string().optional().meta({ description: 'One sentence: what it waits for.' })
+
+const status = z.enum(taskStatuses)
+const state = z.enum(subtaskStates)
+const subtaskCounts = z.partialRecord(state, count)
+
+const subtask = z.object({
+  subtask_id: z.string(),
+  name: z.string(),
+  title: z.string().nullable(),
+  capability: z.string(),
+  agent: z.string().nullable().meta({ description: 'Null until an agent has claimed it.' }),
+  state,
+  attempt: count,
+  generation: count,
+  started_at: at.nullable(),
+  finished_at: at.nullable(),
+  outputs: jsonValueSchema.optional(),
+  failure: failureSchema.optional(),
+  progress: jsonValueSchema.optional(),
+  why,
+}) satisfies z.ZodType<SubtaskView>
+
+const dependency = z.object({ from: z.string(), to: z.string() }).meta({ description: 'Subtask ids: `to` waits for `from`.' }) satisfies z.ZodType<DependencyEdge>
+
+const artifact = z.object({
+  name: z.string(),
+  subtask_id: z.string(),
+  uri: z.string(),
+  media_type: z.string(),
+  bytes: count,
+  sha256: z.string(),
+}) satisfies z.ZodType<ArtifactView>
+
+const taskSummary = z.object({
+  task_id: z.string(),
+  title: z.string(),
+  status,
+  priority: z.enum(priorities),
+  orchestrator_id: z.string(),
+  created_at: at,
+  finished_at: at.nullable(),
+  subtask_counts: subtaskCounts,
+  why,
+}) satisfies z.ZodType<TaskSummary>
+
+const task = z.object({
+  task_id: z.string(),
+  title: z.string(),
+  description: z.string().nullable(),
+  status,
+  priority: z.enum(priorities),
+  orchestrator_id: z.string(),
+  metadata: jsonValueSchema,
+  context: jsonValueSchema,
+  plan: z.object({
+    made_by: z.enum(['explicit', 'playbook', 'rules', 'model']),
+    objectives: z.array(z.string()),
+    constraints: z.array(z.string()),
+    acceptance_criteria: z.array(z.string()),
+    diagnostics: z.array(z.string()),
+  }),
+  subtask_counts: subtaskCounts,
+  subtasks: z.array(subtask),
+  subtasks_next_cursor: nextCursor,
+  dependencies: z.array(dependency),
+  dependencies_next_cursor: nextCursor,
+  artifacts: z.array(artifact),
+  artifacts_next_cursor: nextCursor,
+  status_history: z.array(z.object({ at, from: status.nullable(), to: status, reason: z.string() })),
+  metrics: z.object({
+    elapsed_seconds: z.number(),
+    on_time: z.boolean(),
+    subtasks_total: count,
+    subtasks_completed: count,
+    attempts: count,
+    due_date: z.string().nullable(),
+    sla_seconds: z.number().nullable(),
+  }),
+  review: z.object({ id: z.string(), kind: z.string(), subtask_id: z.string().nullable() }).optional(),
+  why,
+  created_at: at,
+  started_at: at.nullable(),
+  finished_at: at.nullable(),
+}) satisfies z.ZodType<TaskView>
+
+const listCursor = z.string().nullable().meta({ description: 'Null on the last page.' })
+
+const taskList = z.object({ tasks: z.array(taskSummary), next_cursor: listCursor }) satisfies z.ZodType<TaskList>
+
+const agent = z.object({
+  name: z.string(),
+  description: z.string(),
+  skills: z.array(z.string()),
+  capabilities: z.array(z.string()),
+  domain: z.string().nullable(),
+  health: z.enum(['healthy', 'degraded', 'offline']),
+  is_default: z.boolean(),
+  load: z.object({ active: count, slots: count, workers: count }),
+}) satisfies z.ZodType<AgentView>
+
+const worker = z.object({
+  id: z.string(),
+  host: z.string(),
+  pid: z.number().meta({ type: 'integer' }),
+  version: z.string(),
+  agents: z.array(z.string()),
+  concurrency: count,
+  active: count,
+  state: z.enum(['starting', 'ready', 'draining', 'stopped', 'lost']),
+  started_at: at,
+  last_heartbeat_at: at,
+}) satisfies z.ZodType<WorkerView>
+
+const problem = z
+  .looseObject({
+    type: z.string().meta({ format: 'uri-reference' }),
+    title: z.string(),
+    status: z.number().meta({ type: 'integer' }),
+    code: z.enum(errorCodes),
+    detail: z.string().meta({ description: 'What is wrong, and the remedy.' }),
+    fields: z.array(z.object({ path: z.string(), issue: z.string() })).optional().meta({ description: 'Every problem of the request.' }),
+    request_id: z.string(),
+  })
+  .meta({ description: 'RFC 9457.' }) satisfies z.ZodType<Problem>
+
+const execution = z.object({ task_id: z.string(), status })
+
+const batchRequest = z.strictObject({ tasks: z.array(orchestrateRequestSchema) })
+const batchResults = z.object({
+  results: z.array(z.object({ task_id: z.string().nullable(), status_code: z.number().meta({ type: 'integer' }), task: task.optional(), error: problem.optional() })),
+})
+
+/** Every schema that has a name in the OpenAPI document. */
+export const namedSchemas = {
+  OrchestrateRequest: orchestrateRequestSchema,
+  SubtaskRequest: subtaskRequestSchema,
+  ExecuteRequest: executeRequestSchema,
+  BatchRequest: batchRequest,
+  Task: task,
+  Subtask: subtask,
+  Dependency: dependency,
+  Artifact: artifact,
+  Failure: failureSchema,
+  TaskSummary: taskSummary,
+  TaskList: taskList,
+  ArtifactList: z.object({ artifacts: z.array(artifact), next_cursor: listCursor }),
+  BatchResults: batchResults,
+  Execution: execution,
+  Agent: agent,
+  AgentList: z.object({ agents: z.array(agent), next_cursor: listCursor }),
+  Worker: worker,
+  WorkerList: z.object({ workers: z.array(worker), next_cursor: listCursor }),
+  Health: z.object({ status: z.literal('ok'), version: z.string(), mode: z.enum(['local', 'fleet']) }),
+  Readiness: z.object({ status: z.literal('ready'), checks: z.record(z.string(), z.string()) }),
+  Problem: problem,
+} as const satisfies Record<string, z.ZodType>

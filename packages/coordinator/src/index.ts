@@ -1,0 +1,8 @@
+export { type CoordinatorOptions, startCoordinator } from './main.js'
+export { type CoreOptions, type Coordinator, type Stores, startCore } from './start.js'
+export { type Database, type Queryable } from './store/database.js'
+export { openPglite } from './store/pglite.js'
+export { openPostgres } from './store/postgres.js'
+export { migrate, readMigrations } from './store/migrate.js'
+export { abandonAllWorkers } from './store/workers.js'
+export { openBullmqQueue } from './dispatch/bullmq-queue.js'

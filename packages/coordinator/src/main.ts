@@ -1,0 +1,53 @@
+/** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
+import type { BatonConfig } from '@baton/shared'
+import { type FleetUrls, type Logger, connectNatsBus } from '@baton/shared/node'
+import { openBullmqQueue } from './dispatch/bullmq-queue.js'
+import { type Coordinator, startCore } from './start.js'
+import { openPostgres } from './store/postgres.js'
+
+export interface CoordinatorOptions {
+  readonly mode: { readonly kind: 'fleet' } & FleetUrls
+  readonly host: string
+  readonly port: number
+  readonly apiKey?: string
+  readonly namespace: string
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly config?: BatonConfig
+  readonly log: Logger
+  /** Gives up waiting for the stores. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Starts a coordinator; resolves when it takes requests. Any number may run; none is special. Throws
+ * `invalid_configuration` for what waiting cannot mend.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const { mode, namespace, log } = options
+  const signal = options.signal ? { signal: options.signal } : {}
+  const open: { close(): Promise<void> }[] = []
+  const closeAll = async () => {
+    for (let store = open.pop(); store; store = open.pop()) await store.close().catch(error => log.warn({ err: error }, 'a store did not close in order'))
+  }
+  try {
+    const database = await openPostgres({ url: mode.databaseUrl, log, ...signal })
+    open.push(database)
+    const queue = await openBullmqQueue({ url: mode.redisUrl, namespace, log, ...signal })
+    open.push(queue)
+    const bus = await connectNatsBus({ url: mode.natsUrl, name: 'baton-coordinator', log, ...signal })
+    open.push(bus)
+    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus } })
+    return {
+      id: core.id,
+      url: core.url,
+      stop: async () => {
+        await core.stop()
+        await closeAll()
+      },
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Pulses between coordinators: "look at Postgres now". They carry no facts and may be lost; timers carry correctness.
+ */
+import { z } from 'zod'
+import type { Subjects } from '@baton/shared'
+import type { Bus, BusSubscription, Service } from '@baton/shared/node'
+
+const pulseSchema = z.object({ from: z.string(), ready: z.boolean().optional(), changed: z.array(z.string()).optional() })
+
+interface PulsesOptions {
+  readonly bus: Bus
+  readonly subjects: Subjects
+  readonly coordinatorId: string
+  readonly onReady: () => void
+  readonly onChanged: (taskPks: string[]) => void
+}
+
+export class Pulses implements Service {
+  readonly name = 'pulses'
+  private readonly options: PulsesOptions
+  private subscription: BusSubscription | undefined
+
+  constructor(options: PulsesOptions) {
+    this.options = options
+  }
+
+  async start(): Promise<void> {
+    const { bus, subjects, coordinatorId, onReady, onChanged } = this.options
+    this.subscription = await bus.subscribe(subjects.pulses, {}, payload => {
+      const pulse = pulseSchema.safeParse(JSON.parse(payload))
+      if (!pulse.success || pulse.data.from === coordinatorId) return
+      if (pulse.data.ready) onReady()
+      if (pulse.data.changed) onChanged(pulse.data.changed)
+    })
+  }
+
+  /** Tells the other coordinators. */
+  send(pulse: { ready?: boolean; changed?: string[] }): void {
+    const { bus, subjects, coordinatorId } = this.options
+    bus.publish(subjects.pulses, JSON.stringify({ from: coordinatorId, ...pulse }))
+  }
+
+  async stop(): Promise<void> {
+    await this.subscription?.unsubscribe()
+  }
+}

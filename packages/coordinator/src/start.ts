@@ -1,0 +1,194 @@
+/**
+ * The coordinator, composed: read from top to bottom, this is the architecture. What each part is given is all that it
+ * knows; the parts meet in Postgres, and through the pulses that are injected here.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
+import { type Bus, type Logger, type TaskQueue, startAll, systemClock } from '@baton/shared/node'
+import { Claims } from './collect/claims.js'
+import { createAfterCommit } from './collect/effects.js'
+import { Heartbeats } from './collect/heartbeats.js'
+import { Inbox } from './collect/inbox.js'
+import { Reports } from './collect/reports.js'
+import { SpawnPlanner } from './collect/spawn.js'
+import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { Submitter } from './commands/submit.js'
+import { readTaskView } from './commands/task-view.js'
+import { Directory } from './dispatch/directory.js'
+import { Dispatcher } from './dispatch/dispatcher.js'
+import { Ringer } from './dispatch/ringer.js'
+import { createHttpServer } from './http/index.js'
+import { Changes } from './notify/changes.js'
+import { Pulses } from './notify/pulses.js'
+import { createPlanner } from './plan/planner.js'
+import type { Database } from './store/database.js'
+import { IdSource } from './store/ids.js'
+import { migrate } from './store/migrate.js'
+import { Routes } from './store/routes.js'
+import { version } from './version.js'
+import { Reconciler } from './watch/reconciler.js'
+import { Watcher } from './watch/watcher.js'
+
+export interface Stores {
+  readonly database: Database
+  readonly queue: TaskQueue
+  readonly bus: Bus
+}
+
+export interface CoreOptions {
+  readonly stores: Stores
+  readonly mode: 'local' | 'fleet'
+  readonly namespace: string
+  readonly host: string
+  readonly port: number
+  readonly apiKey?: string
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly config?: BatonConfig
+  readonly log: Logger
+}
+
+export interface Coordinator {
+  readonly id: string
+  /** Where its HTTP API is. */
+  readonly url: string
+  /** Stops taking requests, finishes what was taken, closes nothing that it was given. Idempotent. */
+  stop(): Promise<void>
+}
+
+const pool = 'shared'
+const attemptLimit = 3
+const defaultSlaMs = 3_600_000
+const backoff = { initialMs: 1_000, maxMs: 60_000 }
+const blockAfterMs = 30_000
+const inboxLimit = 20_000
+const reconcileMs = 5_000
+
+/** Starts a coordinator on stores that are open; brings the database up to date first. */
+export async function startCore(options: CoreOptions): Promise<Coordinator> {
+  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
+  const { database, queue, bus } = stores
+  const id = `${hostname().toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
+  const named = subjects(namespace)
+  const applied = await migrate(database)
+  if (applied > 0) log.info({ migrations: applied }, 'the database was brought up to date')
+
+  // store: routes and ids are drawn ahead of the statements that need them
+  const routes = new Routes(database)
+  const ids = new IdSource(database)
+
+  // notify: who waits for a change is told; so are the other coordinators
+  const changes = new Changes()
+  const pulses =
+    mode === 'local'
+      ? undefined
+      : new Pulses({ bus, subjects: named, coordinatorId: id, onReady: () => dispatcher.readyElsewhere(), onChanged: taskPks => changes.announce(taskPks) })
+
+  // dispatch: ready subtasks to their queues
+  const directory = new Directory({ db: database, routes, silentMs: leaseMs })
+  const ringer = new Ringer(queue, log)
+  const dispatcher: Dispatcher = new Dispatcher({ database, directory, ringer, log, blockAfterMs, onChange: taskPks => after.changed(taskPks) })
+  const after = createAfterCommit({ dispatcher, changes, pulses })
+
+  // plan: words and graphs to plans
+  const planner = createPlanner({
+    ...(config.playbooks && { playbooks: config.playbooks }),
+    ...(config.rules && { rules: config.rules }),
+    ...(config.planner?.shipped_playbooks !== undefined && { shippedPlaybooks: config.planner.shipped_playbooks }),
+    ...(config.planner?.fallback_capability !== undefined && { fallbackCapability: config.planner.fallback_capability }),
+    defaults: {
+      ...(config.defaults?.max_attempts !== undefined && { maxAttempts: config.defaults.max_attempts }),
+      ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
+    },
+  })
+  const slaMs = (config.defaults?.sla !== undefined ? parseDuration(config.defaults.sla) : undefined) ?? defaultSlaMs
+
+  // collect: claims, reports and heartbeats of workers, in batches
+  const claims = new Claims({
+    database,
+    leaseMs,
+    defaultSlaMs: slaMs,
+    maxWaiting: inboxLimit,
+    log,
+    onClaimed: routeIds => {
+      for (const routeId of routeIds) directory.claimed(routeId)
+      dispatcher.wake()
+    },
+    onChange: after.changed,
+    onReady: after.ready,
+  })
+  const spawner = new SpawnPlanner({ ids, routes, pool, attemptLimit, fallbackCapability: config.planner?.fallback_capability ?? 'general' })
+  const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
+  const heartbeats = new Heartbeats({ database, leaseMs, maxWaiting: inboxLimit, log, onFleetChange: () => dispatcher.fleetChanged() })
+  const inbox = new Inbox({ bus, subjects: named, coordinatorId: id, database, claims, reports, heartbeats, leaseMs, heartbeatMs, log })
+
+  // watch: what is late, what was lost
+  const watcher = new Watcher({ database, bus, subjects: named, clock: systemClock, leaseMs, heartbeatMs, backoff, room: () => directory.fastRoom(), log, after, onFleetChange: () => dispatcher.fleetChanged() })
+  const reconciler = new Reconciler({ database, queue, ring: rows => ringer.ring(rows), everyMs: reconcileMs, claimLimitMs: Math.max(leaseMs, 1_000), log })
+
+  // commands and http: what producers and people ask for
+  const submitter = new Submitter({
+    database,
+    planner,
+    ids,
+    routes,
+    pool,
+    attemptLimit,
+    now: () => systemClock.now(),
+    fleet: directory,
+    read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
+    onStored: async (jobs, ready) => {
+      if (ready.length > 0) dispatcher.wake(ready)
+      // Room was counted when it was taken.
+      await ringer.ring(jobs)
+    },
+  })
+  const api = createCoordinatorApi({
+    database,
+    submitter,
+    silentMs: leaseMs,
+    log,
+    fleet: directory,
+    changes,
+    onReady: after.ready,
+    onChange: after.changed,
+    checks: {
+      redis: () => queue.waiting([`${pool}.c.readiness`]).then(() => undefined),
+      nats: () => {
+        if (!bus.connected) throw new Error('not connected')
+      },
+    },
+  })
+  const http = createHttpServer({ api, ...(options.apiKey !== undefined && { apiKey: options.apiKey }), log, host: options.host, port: options.port, version, mode })
+
+  let url = ''
+  const stopAll = await startAll(
+    [
+      ...(pulses ? [pulses] : []),
+      ringer,
+      dispatcher,
+      watcher,
+      reconciler,
+      inbox,
+      {
+        name: 'http',
+        start: async () => {
+          url = (await http.start()).url
+        },
+        stop: () => http.stop(),
+      },
+    ],
+    log,
+  )
+  log.info({ coordinator_id: id, url, mode }, 'coordinator ready')
+  let stopped: Promise<void> | undefined
+  return {
+    id,
+    url,
+    stop: () => {
+      stopped ??= stopAll().then(() => log.info({ coordinator_id: id }, 'coordinator stopped'))
+      return stopped
+    },
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Large results and artifacts: chunks keyed by (claim, name, number), committed one by one while the attempt runs, and
+ * made part of the result by the report. A repeated chunk replaces itself.
+ */
+import { type ArtifactRef, maxArtifactBytes } from '@baton/shared'
+import type { Queryable, Statement } from './database.js'
+
+const put: Statement = {
+  name: 'put_chunk',
+  text: `
+with holder as (
+  select from subtask_states s where s.id = $1 and s.claim_id = $2 and s.state = 'running'
+),
+size as (
+  select coalesce(sum(octet_length(data)), 0) as bytes from chunks where claim_id = $2 and name = $3 and n <> $4
+),
+stored as (
+  insert into chunks (claim_id, name, n, data)
+  select $2, $3, $4, $5::bytea from holder, size where size.bytes + octet_length($5::bytea) <= ${maxArtifactBytes}
+  on conflict (claim_id, name, n) do update set data = excluded.data
+  returning 1
+)
+select (select count(*) from holder) > 0 as held, (select count(*) from stored) > 0 as stored`,
+}
+
+/** `stale`: the claim is not (any more) the running one. */
+export async function putChunk(db: Queryable, chunk: { subtask: string; claimId: string; name: string; n: number; data: Uint8Array }): Promise<'stored' | 'stale' | 'too_large'> {
+  const { rows } = await db.query<{ held: boolean; stored: boolean }>(put, [chunk.subtask, chunk.claimId, chunk.name, chunk.n, chunk.data])
+  if (!rows[0]?.held) return 'stale'
+  return rows[0].stored ? 'stored' : 'too_large'
+}
+
+const check: Statement = {
+  name: 'check_artifacts',
+  text: `
+select a.name, (c.bytes = a.bytes and c.sha256 = a.sha256) is true as whole
+from json_to_recordset($2::json) as a(name text, bytes bigint, sha256 text)
+left join lateral (
+  select octet_length(d.data) as bytes, encode(sha256(d.data), 'hex') as sha256
+  from (select coalesce(string_agg(data, ''::bytea order by n), ''::bytea) as data from chunks where claim_id = $1 and name = a.name) d
+) c on true`,
+}
+
+/** Names of artifacts whose chunks are not all there, or not what was announced. */
+export async function brokenArtifacts(db: Queryable, claimId: string, artifacts: readonly ArtifactRef[]): Promise<string[]> {
+  const { rows } = await db.query<{ name: string; whole: boolean }>(check, [claimId, JSON.stringify(artifacts)])
+  return rows.filter(r => !r.whole).map(r => r.name)
+}
+
+const keep: Statement = {
+  name: 'keep_artifacts',
+  text: `
+insert into artifacts (task_pk, subtask_pk, claim_id, name, media_type, bytes, sha256)
+select s.task_pk, s.id, $2, a.name, a.media_type, a.bytes, a.sha256
+from subtask_states s cross join json_to_recordset($3::json) as a(name text, media_type text, bytes bigint, sha256 text)
+where s.id = $1
+on conflict (subtask_pk, name) do nothing`,
+}
+
+/** Makes chunks that were sent part of the subtask's result. */
+export async function keepArtifacts(db: Queryable, subtask: string, claimId: string, artifacts: readonly ArtifactRef[]): Promise<void> {
+  await db.query(keep, [subtask, claimId, JSON.stringify(artifacts)])
+}
+
+const sweep: Statement = {
+  name: 'sweep_chunks',
+  text: `
+delete from chunks c
+where c.created_at < clock_timestamp() - interval '1 hour'
+  and not exists (select from artifacts a where a.claim_id = c.claim_id and a.name = c.name)
+  and not exists (select from subtask_states s where s.claim_id = c.claim_id and s.state = 'running')`,
+}
+
+/** Drops chunks of attempts that ended without them. */
+export async function sweepChunks(db: Queryable): Promise<void> {
+  await db.query(sweep)
+}
+
+const read: Statement = {
+  name: 'read_chunks',
+  text: `select coalesce(string_agg(data, ''::bytea order by n), ''::bytea) as data from chunks where claim_id = $1 and name = $2`,
+}
+
+/** All that was sent under a name. */
+export async function readChunks(db: Queryable, claimId: string, name: string): Promise<Uint8Array> {
+  return (await db.query<{ data: Uint8Array }>(read, [claimId, name])).rows[0]?.data ?? new Uint8Array()
+}

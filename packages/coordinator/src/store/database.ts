@@ -1,0 +1,50 @@
+/**
+ * The seam to Postgres: a structural subset of what a pool of connections offers, so that PostgreSQL and PGlite can
+ * stand behind it. bigint comes back as text, timestamps as Date, json parsed.
+ */
+
+/** One SQL statement. A named one is prepared once per connection. */
+export interface Statement {
+  readonly name?: string
+  readonly text: string
+}
+
+export interface Rows<R> {
+  readonly rows: R[]
+  readonly rowCount: number
+}
+
+export interface Queryable {
+  query<R = Record<string, unknown>>(statement: Statement, params?: readonly unknown[]): Promise<Rows<R>>
+}
+
+export interface Database extends Queryable {
+  /** Runs `work` in one transaction; rolls back when it throws. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  /** Runs a script of several statements. */
+  script(text: string): Promise<void>
+  /** Calls back on every NOTIFY of the channel, for as long as the database is open; may miss some while reconnecting. */
+  listen(channel: string, onNotify: (payload: string) => void): Promise<void>
+  close(): Promise<void>
+}
+
+/** The SQLSTATE of a database error, or undefined when it is something else. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+
+/** Whether repeating the same transaction may succeed: deadlock, serialization failure. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === '40001' || state === '40P01' || state === '55P03'
+}
+
+/** Whether the database, not the statement, was at fault: it is away, starting, shutting down, or out of connections. */
+export function isUnavailable(error: unknown): boolean {
+  const state = sqlState(error)
+  if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300'
+  const code = (error as { code?: unknown } | null)?.code
+  if (typeof code === 'string' && /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|HOST|NET|AI)/.test(code)) return true
+  return error instanceof Error && /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message)
+}

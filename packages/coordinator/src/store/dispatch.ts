@@ -1,0 +1,191 @@
+/**
+ * What the dispatcher reads and claims. Rows are claimed (state `queued`, attempt + 1) before their jobs exist; a crash
+ * between the two is mended by ringing again.
+ *
+ * Invariants: D1 a row is claimed by one coordinator (SKIP LOCKED and the state's guard). D2 within a route, priority
+ * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
+ */
+import type { Queryable, Statement } from './database.js'
+import { type EffectsRow, type QueuedRow, from, insertEvents, rollUp, taskEvents, touched } from './fragments.js'
+import type { Room } from './room.js'
+
+export interface Demand {
+  /** Routes with ready rows. */
+  ready: number[]
+  /** Routes with blocked rows. */
+  blocked: number[]
+  /** Jobs that are queued, per queue. */
+  depths: { queue: string; depth: number }[]
+}
+
+const demand: Statement = {
+  name: 'read_demand',
+  text: `
+with recursive ready(route_id) as (
+  (select s.route_id from subtask_states s where s.state = 'ready' order by s.route_id limit 1)
+  union all
+  select (select s.route_id from subtask_states s where s.state = 'ready' and s.route_id > r.route_id order by s.route_id limit 1) from ready r where r.route_id is not null
+)
+select
+  (select coalesce(json_agg(route_id), '[]') from ready where route_id is not null) as ready,
+  (select coalesce(json_agg(distinct route_id), '[]') from subtask_states where state = 'blocked') as blocked,
+  (select coalesce(json_agg(q), '[]') from (
+    select queue, count(*)::int as depth from subtask_states where state = 'queued' group by queue) q) as depths`,
+}
+
+/** One look at what is to be done, over partial indexes: its cost follows live work, not history. */
+export async function readDemand(db: Queryable): Promise<Demand> {
+  return (await db.query<Demand>(demand)).rows[0] as Demand // a select without `from` has one row
+}
+
+const claim: Statement = {
+  name: 'claim_ready',
+  text: `
+with want as (
+  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int)
+),
+picked as materialized (
+  select p.id, w.route_id, w.queue
+  from want w cross join lateral (
+    with recursive turn(priority, task_pk, n) as (
+      (select s.priority, s.task_pk, 1 from subtask_states s where s.state = 'ready' and s.route_id = w.route_id order by s.priority, s.task_pk limit 1)
+      union all
+      select next.priority, next.task_pk, t.n + 1
+      from turn t cross join lateral (
+        select s.priority, s.task_pk from subtask_states s
+        where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.task_pk) > (t.priority, t.task_pk)
+        order by s.priority, s.task_pk limit 1
+      ) next
+      where t.n < w.room + 500
+    )
+    select c.id
+    from turn t
+    join tasks k on k.id = t.task_pk and k.status in ('running', 'blocked', 'needs_review')
+    join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id and o.status = 'running'
+    cross join lateral (
+      select s.id, row_number() over (order by s.id) as nth from (
+        select s.id from subtask_states s where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.task_pk = t.task_pk order by s.id limit w.room
+      ) s
+    ) c
+    order by t.priority, c.nth, t.task_pk
+    limit w.room
+  ) p
+),
+locked as materialized (
+  select s.id, p.queue
+  from picked p join subtask_states s on s.id = p.id
+  where s.state in (${from('queue')}) and s.unmet = 0
+  order by s.id
+  for update of s skip locked
+),
+queued as (
+  update subtask_states s set state = 'queued', attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = l.queue, queued_at = clock_timestamp(), run_after = null
+  from locked l
+  where s.id = l.id
+  returning s.id, s.tenant_id, s.task_pk, s.attempt, s.dispatch, s.queue, s.route_id
+),
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt) select tenant_id, 'subtask.queued', task_pk, id, attempt from queued
+)
+select id::text as id, attempt, dispatch, queue, route_id from queued`,
+}
+
+/** Claims up to `room` ready rows of each route for its queue. */
+export async function claimReady(db: Queryable, room: Room): Promise<QueuedRow[]> {
+  return (await db.query<QueuedRow>(claim, [JSON.stringify(room)])).rows
+}
+
+const promote: Statement = {
+  name: 'promote_retries',
+  text: `
+with due as materialized (
+  select id from subtask_states where state = 'retrying' and run_after <= clock_timestamp() order by id limit $1 for update skip locked
+),
+moved as (
+  update subtask_states s set state = 'ready', ready_at = clock_timestamp(), run_after = null from due where s.id = due.id returning s.id
+)
+select count(*)::int as moved, (select extract(epoch from min(run_after) - clock_timestamp()) * 1000 from subtask_states where state = 'retrying' and run_after > clock_timestamp()) as next_ms from moved`,
+}
+
+/** Makes retries ready whose backoff ended; says when the next one ends. */
+export async function promoteRetries(db: Queryable, limit: number): Promise<{ moved: number; nextMs: number | null }> {
+  const { rows } = await db.query<{ moved: number; next_ms: number | null }>(promote, [limit])
+  return { moved: rows[0]?.moved ?? 0, nextMs: rows[0]?.next_ms === null ? null : Number(rows[0]?.next_ms) }
+}
+
+const shift = (name: string, fromState: string, toState: string, guard: string, changes: string, event: string): Statement => ({
+  name,
+  text: `
+with target as materialized (
+  select s.id from subtask_states s where s.state = '${fromState}' and ${guard} order by s.id limit 500 for update skip locked
+),
+moved as (
+  update subtask_states s set state = '${toState}'${fromState === 'queued' ? ', queue = null' : ''} from target t where s.id = t.id returning s.id, s.tenant_id, s.task_pk, s.route_id
+),
+child_moved as (
+  select id, tenant_id, task_pk, ''::text as state, 0 as attempt, 0 as dispatch, ''::text as queue, route_id, false as opened from moved where false
+),
+${rollUp(`select task_pk, ${changes} from moved`)},
+${insertEvents(
+  `
+  select tenant_id, '${event}' as name, task_pk, id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id, null::text as data from moved`,
+  taskEvents,
+)}
+select (select count(*)::int from moved) as moved, (select coalesce(json_agg(distinct route_id), '[]') from moved) as routes, ${touched('moved')},
+  (select coalesce(json_agg(json_build_object('id', id::text, 'status', status, 'from', from_status)), '[]') from task_moved where status <> from_status) as tasks`,
+})
+
+export interface Shifted extends Pick<EffectsRow, 'tasks' | 'touched'> {
+  moved: number
+  routes: number[]
+}
+
+const block = shift('block_unroutable', 'ready', 'blocked', `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`, '-1 as active, 0 as reviewing, 1 as blocked', 'subtask.blocked')
+const unblock = shift('unblock_routable', 'blocked', 'ready', 's.route_id = any ($1::int[])', '1 as active, 0 as reviewing, -1 as blocked', 'subtask.ready')
+const recall = shift('recall_queued', 'queued', 'ready', 's.queue = any ($1::text[])', '0 as active, 0 as reviewing, 0 as blocked', 'subtask.requeued')
+
+/** Blocks ready rows of routes that nobody serves and that have waited for longer than `afterMs`. */
+export async function blockUnroutable(db: Queryable, routes: readonly number[], afterMs: number): Promise<Shifted> {
+  return (await db.query<Shifted>(block, [[...routes], afterMs])).rows[0] as Shifted // a select without `from` has one row
+}
+
+/** Makes blocked rows ready again whose route has a provider. */
+export async function unblockRoutable(db: Queryable, routes: readonly number[]): Promise<Shifted> {
+  return (await db.query<Shifted>(unblock, [[...routes]])).rows[0] as Shifted // as above
+}
+
+/** Takes back rows from queues that have lost their last consumer; not charged, since nothing ran. */
+export async function recallQueued(db: Queryable, queues: readonly string[]): Promise<Shifted> {
+  return (await db.query<Shifted>(recall, [[...queues]])).rows[0] as Shifted // as above
+}
+
+const stale: Statement = {
+  name: 'stale_queued',
+  text: `
+select s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id from subtask_states s
+where s.state = 'queued' and s.queued_at <= clock_timestamp() - $1::int * interval '1 millisecond' and s.id > $3
+order by s.id limit $2`,
+}
+
+/** Rows that were queued longer than `olderThanMs` ago and that no worker has claimed, in order of id. */
+export async function readStaleQueued(db: Queryable, olderThanMs: number, page: { after: string; limit: number }): Promise<QueuedRow[]> {
+  return (await db.query<QueuedRow>(stale, [olderThanMs, page.limit, page.after])).rows
+}
+
+const ring: Statement = {
+  name: 'ring_again',
+  text: `
+with item as (select * from json_to_recordset($1::json) as i(id bigint, attempt int, dispatch int)),
+target as materialized (
+  select s.id from item i join subtask_states s on s.id = i.id and s.attempt = i.attempt and s.dispatch = i.dispatch
+  where s.state = 'queued' order by s.id for update of s skip locked
+)
+update subtask_states s set dispatch = s.dispatch + 1, queued_at = clock_timestamp()
+from target t where s.id = t.id
+returning s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id`,
+}
+
+/** Takes the next dispatch number for rows whose job is not there: a queue ignores an id that it has seen. */
+export async function ringAgain(db: Queryable, rows: readonly QueuedRow[]): Promise<QueuedRow[]> {
+  return (await db.query<QueuedRow>(ring, [JSON.stringify(rows)])).rows
+}

@@ -1,0 +1,102 @@
+/** Starts a planned task: opens its roots. A task in any other status is only looked at. */
+import type { TaskStatus } from '@baton/shared'
+import type { Queryable, Statement } from './database.js'
+import { from } from './fragments.js'
+
+export interface ExecuteInput {
+  readonly tenantId: number
+  readonly taskId: string
+  readonly mode: 'auto' | 'manual'
+  /** Names of subtasks before which to wait. */
+  readonly checkpoints: readonly string[]
+  /** Routes that no live worker serves: their roots are blocked at once. */
+  readonly unroutable: readonly number[]
+}
+
+export interface ExecuteResult {
+  id: string
+  from_status: TaskStatus
+  status: TaskStatus
+  ready: number
+  blocked: number
+}
+
+const statement: Statement = {
+  name: 'execute_task',
+  text: `
+with task as materialized (
+  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
+),
+root as materialized (
+  select s.id, s.route_id, d.name,
+    case when s.gate is not null then s.gate when $3 = 'manual' or d.name = any ($4::text[]) then 'release' end as gate
+  from task k join subtasks d on d.task_pk = k.id join subtask_states s on s.id = d.id
+  where k.status = 'planned' and s.state in (${from('unlock')}) and s.unmet = 0
+  order by s.id
+),
+opened as (
+  update subtask_states s set
+    gate = r.gate,
+    state = case when r.gate is not null then 'awaiting_approval' when r.route_id = any ($5::int[]) then 'blocked' else 'ready' end,
+    ready_at = clock_timestamp()
+  from root r
+  where s.id = r.id
+  returning s.id, s.tenant_id, s.task_pk, s.state, s.gate, r.name
+),
+gated as (
+  update subtask_states s set gate = 'release'
+  from task k join subtasks d on d.task_pk = k.id
+  where k.status = 'planned' and s.id = d.id and s.gate is null and s.unmet > 0 and ($3 = 'manual' or d.name = any ($4::text[]))
+),
+counted as (
+  select count(*) filter (where state = 'ready')::int as active, count(*) filter (where state = 'awaiting_approval')::int as reviewing, count(*) filter (where state = 'blocked')::int as blocked from opened
+),
+started as (
+  update tasks t set
+    execution_mode = $3, active = c.active, reviewing = c.reviewing, blocked = c.blocked, started_at = clock_timestamp(),
+    status = case when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
+  from task k, counted c
+  where t.id = k.id and k.status = 'planned'
+  returning t.id, t.tenant_id, t.status
+),
+review as (
+  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
+  select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from opened where state = 'awaiting_approval' and gate = 'approval'
+  on conflict (subtask_pk, kind) where status = 'open' and subtask_pk is not null do nothing
+),
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, data)
+  select tenant_id, 'task.started', id, null::bigint, json_build_object('from', 'planned', 'to', status, 'reason', 'execution was asked for')::text from started
+  union all
+  select tenant_id, 'subtask.' || state, task_pk, id, null from opened
+)
+select k.id::text as id, k.status as from_status, coalesce(s.status, k.status) as status, c.active as ready, c.blocked
+from task k cross join counted c left join started s on s.id = k.id`,
+}
+
+/** Undefined: there is no such task. */
+export async function executeTask(db: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
+  const { rows } = await db.query<ExecuteResult>(statement, [input.tenantId, input.taskId, input.mode, [...input.checkpoints], [...input.unroutable]])
+  return rows[0]
+}
+
+const names: Statement = {
+  name: 'task_subtask_names',
+  text: `
+select k.id::text as id, (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
+  (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
+from tasks k where k.tenant_id = $1 and k.task_id = $2`,
+}
+
+export interface ExecutePreview {
+  id: string
+  /** Checkpoints that name no subtask. */
+  unknown: string[] | null
+  /** The routes of the subtasks that would start. */
+  root_routes: number[] | null
+}
+
+/** What `executeTask` would meet. */
+export async function previewExecution(db: Queryable, tenantId: number, taskId: string, checkpoints: readonly string[]): Promise<ExecutePreview | undefined> {
+  return (await db.query<ExecutePreview>(names, [tenantId, taskId, [...checkpoints]])).rows[0]
+}

@@ -1,0 +1,172 @@
+/**
+ * Pieces of SQL that several statements share: what follows when subtasks finish. Each is a list of CTEs that reads
+ * rows from CTEs named in its parameters.
+ *
+ * Rows are locked in the order subtask_states (by id), then tasks (by id); a deadlock that is left (a child with a
+ * smaller id than its spawned parent) is broken by Postgres and the statement repeated (lanes.ts).
+ */
+import type { SubtaskState, TaskStatus } from '@baton/shared'
+import { reviewingSubtaskStates, subtaskTransitions, taskTransitions } from '@baton/shared'
+
+/** A list of states for `in (…)`. The states are ours, so quoting is all that is needed. */
+export function sqlList(states: readonly (SubtaskState | TaskStatus)[]): string {
+  return states.map(state => `'${state}'`).join(', ')
+}
+
+/** The from-list of a transition, for guards. */
+export const from = (transition: keyof typeof subtaskTransitions): string => sqlList(subtaskTransitions[transition].from)
+
+/** What the queue has room for, as the dispatcher last saw it: `[{route_id, queue, room}]`. */
+export const roomCte = (param: string): string => `
+room as (
+  select * from json_to_recordset(${param}::json) as r(route_id int, queue text, room int)
+)`
+
+/**
+ * Unlocks the dependents of the rows in CTE `finished(id)`. Decrements, never recounts: two transactions that finish
+ * siblings meet at the child's row lock and the later one sees the earlier one's number (I13).
+ *
+ * A child whose last dependency this was becomes ready, or waits at its gate, or, where the queue has room and nothing
+ * older waits for the same route, is queued at once: one row update instead of two, and a hop less.
+ * Yields `child_moved(id, tenant_id, task_pk, state, attempt, dispatch, queue, opened)`.
+ */
+export const unlockDependents = (finished: string): string => `
+child as (
+  select d.to_id as id, count(*)::int as met
+  from ${finished} f join dependencies d on d.from_id = f.id
+  group by d.to_id
+),
+child_row as materialized (
+  select s.id, s.task_pk, s.state, s.unmet, s.route_id, s.priority, s.gate, c.met
+  from child c join subtask_states s on s.id = c.id
+  order by s.id
+  for update of s
+),
+opened as (
+  select c.id, c.gate, c.route_id, c.task_pk,
+    row_number() over (partition by c.route_id, c.gate is null order by c.priority, c.id) as turn
+  from child_row c
+  where c.state = 'pending' and c.unmet = c.met
+),
+placed as (
+  select o.id, o.gate,
+    case when o.gate is null and o.turn <= r.room and k.status = 'running'
+      and not exists (select from subtask_states w where w.state = 'ready' and w.route_id = o.route_id)
+    then r.queue end as queue
+  from opened o join tasks k on k.id = o.task_pk left join room r on r.route_id = o.route_id
+),
+child_moved as (
+  update subtask_states s set
+    unmet = s.unmet - c.met,
+    state = case when p.id is null then s.state when p.gate is not null then 'awaiting_approval' when p.queue is not null then 'queued' else 'ready' end,
+    ready_at = case when p.id is not null and p.gate is null then clock_timestamp() else s.ready_at end,
+    attempt = s.attempt + (p.queue is not null)::int,
+    dispatch = s.dispatch + (p.queue is not null)::int,
+    queue = coalesce(p.queue, s.queue),
+    queued_at = case when p.queue is not null then clock_timestamp() else s.queued_at end
+  from child_row c left join placed p on p.id = c.id
+  where s.id = c.id
+  returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, p.id is not null as opened
+)`
+
+/** Events of `child_moved`. */
+export const childEvents = `
+  select tenant_id, case state when 'awaiting_approval' then 'subtask.awaiting_approval' when 'queued' then 'subtask.queued' else 'subtask.ready' end as name,
+    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id, null::text as data
+  from child_moved where opened`
+
+/** Reviews for the gates that `child_moved` reached. */
+export const gateReviews = `
+gate_review as (
+  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
+  select m.tenant_id, m.task_pk, m.id, 'approval', 'approval needed before ' || d.name || ' may start'
+  from child_moved m join subtask_states s on s.id = m.id join subtasks d on d.id = m.id
+  where m.opened and m.state = 'awaiting_approval' and s.gate = 'approval'
+  on conflict (subtask_pk, kind) where status = 'open' and subtask_pk is not null do nothing
+  returning id, tenant_id, task_pk, subtask_pk
+)`
+
+/**
+ * Applies changes of the three counters, rows `change(task_pk, active, reviewing, blocked)` of the given select, and
+ * rolls the task's status up from them (core/rollup.ts is the same rule in TypeScript). A change that sums to zero
+ * touches no task at all: of a chain's steps, only the last one writes the task's row.
+ * Yields `task_moved(id, tenant_id, task_id, from_status, status)`.
+ */
+export const rollUp = (changes: string, failedTasks?: string): string => `
+delta as (
+  select task_pk, sum(active)::int as active, sum(reviewing)::int as reviewing, sum(blocked)::int as blocked
+  from (${changes}) change
+  group by task_pk
+  having sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0
+),
+task_row as materialized (
+  select k.id, k.status, d.active, d.reviewing, d.blocked
+  from delta d join tasks k on k.id = d.task_pk
+  order by k.id
+  for update of k
+),
+task_moved as (
+  update tasks k set
+    active = k.active + r.active,
+    reviewing = k.reviewing + r.reviewing,
+    blocked = k.blocked + r.blocked,
+    status = ${rolledUpStatus(failedTasks)},
+    finished_at = case when ${rolledUpStatus(failedTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end
+  from task_row r
+  where k.id = r.id
+  returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status
+)`
+
+const rolledUpStatus = (failedTasks?: string): string => `case
+      when k.status not in (${sqlList([...new Set([...taskTransitions.complete.from])])}) then k.status${
+        failedTasks === undefined ? '' : `\n      when k.id in (select task_pk from ${failedTasks}) then 'failed'`
+      }
+      when k.active + r.active > 0 then 'running'
+      when k.reviewing + r.reviewing > 0 then 'needs_review'
+      when k.blocked + r.blocked > 0 then 'blocked'
+      else 'completed'
+    end`
+
+/** Events of `task_moved`. */
+export const taskEvents = `
+  select tenant_id, case status when 'running' then case from_status when 'blocked' then 'task.unblocked' else 'task.resumed' end else 'task.' || status end as name,
+    id as task_pk, null::bigint as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id,
+    json_build_object('from', from_status, 'to', status, 'reason', case status
+      when 'completed' then 'every subtask is finished' when 'needs_review' then 'a person has to decide' when 'blocked' then 'no live worker can take what is left'
+      when 'failed' then 'a subtask failed for good' else 'a subtask can go on' end)::text as data
+  from task_moved where status <> from_status`
+
+/** Inserts the events of a `union all` of selects. */
+export const insertEvents = (...selects: string[]): string => `
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
+  ${selects.join('\n  union all')}
+)`
+
+/** What the caller acts on after the commit, as one row: jobs to ring, tasks that changed, routes with something ready. */
+export const effects = `
+  (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id)), '[]') from child_moved where opened and state = 'queued') as jobs,
+  (select coalesce(json_agg(json_build_object('id', id::text, 'status', status, 'from', from_status)), '[]') from task_moved where status <> from_status) as tasks,
+  (select coalesce(json_agg(distinct route_id), '[]') from child_moved where opened and state = 'ready') as ready`
+
+/** The tasks that a statement touched, for whoever waits for a change of one. */
+export const touched = (cte: string): string => `(select coalesce(json_agg(distinct task_pk::text), '[]') from ${cte}) as touched`
+
+/** A job to ring for a row that was queued. */
+export interface QueuedRow {
+  id: string
+  attempt: number
+  dispatch: number
+  queue: string
+  route_id: number
+}
+
+export interface EffectsRow {
+  jobs: QueuedRow[]
+  tasks: { id: string; status: TaskStatus; from: TaskStatus }[]
+  /** Routes of rows that became ready and were left for the dispatcher. */
+  ready: number[]
+  touched: string[]
+}
+
+export const reviewing = sqlList(reviewingSubtaskStates)

@@ -1,0 +1,51 @@
+/**
+ * Draws ids for tasks and subtasks from blocks of 1,000, so that a graph's rows and edges can be written in one
+ * statement. Ids are unique, not ordered in time; a block that was not used up when a coordinator ends is lost.
+ */
+import type { Queryable, Statement } from './database.js'
+
+const blockSize = 1_000
+
+const statement: Statement = { name: 'draw_id_blocks', text: `select nextval('id_blocks')::text as block from generate_series(1, $1)` }
+
+export class IdSource {
+  private readonly db: Queryable
+  private readonly free: number[] = []
+  private next = 0
+  private end = 0
+
+  constructor(db: Queryable) {
+    this.db = db
+  }
+
+  /** `count` ids, as text. */
+  async draw(count: number): Promise<() => string> {
+    const reserved: { next: number; end: number }[] = []
+    let left = count
+    for (;;) {
+      if (this.next === this.end && this.free.length > 0) {
+        const block = this.free.shift() as number // its length was just checked
+        this.next = block * blockSize
+        this.end = this.next + blockSize
+      }
+      const taken = Math.min(left, this.end - this.next)
+      if (taken > 0) reserved.push({ next: this.next, end: this.next + taken })
+      this.next += taken
+      left -= taken
+      if (left === 0) break
+      if (this.free.length === 0) await this.refill(Math.ceil(left / blockSize))
+    }
+    return () => {
+      const range = reserved[0]
+      if (!range) throw new RangeError('more ids were taken than drawn')
+      const id = range.next++
+      if (range.next === range.end) reserved.shift()
+      return String(id)
+    }
+  }
+
+  private async refill(blocks: number): Promise<void> {
+    const { rows } = await this.db.query<{ block: string }>(statement, [blocks])
+    this.free.push(...rows.map(r => Number(r.block)))
+  }
+}

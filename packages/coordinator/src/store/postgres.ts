@@ -1,0 +1,139 @@
+/** PostgreSQL behind the database seam. The one file that imports `pg`. */
+import pg from 'pg'
+import { BatonError } from '@baton/shared'
+import { type Logger, maskSecrets } from '@baton/shared/node'
+import { type Database, type Queryable, type Rows, type Statement, isUnavailable, sqlState } from './database.js'
+
+interface PostgresOptions {
+  readonly url: string
+  readonly log: Logger
+  /** Connections at most; default 10. */
+  readonly max?: number
+  /** Gives up waiting for the first connection. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Settings of every connection. Statements are prepared once and may be planned while the tables are still empty; a
+ * sequential scan chosen then would stay for good. Without sequential scans the planner takes an index wherever there
+ * is one, whatever it believes of the table's size.
+ */
+const settings = ['enable_seqscan=off', 'jit=off', 'statement_timeout=30000', 'idle_in_transaction_session_timeout=30000']
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text') => (oid === 20 ? (value: string) => value : pg.types.getTypeParser(oid, format))) as typeof pg.types.getTypeParser,
+}
+
+/** Connects, waiting with a log line now and then until the server is there; refuses at once what waiting cannot mend. */
+export async function openPostgres(options: PostgresOptions): Promise<Database> {
+  const { log } = options
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max ?? 10,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    application_name: 'baton',
+    options: settings.map(s => `-c ${s}`).join(' '),
+    types,
+  })
+  pool.on('error', error => log.warn({ err: error }, 'an idle PostgreSQL connection broke'))
+  const where = maskSecrets(options.url)
+  for (let waited = 0; ; waited++) {
+    try {
+      await pool.query('select 1')
+      break
+    } catch (error) {
+      if (!isUnavailable(error)) {
+        await pool.end()
+        throw new BatonError('invalid_configuration', `DATABASE_URL ${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+      }
+      if (options.signal?.aborted) {
+        await pool.end()
+        throw new BatonError('unreachable', 'stopped while waiting for PostgreSQL', { cause: error })
+      }
+      if (waited % 6 === 0) log.warn({ url: where, reason: error instanceof Error ? error.message : String(error) }, 'waiting for PostgreSQL')
+      await new Promise(resolve => setTimeout(resolve, 500))
+    }
+  }
+  return new Postgres(pool, options)
+}
+
+class Postgres implements Database {
+  private readonly pool: pg.Pool
+  private readonly options: PostgresOptions
+  private readonly closing = new AbortController()
+  private readonly listeners: Promise<void>[] = []
+
+  constructor(pool: pg.Pool, options: PostgresOptions) {
+    this.pool = pool
+    this.options = options
+  }
+
+  async query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
+    return rowsOf<R>(await this.pool.query({ ...statement, values: [...params] }))
+  }
+
+  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect()
+    let broken: Error | undefined
+    const onError = (error: Error) => {
+      broken = error
+    }
+    client.on('error', onError)
+    try {
+      await client.query('begin')
+      const result = await work({ query: async <R>(statement: Statement, params: readonly unknown[] = []) => rowsOf<R>(await client.query({ ...statement, values: [...params] })) })
+      await client.query('commit')
+      return result
+    } catch (error) {
+      if (sqlState(error) === undefined || isUnavailable(error)) broken ??= error instanceof Error ? error : new Error(String(error))
+      await client.query('rollback').catch(rollbackError => {
+        broken ??= rollbackError
+      })
+      throw error
+    } finally {
+      client.off('error', onError)
+      client.release(broken !== undefined && isUnavailable(broken))
+    }
+  }
+
+  async script(text: string): Promise<void> {
+    await this.pool.query(text)
+  }
+
+  async listen(channel: string, onNotify: (payload: string) => void): Promise<void> {
+    this.listeners.push(this.keepListening(channel, onNotify))
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort()
+    await Promise.all(this.listeners)
+    await this.pool.end()
+  }
+
+  private async keepListening(channel: string, onNotify: (payload: string) => void): Promise<void> {
+    while (!this.closing.signal.aborted) {
+      const client = new pg.Client({ connectionString: this.options.url, application_name: 'baton listen', keepAlive: true })
+      const ended = new Promise<void>(resolve => {
+        client.on('end', resolve)
+        client.on('error', () => resolve())
+        this.closing.signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+      try {
+        await client.connect()
+        client.on('notification', message => onNotify(message.payload ?? ''))
+        await client.query(`listen ${pg.escapeIdentifier(channel)}`)
+        await ended
+      } catch (error) {
+        this.options.log.debug({ err: error }, 'listening to PostgreSQL failed; trying again')
+        await new Promise(resolve => setTimeout(resolve, 500))
+      } finally {
+        await client.end().catch(() => undefined)
+      }
+    }
+  }
+}
+
+function rowsOf<R>(result: pg.QueryResult): Rows<R> {
+  return { rows: result.rows as R[], rowCount: result.rowCount ?? 0 } // the statement's author states its row type
+}

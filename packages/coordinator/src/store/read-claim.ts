@@ -1,0 +1,71 @@
+/** What a running attempt may read beyond its grant: its input and what its dependencies made, in pages. */
+import type { DependencyView } from '@baton/shared'
+import { dependencyList } from './claims.js'
+import type { Queryable, Statement } from './database.js'
+
+/** Characters of text, or bytes of an artifact, per page. */
+export const pageSize = 200_000
+
+const holds = "from subtask_states s where s.id = $1 and s.claim_id = $2 and s.state = 'running'"
+
+const input: Statement = {
+  name: 'page_input',
+  text: `select substr(d.input, $3::int + 1, ${pageSize}) as data, char_length(d.input) as total from subtasks d where d.id = $1 and exists (select ${holds})`,
+}
+
+const output: Statement = {
+  name: 'page_output',
+  text: `
+select substr(a.output, $4::int + 1, ${pageSize}) as data, char_length(a.output) as total
+from dependencies e join subtasks d on d.id = e.from_id join subtask_states f on f.id = e.from_id join attempts a on a.subtask_pk = e.from_id and a.attempt = f.attempt
+where e.to_id = $1 and d.name = $3 and a.output is not null and exists (select ${holds})`,
+}
+
+const artifact: Statement = {
+  name: 'page_artifact',
+  text: `
+select f.media_type, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
+from dependencies e join subtasks d on d.id = e.from_id join artifacts f on f.subtask_pk = e.from_id
+left join chunks c on c.claim_id = f.claim_id and c.name = f.name and c.n = $5
+where e.to_id = $1 and d.name = $3 and f.name = $4 and exists (select ${holds})`,
+}
+
+const list: Statement = {
+  name: 'page_dependencies',
+  text: `select (${dependencyList('$1', '$3::int')}) as list where exists (select ${holds})`,
+}
+
+const held: Statement = { name: 'holds_claim', text: `select exists (select ${holds}) as held` }
+
+export interface TextPage {
+  data: string
+  total: number
+}
+
+export async function holdsClaim(db: Queryable, subtask: string, claimId: string): Promise<boolean> {
+  return (await db.query<{ held: boolean }>(held, [subtask, claimId])).rows[0]?.held ?? false
+}
+
+export async function pageInput(db: Queryable, subtask: string, claimId: string, offset: number): Promise<TextPage | undefined> {
+  return (await db.query<TextPage>(input, [subtask, claimId, offset])).rows[0]
+}
+
+export async function pageOutput(db: Queryable, subtask: string, claimId: string, dependency: string, offset: number): Promise<TextPage | undefined> {
+  return (await db.query<TextPage>(output, [subtask, claimId, dependency, offset])).rows[0]
+}
+
+/** Chunk `n` of a dependency's artifact. */
+export async function pageArtifact(
+  db: Queryable,
+  subtask: string,
+  claimId: string,
+  names: { dependency: string; artifact: string },
+  n: number,
+): Promise<{ media_type: string; data: Uint8Array | null; last: number | null } | undefined> {
+  return (await db.query<{ media_type: string; data: Uint8Array | null; last: number | null }>(artifact, [subtask, claimId, names.dependency, names.artifact, n])).rows[0]
+}
+
+/** Dependencies behind an ordinal; one more than a page shows that there are more. */
+export async function pageDependencies(db: Queryable, subtask: string, claimId: string, afterOrdinal: number): Promise<DependencyView[]> {
+  return (await db.query<{ list: DependencyView[] | null }>(list, [subtask, claimId, afterOrdinal])).rows[0]?.list ?? []
+}

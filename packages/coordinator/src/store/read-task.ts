@@ -1,0 +1,217 @@
+/** Everything that `GET /tasks/{id}` shows, in pages; and what tells cheaply whether it changed. */
+import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
+import type { Queryable, Statement } from './database.js'
+import { sqlList } from './fragments.js'
+
+export interface TaskRow {
+  id: string
+  task_id: string
+  orchestrator_id: string
+  title: string
+  description: string | null
+  status: TaskStatus
+  priority: number
+  metadata: string
+  context: string
+  plan: string
+  sla_ms: string | null
+  due_at: Date | null
+  total: number
+  created_at: Date
+  started_at: Date | null
+  finished_at: Date | null
+  orchestrator_status: string
+  now: Date
+}
+
+const task: Statement = {
+  name: 'read_task',
+  text: `
+select k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
+  k.created_at, k.started_at, k.finished_at, o.status as orchestrator_status, clock_timestamp() as now
+from tasks k join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id
+where k.tenant_id = $1 and k.task_id = $2`,
+}
+
+export async function readTask(db: Queryable, tenantId: number, taskId: string): Promise<TaskRow | undefined> {
+  return (await db.query<TaskRow>(task, [tenantId, taskId])).rows[0]
+}
+
+export interface SubtaskRow {
+  id: string
+  ordinal: number
+  subtask_id: string
+  name: string
+  title: string | null
+  capability: string
+  pinned_agent: string | null
+  requires: string[]
+  generation: number
+  agent: string | null
+  worker_id: string | null
+  state: SubtaskState
+  gate: string | null
+  attempt: number
+  charged: number
+  attempt_limit: number
+  ready_at: Date | null
+  queued_at: Date | null
+  started_at: Date | null
+  finished_at: Date | null
+  run_after: Date | null
+  progress: string | null
+  output: string | null
+  failure: string | null
+  waits_for: string[] | null
+  assignee: string | null
+  reviewed_since: Date | null
+}
+
+/** Outputs over this are not part of a list; they are read one by one. */
+const maxListedOutput = 256 * 1024
+
+const subtasks: Statement = {
+  name: 'read_subtasks',
+  text: `
+select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, d.agent as pinned_agent, d.requires, d.generation,
+  s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.run_after, s.progress,
+  case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
+  case when s.state = 'pending' then (
+    select json_agg(x.name) from (
+      select f.name from dependencies e join subtask_states fs on fs.id = e.from_id join subtasks f on f.id = e.from_id
+      where e.to_id = d.id and fs.state not in (${sqlList(terminalSubtaskStates)}) order by f.ordinal limit 4) x) end as waits_for,
+  v.assignee, v.created_at as reviewed_since
+from subtasks d
+join subtask_states s on s.id = d.id
+left join lateral (
+  select output, failure from attempts a where a.subtask_pk = d.id and a.attempt <= s.attempt and s.attempt > 0 order by a.attempt desc limit 1
+) a on s.state in ('completed', 'failed', 'skipped', 'needs_review', 'retrying')
+left join lateral (
+  select r.assignee, r.created_at from reviews r where r.subtask_pk = d.id and r.status = 'open' order by r.id limit 1
+) v on s.state in ('awaiting_approval', 'needs_review', 'blocked')
+where d.task_pk = $1 and d.ordinal > $2
+order by d.ordinal
+limit $3`,
+}
+
+export async function readSubtasks(db: Queryable, taskPk: string, afterOrdinal: number, limit: number): Promise<SubtaskRow[]> {
+  return (await db.query<SubtaskRow>(subtasks, [taskPk, afterOrdinal, limit])).rows
+}
+
+const counts: Statement = {
+  name: 'count_subtasks',
+  text: `
+select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
+from subtasks d join subtask_states s on s.id = d.id where d.task_pk = $1 group by s.state`,
+}
+
+export async function countSubtasks(db: Queryable, taskPk: string): Promise<{ state: SubtaskState; count: number; attempts: number }[]> {
+  return (await db.query<{ state: SubtaskState; count: number; attempts: number }>(counts, [taskPk])).rows
+}
+
+export interface EdgeRow {
+  from: string
+  to: string
+  from_ordinal: number
+  to_ordinal: number
+}
+
+const edges: Statement = {
+  name: 'read_dependencies',
+  text: `
+select f.subtask_id as "from", d.subtask_id as "to", f.ordinal as from_ordinal, d.ordinal as to_ordinal
+from subtasks d join dependencies e on e.to_id = d.id join subtasks f on f.id = e.from_id
+where d.task_pk = $1 and d.ordinal >= $2 and (d.ordinal, f.ordinal) > ($2, $3)
+order by d.ordinal, f.ordinal
+limit $4`,
+}
+
+export async function readDependencies(db: Queryable, taskPk: string, after: readonly [number, number], limit: number): Promise<EdgeRow[]> {
+  return (await db.query<EdgeRow>(edges, [taskPk, after[0], after[1], limit])).rows
+}
+
+export interface ArtifactRow {
+  id: string
+  name: string
+  subtask_id: string
+  media_type: string
+  bytes: string
+  sha256: string
+}
+
+const artifacts: Statement = {
+  name: 'read_artifacts',
+  text: `
+select f.id, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
+from artifacts f join subtasks d on d.id = f.subtask_pk
+where f.task_pk = $1 and f.id > $2 order by f.id limit $3`,
+}
+
+export async function readArtifacts(db: Queryable, taskPk: string, after: string, limit: number): Promise<ArtifactRow[]> {
+  return (await db.query<ArtifactRow>(artifacts, [taskPk, after, limit])).rows
+}
+
+const artifactBytes: Statement = {
+  name: 'read_artifact',
+  text: `
+select f.media_type, f.sha256, (select coalesce(string_agg(c.data, ''::bytea order by c.n), ''::bytea) from chunks c where c.claim_id = f.claim_id and c.name = f.name) as data
+from tasks k join subtasks d on d.task_pk = k.id join artifacts f on f.subtask_pk = d.id
+where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and f.name = $4
+order by d.generation desc limit 1`,
+}
+
+export async function readArtifact(db: Queryable, tenantId: number, taskId: string, subtaskId: string, name: string): Promise<{ media_type: string; sha256: string; data: Uint8Array } | undefined> {
+  return (await db.query<{ media_type: string; sha256: string; data: Uint8Array }>(artifactBytes, [tenantId, taskId, subtaskId, name])).rows[0]
+}
+
+const history: Statement = {
+  name: 'read_status_history',
+  text: `
+select at, data from events
+where task_pk = $1 and subtask_pk is null and name like 'task.%' and data is not null
+order by xid, seq limit 1000`,
+}
+
+export async function readStatusHistory(db: Queryable, taskPk: string): Promise<{ at: Date; data: string }[]> {
+  return (await db.query<{ at: Date; data: string }>(history, [taskPk])).rows
+}
+
+const openReview: Statement = {
+  name: 'read_open_review',
+  text: `
+select r.id, r.kind, d.subtask_id, d.name, r.assignee, r.created_at from reviews r left join subtasks d on d.id = r.subtask_pk
+where r.task_pk = $1 and r.status = 'open' order by r.id limit 1`,
+}
+
+export interface OpenReviewRow {
+  id: string
+  kind: string
+  subtask_id: string | null
+  name: string | null
+  assignee: string | null
+  created_at: Date
+}
+
+export async function readOpenReview(db: Queryable, taskPk: string): Promise<OpenReviewRow | undefined> {
+  return (await db.query<OpenReviewRow>(openReview, [taskPk])).rows[0]
+}
+
+/**
+ * The last settled event, plus how many later ones are visible. Transactions may commit in another order than they
+ * wrote, so the newest position alone could stay the same while an older one appears.
+ */
+const version: Statement = {
+  name: 'task_version',
+  text: `
+select k.id, k.status, k.active, k.reviewing, k.blocked, k.progress_version,
+  (select e.xid::text || '-' || e.seq from events e where e.task_pk = k.id and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid desc, e.seq desc limit 1) as settled,
+  (select count(*) from events e where e.task_pk = k.id and e.xid >= pg_snapshot_xmin(pg_current_snapshot())) as unsettled
+from tasks k where k.tenant_id = $1 and k.task_id = $2`,
+}
+
+export async function readTaskVersion(db: Queryable, tenantId: number, taskId: string): Promise<{ id: string; version: string } | undefined> {
+  const { rows } = await db.query<Record<string, unknown>>(version, [tenantId, taskId])
+  const row = rows[0]
+  if (!row) return undefined
+  return { id: String(row.id), version: [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version].join('.') }
+}

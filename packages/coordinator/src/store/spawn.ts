@@ -1,0 +1,95 @@
+/**
+ * Adds subtasks to a running task, in the transaction of the report that spawned them and before its decrement: every
+ * dependent of the spawner gains an edge to every spawned subtask, so that it cannot start too early (I2, I13).
+ */
+import type { Queryable, Statement } from './database.js'
+import { type Edge, type NewSubtask, edgeInput, graphRows, subtaskInput } from './submit.js'
+
+const lock: Statement = {
+  name: 'lock_spawner',
+  text: `
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id
+from tasks k, subtask_states s
+where s.id = $1 and k.id = s.task_pk
+for update of k`,
+}
+
+export interface Spawner {
+  task_pk: string
+  tenant_id: number
+  task_id: string
+  priority: number
+  total: number
+  status: string
+  state: string
+  attempt: number
+  claim_id: string | null
+}
+
+/** Locks the task, so that two spawners number their children one after the other. */
+export async function lockSpawner(tx: Queryable, subtask: string): Promise<Spawner | undefined> {
+  return (await tx.query<Spawner>(lock, [subtask])).rows[0]
+}
+
+const existing: Statement = {
+  name: 'spawn_names',
+  text: `
+select
+  (select coalesce(json_agg(d.name), '[]') from subtasks d where d.task_pk = $1 and d.name = any ($2::text[])) as taken,
+  (select coalesce(json_agg(json_build_object('prefix', p.prefix, 'highest', (
+    select count(*) from subtasks d where d.task_pk = $1 and coalesce(d.agent, d.capability) = p.prefix))), '[]') from unnest($3::text[]) as p(prefix)) as highest`,
+}
+
+/** Which names are taken, and how many subtasks each prefix has. */
+export async function readSpawnNames(tx: Queryable, taskPk: string, names: readonly string[], prefixes: readonly string[]): Promise<{ taken: string[]; highest: Map<string, number> }> {
+  const { rows } = await tx.query<{ taken: string[]; highest: { prefix: string; highest: number }[] }>(existing, [taskPk, [...names], [...prefixes]])
+  return { taken: rows[0]?.taken ?? [], highest: new Map(rows[0]?.highest.map(h => [h.prefix, h.highest])) }
+}
+
+const insert: Statement = {
+  name: 'spawn_subtasks',
+  text: `
+with subtask as materialized (${subtaskInput('$1')}),
+dependent as materialized (
+  select s.id from dependencies d join subtask_states s on s.id = d.to_id
+  where d.from_id = $3 and s.state in ('pending', 'cancelled')
+  order by s.id for update of s
+),
+edge as (
+  ${edgeInput('$2')}
+  union all
+  select s.id, d.id from subtask s cross join dependent d
+),
+${graphRows},
+waiting as (
+  update subtask_states s set unmet = s.unmet + (select count(*)::int from subtask) from dependent d where s.id = d.id
+),
+counted as (
+  update tasks k set total = k.total + (select count(*)::int from subtask),
+    active = k.active + (select count(*)::int from subtask where state = 'ready'),
+    reviewing = k.reviewing + (select count(*)::int from subtask where state = 'awaiting_approval')
+  where k.id = $4
+),
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, data)
+  select tenant_id, 'subtask.spawned', task_pk, id, json_build_object('by', $3::text)::text from subtask
+  union all
+  select tenant_id, 'subtask.' || state, task_pk, id, null from subtask where state <> 'pending'
+),
+review as (
+  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
+  select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
+)
+select 1 as done`,
+}
+
+/** Inserts the children of `spawner`. */
+export async function insertSpawned(tx: Queryable, input: { spawner: string; taskPk: string; subtasks: readonly NewSubtask[]; edges: readonly Edge[] }): Promise<void> {
+  await tx.query(insert, [JSON.stringify(input.subtasks), JSON.stringify(input.edges), input.spawner, input.taskPk])
+}
+
+const nameOf: Statement = { name: 'subtask_name', text: 'select name from subtasks where id = $1' }
+
+export async function readSubtaskName(db: Queryable, id: string): Promise<string> {
+  return (await db.query<{ name: string }>(nameOf, [id])).rows[0]?.name ?? ''
+}

@@ -1,0 +1,191 @@
+/**
+ * Stores tasks with their graphs, each graph whole or not at all. Invariants: I8 (one task per tenant and `task_id`:
+ * of two equal submissions one inserts, the other finds), I4 (the caller answers only after this committed).
+ */
+import type { SubtaskState, TaskStatus } from '@baton/shared'
+import type { Database, Queryable, Statement } from './database.js'
+
+export interface NewTask {
+  readonly id: string
+  readonly tenant_id: number
+  readonly task_id: string
+  readonly orchestrator_id: string
+  readonly title: string
+  readonly description: string | null
+  readonly status: TaskStatus
+  readonly priority: number
+  readonly metadata: string
+  readonly context: string
+  readonly digest: string
+  readonly field_digests: string
+  readonly callback_url: string | null
+  readonly plan: string
+  readonly sla_ms: number | null
+  readonly due_at: string | null
+  readonly total: number
+  readonly active: number
+  readonly reviewing: number
+  readonly blocked: number
+  readonly made_by: string
+}
+
+export interface NewSubtask {
+  readonly id: string
+  readonly uuid: string
+  readonly tenant_id: number
+  readonly task_pk: string
+  readonly ordinal: number
+  readonly subtask_id: string
+  readonly name: string
+  readonly title: string | null
+  readonly capability: string
+  readonly agent: string | null
+  readonly requires: readonly string[]
+  readonly input: string | null
+  readonly sla_ms: number | null
+  readonly queue_wait_ms: number | null
+  readonly deadline_ms: number | null
+  readonly on_failure: string
+  readonly requires_approval: boolean
+  readonly isolation: string | null
+  readonly spawned_by: string | null
+  readonly route_id: number
+  readonly priority: number
+  readonly state: SubtaskState
+  readonly unmet: number
+  readonly gate: 'approval' | 'release' | null
+  readonly attempt: number
+  readonly queue: string | null
+  readonly attempt_limit: number
+}
+
+/** `[from, to]`: ids of subtasks. */
+export type Edge = readonly [string, string]
+
+/** How many subtasks one statement inserts; larger graphs take several, in one transaction. */
+const subtasksPerStatement = 5_000
+
+const taskRows = `
+task as (
+  insert into tasks (id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked, started_at)
+  select id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked,
+    case when status <> 'planned' then clock_timestamp() end
+  from json_to_recordset($1::json) as t(id bigint, tenant_id int, task_id text, orchestrator_id text, title text, description text, status text, priority smallint, metadata text, context text, digest text, field_digests text, callback_url text, plan text, sla_ms bigint, due_at timestamptz, total int, active int, reviewing int, blocked int)
+  where not exists (select from tombstones g where g.tenant_id = t.tenant_id and g.task_id = t.task_id)
+  order by t.tenant_id, t.task_id
+  on conflict (tenant_id, task_id) do nothing
+  returning id, tenant_id, task_id, status, total
+)`
+
+const subtaskColumns =
+  'id bigint, uuid uuid, tenant_id int, task_pk bigint, ordinal int, subtask_id text, name text, title text, capability text, agent text, requires text[], input text, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, on_failure text, requires_approval boolean, isolation text, spawned_by bigint, route_id int, priority smallint, state text, unmet int, gate text, attempt int, queue text, attempt_limit smallint'
+
+/** Rows for subtasks, their states, edges and events; `subtask` and `edge` are CTEs with the rows to insert. */
+export const graphRows = `
+definition as (
+  insert into subtasks (id, uuid, tenant_id, task_pk, ordinal, subtask_id, name, title, capability, agent, requires, input, sla_ms, queue_wait_ms, deadline_ms, on_failure, requires_approval, isolation, spawned_by)
+  select id, uuid, tenant_id, task_pk, ordinal, subtask_id, name, title, capability, agent, coalesce(requires, '{}'), input, sla_ms, queue_wait_ms, deadline_ms, on_failure, requires_approval, isolation, spawned_by from subtask
+),
+standing as (
+  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, state, unmet, gate, attempt, dispatch, attempt_limit, queue, ready_at, queued_at)
+  select id, tenant_id, task_pk, route_id, priority, state, unmet, gate, attempt, attempt, attempt_limit, queue,
+    case when state <> 'pending' then clock_timestamp() end, case when state = 'queued' then clock_timestamp() end
+  from subtask
+),
+dependency as (
+  insert into dependencies (from_id, to_id) select from_id, to_id from edge on conflict do nothing
+)`
+
+export const subtaskInput = (param: string): string => `select * from json_to_recordset(${param}::json) as s(${subtaskColumns})`
+export const edgeInput = (param: string): string => `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id from json_array_elements(${param}::json) e`
+
+const stateEvents = `
+  select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as data from subtask where state <> 'pending'`
+
+const insertAll: Statement = {
+  name: 'insert_tasks',
+  text: `
+with ${taskRows},
+subtask as materialized (
+  select s.* from (${subtaskInput('$2')}) s join task t on t.id = s.task_pk
+),
+edge as (${edgeInput('$3')}),
+${graphRows.replace('from edge', 'from edge where exists (select from subtask s where s.id = edge.to_id)')},
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data)
+  select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text from task
+  union all
+  select tenant_id, 'task.started', id, null, null, json_build_object('from', 'planned', 'to', status, 'reason', 'submitted with execute')::text from task where status <> 'planned'
+  union all ${stateEvents}
+),
+review as (
+  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
+  select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
+)
+select id::text as id from task`,
+}
+
+const insertMore: Statement = {
+  name: 'insert_subtasks',
+  text: `
+with subtask as materialized (${subtaskInput('$1')}),
+edge as (${edgeInput('$2')}),
+${graphRows},
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data) ${stateEvents}
+)
+select 1 as done`,
+}
+
+export interface NewGraph {
+  readonly tasks: readonly NewTask[]
+  readonly subtasks: readonly NewSubtask[]
+  readonly edges: readonly Edge[]
+}
+
+/** Inserts what is not there yet; answers with the ids of the tasks that were. */
+export async function insertTasks(database: Database, graph: NewGraph): Promise<Set<string>> {
+  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(database, graph)
+  // A large graph is submitted alone: its first statement brings the task, the others the rest of its subtasks.
+  const [task] = graph.tasks
+  if (graph.tasks.length !== 1 || !task) throw new RangeError('a graph of more than one statement has to be of one task')
+  return database.transaction(async tx => {
+    const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] })
+    if (!inserted.has(task.id)) return inserted
+    for (let i = subtasksPerStatement; i < graph.subtasks.length; i += subtasksPerStatement)
+      await tx.query(insertMore, [JSON.stringify(graph.subtasks.slice(i, i + subtasksPerStatement)), '[]'])
+    for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4) await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
+    return inserted
+  })
+}
+
+async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {
+  const { rows } = await db.query<{ id: string }>(insertAll, [JSON.stringify(tasks), JSON.stringify(subtasks), JSON.stringify(edges)])
+  return new Set(rows.map(r => r.id))
+}
+
+export interface StoredDigest {
+  id: string
+  tenant_id: number
+  task_id: string
+  digest: string
+  field_digests: string
+  /** Null: only a tombstone is left. */
+  status: TaskStatus | null
+  tombstone_status: TaskStatus | null
+}
+
+const digests: Statement = {
+  name: 'task_digests',
+  text: `
+select w.tenant_id, w.task_id, k.id::text as id, coalesce(k.digest, g.digest) as digest, coalesce(k.field_digests, '{}') as field_digests, k.status, g.status as tombstone_status
+from json_to_recordset($1::json) as w(tenant_id int, task_id text)
+left join tasks k on k.tenant_id = w.tenant_id and k.task_id = w.task_id
+left join tombstones g on g.tenant_id = w.tenant_id and g.task_id = w.task_id
+where k.id is not null or g.task_id is not null`,
+}
+
+/** What is stored under these task ids. */
+export async function readDigests(db: Queryable, wanted: readonly { tenant_id: number; task_id: string }[]): Promise<StoredDigest[]> {
+  return (await db.query<StoredDigest>(digests, [JSON.stringify(wanted)])).rows
+}

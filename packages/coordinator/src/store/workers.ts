@@ -1,0 +1,199 @@
+/** Workers and the agents that they host; leases. All times are the database's: a worker's clock never matters. */
+import type { ActiveClaim, HostedAgent, WorkerInfo } from '@baton/shared'
+import type { Database, Queryable, Statement } from './database.js'
+
+const upsertWorker: Statement = {
+  name: 'upsert_worker',
+  text: `
+with worker as (
+  insert into workers (id, pool, host, pid, version, concurrency, state)
+  values ($1, $2, $3, $4, $5, $6, 'ready')
+  on conflict (id) do update set pool = excluded.pool, host = excluded.host, pid = excluded.pid, version = excluded.version, concurrency = excluded.concurrency,
+    state = 'ready', last_heartbeat_at = clock_timestamp()
+  returning id
+)
+insert into events (tenant_id, name, worker_id, data) select 1, 'worker.ready', id, json_build_object('host', $3::text, 'pid', $4::int)::text from worker`,
+}
+
+const replaceAgents: Statement = {
+  name: 'replace_worker_agents',
+  text: `
+with hosted as (
+  select * from json_to_recordset($2::json) as a(name text, capabilities text[], concurrency int, sla_ms bigint)
+),
+gone as (
+  delete from worker_agents where worker_id = $1 and agent not in (select name from hosted)
+)
+insert into worker_agents (worker_id, agent, capabilities, concurrency, sla_ms)
+select $1, name, capabilities, concurrency, sla_ms from hosted
+on conflict (worker_id, agent) do update set capabilities = excluded.capabilities, concurrency = excluded.concurrency, sla_ms = excluded.sla_ms`,
+}
+
+const declareAgents: Statement = {
+  name: 'declare_agents',
+  text: `
+insert into agents (tenant_id, name, description, domain, capabilities, skills, sla_ms, kind, declared_by)
+select 1, name, description, domain, capabilities, coalesce(skills, '{}'), sla_ms, kind, 'worker'
+from json_to_recordset($1::json) as a(name text, description text, domain text, capabilities text[], skills text[], sla_ms bigint, kind text)
+order by name
+on conflict (tenant_id, name) do update set description = excluded.description, domain = excluded.domain, capabilities = excluded.capabilities, skills = excluded.skills,
+  sla_ms = excluded.sla_ms, kind = excluded.kind, declared_by = 'worker', updated_at = clock_timestamp()
+where agents.declared_by = 'worker' and (agents.description, agents.domain, agents.capabilities, agents.skills, agents.sla_ms, agents.kind)
+  is distinct from (excluded.description, excluded.domain, excluded.capabilities, excluded.skills, excluded.sla_ms, excluded.kind)`,
+}
+
+/** Takes a worker in, or renews what is known of it. */
+export async function registerWorker(database: Database, worker: WorkerInfo): Promise<void> {
+  const agents: readonly HostedAgent[] = worker.agents
+  await database.transaction(async tx => {
+    await tx.query(upsertWorker, [worker.id, worker.pool, worker.host, worker.pid, worker.version, worker.concurrency])
+    await tx.query(replaceAgents, [worker.id, JSON.stringify(agents)])
+    await tx.query(declareAgents, [JSON.stringify(agents)])
+  })
+}
+
+export interface HeartbeatItem {
+  readonly worker_id: string
+  readonly state: 'ready' | 'draining' | 'stopped'
+  readonly active: readonly ActiveClaim[]
+  readonly load: Readonly<Record<string, number>>
+  readonly loop_lag_ms: number
+}
+
+export interface HeartbeatVerdict {
+  known: boolean
+  drain: boolean
+  /** Claims that are still this worker's. */
+  held: string[]
+}
+
+const beat: Statement = {
+  name: 'heartbeats',
+  text: `
+with item as (
+  select * from json_to_recordset($1::json) as i(n int, worker_id text, state text, active int, load text, loop_lag_ms real)
+),
+claim as (
+  select * from json_to_recordset($2::json) as c(n int, subtask bigint, claim_id uuid, progress text)
+),
+latest as (
+  select distinct on (worker_id) * from item order by worker_id, n desc
+),
+worker_row as materialized (
+  select w.id, w.state as before from workers w join latest i on i.worker_id = w.id order by w.id for update of w
+),
+worker as (
+  update workers w set
+    state = case when w.drain_requested and i.state = 'ready' then 'draining' else i.state end,
+    active = i.active, load = i.load, loop_lag_ms = i.loop_lag_ms, last_heartbeat_at = clock_timestamp()
+  from latest i join worker_row r on r.id = i.worker_id
+  where w.id = i.worker_id and r.before <> 'lost'
+  returning w.id, w.state, w.drain_requested, r.before
+),
+lease_row as materialized (
+  select s.id, s.task_pk, c.progress
+  from claim c join item i on i.n = c.n join subtask_states s on s.id = c.subtask
+  where s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = i.worker_id
+  order by s.id
+  for update of s
+),
+renewed as (
+  update subtask_states s set lease_until = greatest(s.lease_until, clock_timestamp() + $3::int * interval '1 millisecond'), progress = coalesce(l.progress, s.progress)
+  from lease_row l
+  where s.id = l.id and s.state = 'running'
+  returning s.claim_id, s.task_pk, l.progress is not null as progressed
+),
+progressed as (
+  update tasks set progress_version = progress_version + 1 where id in (select task_pk from renewed where progressed)
+),
+event as (
+  insert into events (tenant_id, name, worker_id)
+  select 1, 'worker.' || state, id from worker where state <> before and state in ('draining', 'stopped')
+)
+select i.n, w.id is not null as known, coalesce(w.drain_requested, false) as drain,
+  (select coalesce(json_agg(r.claim_id), '[]') from claim c join renewed r on r.claim_id = c.claim_id where c.n = i.n) as held
+from item i left join worker w on w.id = i.worker_id
+order by i.n`,
+}
+
+/** Renews the leases of 1 or 500 workers' claims in one statement; answers which claims are still theirs. */
+export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatItem[], leaseMs: number): Promise<HeartbeatVerdict[]> {
+  const workers = items.map((item, n) => ({ n, worker_id: item.worker_id, state: item.state, active: item.active.length, load: JSON.stringify(item.load), loop_lag_ms: item.loop_lag_ms }))
+  const claims = items.flatMap((item, n) => item.active.map(claim => ({ n, ...claim })))
+  const { rows } = await db.query<HeartbeatVerdict>(beat, [JSON.stringify(workers), JSON.stringify(claims), leaseMs])
+  return rows
+}
+
+const lose: Statement = {
+  name: 'lose_workers',
+  text: `
+with gone as materialized (
+  select id, active from workers
+  where state in ('starting', 'ready', 'draining') and last_heartbeat_at < clock_timestamp() - $1::int * interval '1 millisecond'
+  order by id limit 100 for update skip locked
+),
+lost as (
+  update workers w set state = 'lost' from gone where w.id = gone.id returning w.id, gone.active
+),
+event as (
+  insert into events (tenant_id, name, worker_id)
+  select 1, 'worker.lost', id from lost
+  union all
+  select 1, 'alert.worker_lost', id from lost where active > 0
+)
+select id from lost`,
+}
+
+/** Declares workers lost that have not been heard of for `silentMs`. */
+export async function loseWorkers(db: Queryable, silentMs: number): Promise<string[]> {
+  return (await db.query<{ id: string }>(lose, [silentMs])).rows.map(r => r.id)
+}
+
+/** An agent on a live worker. */
+export interface Provider {
+  worker_id: string
+  pool: string
+  agent: string
+  capabilities: string[]
+  concurrency: number
+  active: number
+  sla_ms: number | null
+}
+
+const providers: Statement = {
+  name: 'live_providers',
+  text: `
+select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms
+from workers w join worker_agents a on a.worker_id = w.id
+where w.state = 'ready' and w.last_heartbeat_at > clock_timestamp() - $1::int * interval '1 millisecond'
+order by w.id, a.agent`,
+}
+
+/** Every agent on a worker that is ready and was heard of within `silentMs`. */
+export async function readProviders(db: Queryable, silentMs: number): Promise<Provider[]> {
+  return (await db.query<Provider>(providers, [silentMs])).rows
+}
+
+const forget: Statement = {
+  name: 'forget_workers',
+  text: `delete from workers where state in ('stopped', 'lost') and last_heartbeat_at < clock_timestamp() - interval '1 day'`,
+}
+
+/** Drops workers that ended more than a day ago. */
+export async function forgetWorkers(db: Queryable): Promise<void> {
+  await db.query(forget)
+}
+
+const abandonAll: Statement = {
+  name: 'abandon_all',
+  text: `
+with lost as (
+  update workers set state = 'lost' where state in ('starting', 'ready', 'draining')
+)
+update subtask_states set lease_until = clock_timestamp() where state = 'running'`,
+}
+
+/** Local mode, at start: every worker ended with the process before this one, so its leases need not run out. */
+export async function abandonAllWorkers(db: Queryable): Promise<void> {
+  await db.query(abandonAll)
+}

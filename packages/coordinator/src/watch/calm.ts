@@ -1,0 +1,38 @@
+/**
+ * Whether silence of workers may be believed. No deadline that depends on workers fires while this coordinator could not
+ * have heard them: at its start, after its own loop stalled, after the bus or the database was away. Then a whole lease
+ * has to pass first.
+ */
+import type { Clock } from '@baton/shared/node'
+
+interface CalmOptions {
+  readonly clock: Clock
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+}
+
+export class Calm {
+  private readonly options: CalmOptions
+  private troubleAt: number
+  private lastLook: number
+
+  constructor(options: CalmOptions) {
+    this.options = options
+    this.troubleAt = options.clock.monotonicMs()
+    this.lastLook = this.troubleAt
+  }
+
+  /** Something kept this coordinator from hearing workers. */
+  disturb(): void {
+    this.troubleAt = this.options.clock.monotonicMs()
+  }
+
+  /** To be called at every look, `everyMs` apart: a longer gap is a stall. */
+  look(everyMs: number): boolean {
+    const { clock, leaseMs, heartbeatMs } = this.options
+    const now = clock.monotonicMs()
+    if (now - this.lastLook > everyMs + heartbeatMs) this.troubleAt = now
+    this.lastLook = now
+    return now - this.troubleAt >= leaseMs
+  }
+}

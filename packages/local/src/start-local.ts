@@ -1,0 +1,116 @@
+/**
+ * Coordinator and worker in this process, on PGlite, an in-memory queue and an in-process bus: first runs, development,
+ * users' own tests. The same code as a fleet's, above the same three seams.
+ */
+import { type Client, createClient } from '@baton/client'
+import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
+import type { BatonConfig } from '@baton/shared'
+import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
+import { type Agent, type Host, agentsFromConfig, checkAgents, startHost } from '@baton/worker'
+
+export interface LocalOptions {
+  /** Beside those of the configuration. */
+  readonly agents?: readonly Agent[]
+  readonly config?: BatonConfig
+  /** What paths in the configuration are relative to; default the working directory. */
+  readonly configDir?: string
+  /** A directory, or `memory` (the default) to keep nothing. */
+  readonly dataDir?: string
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Default 0: a free one. */
+  readonly port?: number
+  readonly apiKey?: string
+  /** Default 6000. */
+  readonly leaseMs?: number
+  /** Default 2000. */
+  readonly heartbeatMs?: number
+  /** Default: silent. */
+  readonly log?: Logger
+}
+
+export interface Local {
+  readonly url: string
+  readonly client: Client
+  /** Starts these agents, then drains those that ran. */
+  replaceAgents(agents: readonly Agent[]): Promise<void>
+  stop(): Promise<void>
+}
+
+/**
+ * Starts everything in this process; resolves when it takes work. A restart on the same data directory goes on where
+ * the last one stopped, however it ended.
+ *
+ * @example
+ * const local = await startLocal({ agents: [review] })
+ * await local.client.tasks.submit({ task_id: 't1', title: 'Review', subtasks: [{ name: 'review', capability: 'code-review' }], execute: true })
+ * await local.client.tasks.wait('t1')
+ * await local.stop()
+ *
+ * Throws `data_directory_locked` when another process has the directory.
+ */
+export async function startLocal(options: LocalOptions = {}): Promise<Local> {
+  const log = options.log ?? silentLogger()
+  const namespace = 'local'
+  const agents = [...(options.agents ?? []), ...(options.config ? await agentsFromConfig(options.config, options.configDir ?? process.cwd()) : [])]
+  if (agents.length > 0) checkAgents(agents)
+
+  const database = await openPglite({ dataDir: options.dataDir ?? 'memory', log })
+  const queue = new MemoryQueue()
+  const hub = new MemoryBusHub()
+  const coordinatorBus = hub.connect()
+  const closeStores = async () => {
+    await queue.close()
+    await coordinatorBus.close()
+    await database.close()
+  }
+
+  try {
+    await migrate(database)
+    await abandonAllWorkers(database)
+    const coordinator = await startCore({
+      stores: { database, queue, bus: coordinatorBus },
+      mode: 'local',
+      namespace,
+      host: options.host ?? '127.0.0.1',
+      port: options.port ?? 0,
+      ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
+      leaseMs: options.leaseMs ?? 6_000,
+      heartbeatMs: options.heartbeatMs ?? 2_000,
+      ...(options.config && { config: options.config }),
+      log,
+    })
+    let worker = await host(agents)
+    const client = createClient({ url: coordinator.url, ...(options.apiKey !== undefined && { apiKey: options.apiKey }) })
+    let stopped: Promise<void> | undefined
+    return {
+      url: coordinator.url,
+      client,
+      replaceAgents: async next => {
+        checkAgents(next)
+        const before = worker
+        worker = await host(next)
+        await before?.drain()
+      },
+      stop: () => {
+        stopped ??= (async () => {
+          await worker?.stop()
+          await coordinator.stop()
+          await closeStores()
+        })()
+        return stopped
+      },
+    }
+  } catch (error) {
+    await closeStores()
+    throw error
+  }
+
+  async function host(hosted: readonly Agent[]): Promise<Host | undefined> {
+    if (hosted.length === 0) return undefined
+    const bus = hub.connect()
+    const started = await startHost({ agents: hosted, bus, consumer: queue, namespace, log })
+    void started.ended.then(() => bus.close())
+    return started
+  }
+}

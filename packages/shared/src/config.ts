@@ -1,0 +1,114 @@
+/**
+ * The configuration file (`baton.config.ts|js|json`): agents without code, playbooks, planner settings. Only its shape;
+ * finding and loading the file is the command line's business.
+ */
+import { z } from 'zod'
+import { durationSchema } from './durations.js'
+import { nameSchema } from './names.js'
+import { isolations, jsonValueSchema, onFailurePolicies, subtaskNameSchema } from './submission.js'
+
+const environmentSchema = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name'), z.string())
+
+const agentBase = {
+  name: nameSchema,
+  description: z.string().max(2_000).optional(),
+  domain: z.string().max(128).optional(),
+  /** Default: the agent's name. */
+  capabilities: z.array(nameSchema).min(1).max(64).optional(),
+  skills: z.array(z.string().max(128)).max(128).optional(),
+  /** How many attempts at once in one worker; default 1. */
+  concurrency: z.int().min(1).max(10_000).optional(),
+  /** How long one attempt may take. */
+  sla: durationSchema.optional(),
+}
+
+export const commandAgentSchema = z.strictObject({
+  ...agentBase,
+  kind: z.literal('command'),
+  /** Program and arguments; no shell is involved. Input is JSON on stdin, output is JSON or text on stdout. */
+  command: z.array(z.string()).min(1, 'must name a program'),
+  env: environmentSchema.optional(),
+  cwd: z.string().optional(),
+})
+
+export const httpAgentSchema = z.strictObject({
+  ...agentBase,
+  kind: z.literal('http'),
+  /** Receives `POST` with `{input, task_id, subtask_id, attempt}`; answers with the output as JSON or text. */
+  url: z.url({ protocol: /^https?$/ }),
+  headers: z.record(z.string(), z.string()).optional(),
+})
+
+export const moduleAgentSchema = z.strictObject({
+  ...agentBase,
+  kind: z.literal('module'),
+  /** A module whose default export is an agent made by `defineAgent`; relative to the configuration file. */
+  module: z.string().min(1),
+  isolation: z.enum(isolations).optional(),
+})
+
+export const agentConfigSchema = z.discriminatedUnion('kind', [commandAgentSchema, httpAgentSchema, moduleAgentSchema])
+export type AgentConfig = z.infer<typeof agentConfigSchema>
+
+export const playbookSchema = z.strictObject({
+  name: nameSchema,
+  description: z.string().max(2_000).optional(),
+  /** When it applies: words of title or description (`any`, `all`), and values of metadata. All that are given must hold. */
+  match: z
+    .strictObject({
+      any: z.array(z.string().min(1)).optional(),
+      all: z.array(z.string().min(1)).optional(),
+      metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+    })
+    .refine(match => (match.any?.length ?? 0) + (match.all?.length ?? 0) + Object.keys(match.metadata ?? {}).length > 0, 'must name at least one of `any`, `all`, `metadata`'),
+  subtasks: z
+    .array(
+      z.strictObject({
+        name: subtaskNameSchema,
+        title: z.string().max(500).optional(),
+        capability: nameSchema,
+        requires: z.array(nameSchema).optional(),
+        depends_on: z.array(subtaskNameSchema).optional(),
+        input: jsonValueSchema.optional(),
+        sla: durationSchema.optional(),
+        requires_approval: z.boolean().optional(),
+        on_failure: z.enum(onFailurePolicies).optional(),
+        max_attempts: z.int().min(1).max(100).optional(),
+      }),
+    )
+    .min(1),
+})
+export type Playbook = z.infer<typeof playbookSchema>
+
+/** A rule of the user's own: these verbs mean this capability. */
+export const verbRuleSchema = z.strictObject({ verbs: z.array(z.string().min(1)).min(1), capability: nameSchema })
+export type VerbRule = z.infer<typeof verbRuleSchema>
+
+export const configSchema = z.strictObject({
+  $schema: z.string().optional(),
+  agents: z.array(agentConfigSchema).optional(),
+  playbooks: z.array(playbookSchema).optional(),
+  rules: z.array(verbRuleSchema).optional(),
+  planner: z
+    .strictObject({
+      /** `false` leaves out the playbooks that Baton ships; default true. */
+      shipped_playbooks: z.boolean().optional(),
+      /** The capability of words that no rule understands; default `general`. */
+      fallback_capability: nameSchema.optional(),
+    })
+    .optional(),
+  defaults: z
+    .strictObject({
+      /** How long one attempt may take where nothing else says; default 1h. */
+      sla: durationSchema.optional(),
+      max_attempts: z.int().min(1).max(100).optional(),
+      on_failure: z.enum(onFailurePolicies).optional(),
+    })
+    .optional(),
+})
+export type BatonConfig = z.infer<typeof configSchema>
+
+/** Types a configuration written in TypeScript. Returns its argument. */
+export function defineConfig(config: BatonConfig): BatonConfig {
+  return config
+}

@@ -1,0 +1,40 @@
+/** The closed table of events, tested against docs/events.md. An event is written with the state that it tells of. */
+
+export const eventTable = {
+  'task.planned': 'A task was taken in and planned.',
+  'task.started': 'A task began to run.',
+  'task.blocked': 'Nothing of the task can progress, and a subtask has no provider.',
+  'task.unblocked': 'A task that was blocked goes on.',
+  'task.needs_review': 'Nothing of the task can progress until a person decides.',
+  'task.paused': 'A task was paused.',
+  'task.resumed': 'A task goes on.',
+  'task.completed': 'Every subtask of the task is finished.',
+  'task.failed': 'A subtask failed for good and the task with it.',
+  'task.cancelled': 'A task was cancelled.',
+  'subtask.ready': 'The dependencies of a subtask are finished.',
+  'subtask.queued': 'An attempt was put into a queue.',
+  'subtask.started': 'A worker claimed an attempt.',
+  'subtask.completed': 'A result was accepted.',
+  'subtask.retrying': 'An attempt failed; another follows.',
+  'subtask.requeued': 'An attempt ended through no fault of its own; another follows.',
+  'subtask.blocked': 'No live worker offers what the subtask needs.',
+  'subtask.awaiting_approval': 'A subtask could start, and waits for a person.',
+  'subtask.approved': 'A person let a subtask start.',
+  'subtask.needs_review': 'A subtask used up its attempts; a person has to decide.',
+  'subtask.failed': 'A subtask failed for good.',
+  'subtask.skipped': 'A subtask was skipped by its on_failure policy or by a person.',
+  'subtask.cancelled': 'A subtask was cancelled.',
+  'subtask.spawned': 'An agent added a subtask at run time.',
+  'review.created': 'A person has to decide something.',
+  'review.decided': 'A person decided.',
+  'review.closed': 'A review became moot.',
+  'worker.ready': 'A worker registered.',
+  'worker.draining': 'A worker takes no more work and finishes what it has.',
+  'worker.stopped': 'A worker ended in order.',
+  'worker.lost': 'A worker stopped reporting.',
+  'alert.blocked': 'Work waits for a capability that no live worker offers.',
+  'alert.worker_lost': 'A worker stopped reporting while it had work.',
+} as const
+
+export type EventName = keyof typeof eventTable
+export const eventNames = Object.keys(eventTable) as EventName[]

@@ -1,0 +1,95 @@
+/**
+ * Coalesces single items into batches by what is in flight, never by waiting on a timer: an idle lane sends at once;
+ * while a batch is out, the next one gathers. One lane has one batch out at a time, so its batches grow with load.
+ *
+ * Invariants: L1 every item is settled exactly once. L2 a batch holds at most `maxItems` items and `maxBytes` bytes
+ * (a single larger item goes alone). L3 order of arrival is kept.
+ */
+
+export interface BatchLaneOptions<T, R> {
+  readonly maxItems: number
+  readonly maxBytes?: number
+  readonly sizeOf?: (item: T) => number
+  /** How many items may wait; `push` rejects beyond. Default: no limit. */
+  readonly maxWaiting?: number
+  /** Sends one batch; resolves with one result per item, in order. When it rejects, every item of the batch rejects. */
+  readonly send: (items: T[]) => Promise<R[]>
+}
+
+interface Waiting<T, R> {
+  readonly item: T
+  readonly size: number
+  readonly resolve: (result: R) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class BatchLane<T, R> {
+  private readonly options: BatchLaneOptions<T, R>
+  private waiting: Waiting<T, R>[] = []
+  private sending = false
+  private idle: (() => void)[] = []
+
+  constructor(options: BatchLaneOptions<T, R>) {
+    this.options = options
+  }
+
+  /** How many items wait for the next batch. */
+  get depth(): number {
+    return this.waiting.length
+  }
+
+  push(item: T): Promise<R> {
+    if (this.waiting.length >= (this.options.maxWaiting ?? Number.POSITIVE_INFINITY)) return Promise.reject(new LaneFullError())
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ item, size: this.options.sizeOf?.(item) ?? 0, resolve, reject })
+      if (!this.sending) {
+        this.sending = true
+        // One microtask later, so that items pushed in the same turn travel together.
+        queueMicrotask(() => void this.run())
+      }
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is out. */
+  async whenIdle(): Promise<void> {
+    if (this.sending) await new Promise<void>(resolve => this.idle.push(resolve))
+  }
+
+  private async run(): Promise<void> {
+    while (this.waiting.length > 0) await this.sendOne(this.take())
+    this.sending = false
+    for (const resolve of this.idle.splice(0)) resolve()
+  }
+
+  private async sendOne(batch: Waiting<T, R>[]): Promise<void> {
+    try {
+      const results = await this.options.send(batch.map(w => w.item))
+      batch.forEach((w, i) => {
+        if (i < results.length) w.resolve(results[i] as R) // noUncheckedIndexedAccess cannot see the bound
+        else w.reject(new Error('the batch was answered with too few results'))
+      })
+    } catch (error) {
+      for (const w of batch) w.reject(error)
+    }
+  }
+
+  private take(): Waiting<T, R>[] {
+    const { maxItems, maxBytes = Number.POSITIVE_INFINITY } = this.options
+    let bytes = 0
+    let count = 0
+    for (const w of this.waiting) {
+      if (count === maxItems || (count > 0 && bytes + w.size > maxBytes)) break
+      bytes += w.size
+      count++
+    }
+    return this.waiting.splice(0, count)
+  }
+}
+
+/** Thrown by `push` when too many items wait already. */
+export class LaneFullError extends Error {
+  constructor() {
+    super('too many items wait already')
+    this.name = 'LaneFullError'
+  }
+}

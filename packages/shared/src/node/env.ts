@@ -1,0 +1,127 @@
+/**
+ * The closed table of environment variables, and the one place that reads the environment. docs/configuration.md is
+ * tested against the table in both directions. An empty string counts as unset; a bad start lists every problem.
+ */
+import { BatonError, type FieldIssue } from '../errors.js'
+import { namespaceSchema } from '../names.js'
+import { type LogLevel, logLevels } from './logger.js'
+
+export const environmentTable = {
+  BATON_HOST: { default: '127.0.0.1', says: 'Address that the coordinator listens on.' },
+  BATON_PORT: { default: '7420', says: 'Port that the coordinator listens on; `0` takes a free one.' },
+  PORT: { default: '', says: 'Taken where `BATON_PORT` is not set.' },
+  BATON_URL: { default: 'http://127.0.0.1:7420', says: 'Where the command line and the client find the coordinator.' },
+  BATON_API_KEY: { default: '', says: 'The key that requests must show. Needed to listen on another address than loopback.' },
+  BATON_DATA_DIR: { default: '.baton', says: 'Where local mode keeps its data.' },
+  BATON_CONFIG: { default: '', says: 'The configuration file; else `baton.config.ts|js|json`, looked for upward.' },
+  BATON_NAMESPACE: { default: 'baton', says: 'Prefix of everything in Redis and NATS, so that several installations can share them.' },
+  BATON_LEASE_MS: { default: '6000', says: 'How long an attempt stays its worker\'s without a heartbeat, in milliseconds.' },
+  BATON_HEARTBEAT_MS: { default: '2000', says: 'Time between heartbeats, in milliseconds; less than half of the lease.' },
+  DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
+  REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
+  NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
+  LOG_LEVEL: { default: 'info', says: 'One of `trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent`.' },
+} as const
+export type EnvironmentVariable = keyof typeof environmentTable
+
+type Source = Readonly<Record<string, string | undefined>>
+
+export interface FleetUrls {
+  readonly databaseUrl: string
+  readonly redisUrl: string
+  readonly natsUrl: string
+}
+
+/** Where a process keeps its three stores. */
+export type Mode = { readonly kind: 'local' } | ({ readonly kind: 'fleet' } & FleetUrls)
+
+export interface Environment {
+  readonly host: string
+  readonly port: number
+  readonly url: string
+  readonly apiKey: string | undefined
+  readonly dataDir: string
+  readonly config: string | undefined
+  readonly namespace: string
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly logLevel: LogLevel
+  readonly databaseUrl: string | undefined
+  readonly redisUrl: string | undefined
+  readonly natsUrl: string | undefined
+}
+
+/** Reads and checks the environment; throws `invalid_configuration` with every problem at once. */
+export function readEnvironment(source: Source = process.env): Environment {
+  const problems: FieldIssue[] = []
+  const get = (name: EnvironmentVariable): string | undefined => source[name] || undefined
+  const or = (name: EnvironmentVariable): string => get(name) ?? environmentTable[name].default
+  const integer = (name: EnvironmentVariable, text: string, min: number, max: number): number => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < min || value > max) problems.push({ path: name, issue: `must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}` })
+    return value
+  }
+  const url = (name: EnvironmentVariable, protocols: readonly string[]): string | undefined => {
+    const text = get(name)
+    if (text === undefined) return undefined
+    const protocol = URL.canParse(text) ? new URL(text).protocol : undefined
+    if (!protocol || !protocols.includes(protocol)) problems.push({ path: name, issue: `must be a URL that begins with ${protocols.map(p => `${p}//`).join(' or ')}` })
+    return text
+  }
+  const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
+  const environment: Environment = {
+    host: or('BATON_HOST'),
+    port: integer(portName, or(portName), 0, 65_535),
+    url: url('BATON_URL', ['http:', 'https:']) ?? or('BATON_URL'),
+    apiKey: get('BATON_API_KEY'),
+    dataDir: or('BATON_DATA_DIR'),
+    config: get('BATON_CONFIG'),
+    namespace: or('BATON_NAMESPACE'),
+    leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
+    heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
+    logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
+    redisUrl: url('REDIS_URL', ['redis:', 'rediss:']),
+    natsUrl: url('NATS_URL', ['nats:', 'tls:']),
+  }
+  if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
+  if (!namespaceSchema.safeParse(environment.namespace).success) problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
+  if (environment.heartbeatMs * 2 >= environment.leaseMs) problems.push({ path: 'BATON_HEARTBEAT_MS', issue: `must be less than half of BATON_LEASE_MS (${environment.leaseMs}), so that one lost heartbeat loses no lease` })
+  if (environment.apiKey !== undefined && environment.apiKey.length < 16) problems.push({ path: 'BATON_API_KEY', issue: 'must have at least 16 characters' })
+  refuse(problems)
+  return environment
+}
+
+/** The coordinator's mode: local when no store URL is set, fleet when all three are; a mixture is refused by name. */
+export function coordinatorMode(environment: Environment): Mode {
+  const urls = { DATABASE_URL: environment.databaseUrl, REDIS_URL: environment.redisUrl, NATS_URL: environment.natsUrl }
+  const missing = Object.entries(urls).filter(([, value]) => value === undefined).map(([name]) => name)
+  if (missing.length === 3) return { kind: 'local' }
+  const { databaseUrl, redisUrl, natsUrl } = environment
+  if (databaseUrl && redisUrl && natsUrl) return { kind: 'fleet', databaseUrl, redisUrl, natsUrl }
+  const given = Object.keys(urls).filter(name => !missing.includes(name))
+  throw new BatonError('invalid_configuration', `${given.join(' and ')} ${given.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not: set all three for fleet mode, or none for local mode`, {
+    fields: missing.map(path => ({ path, issue: 'is missing' })),
+  })
+}
+
+/** What a fleet worker needs: Redis and NATS, never Postgres. */
+export function workerUrls(environment: Environment): { redisUrl: string; natsUrl: string } {
+  const { redisUrl, natsUrl } = environment
+  if (redisUrl && natsUrl) return { redisUrl, natsUrl }
+  const missing = [!redisUrl && 'REDIS_URL', !natsUrl && 'NATS_URL'].filter(name => name !== false)
+  throw new BatonError('invalid_configuration', `a worker needs ${missing.join(' and ')}; in local mode \`baton up\` runs the agents itself`, {
+    fields: missing.map(path => ({ path, issue: 'is missing' })),
+  })
+}
+
+function refuse(problems: readonly FieldIssue[]): void {
+  if (problems.length === 0) return
+  throw new BatonError('invalid_configuration', `the environment has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}: ${problems.map(p => `${p.path} ${p.issue}`).join('; ')}`, { fields: problems })
+}
+
+/** What a program that an agent runs inherits: everything but the keys to Baton's own stores. */
+export function childEnvironment(source: Source = process.env): Record<string, string> {
+  const withheld: ReadonlySet<string> = new Set<EnvironmentVariable>(['DATABASE_URL', 'REDIS_URL', 'NATS_URL', 'BATON_API_KEY'])
+  return Object.fromEntries(Object.entries(source).filter((entry): entry is [string, string] => entry[1] !== undefined && !withheld.has(entry[0])))
+}

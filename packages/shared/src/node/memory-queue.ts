@@ -1,0 +1,110 @@
+/**
+ * The queue of one process. It forgets everything when the process ends, which loses nothing: at start the reconciler
+ * rings again for all that Postgres says is queued.
+ */
+import type { Delivery } from '../protocol.js'
+import type { Consumption, QueueConsumer, Ring, Slots, TaskQueue } from './queue.js'
+
+interface MemoryJob {
+  readonly id: string
+  readonly delivery: Delivery
+}
+
+interface Queue {
+  readonly waiting: MemoryJob[]
+  readonly known: Set<string>
+  readonly active: Map<string, number>
+  readonly consumers: Set<() => void>
+}
+
+export class MemoryQueue implements TaskQueue, QueueConsumer {
+  private readonly queues = new Map<string, Queue>()
+  private readonly closing = new AbortController()
+
+  async ring(jobs: readonly Ring[]): Promise<void> {
+    for (const job of jobs) {
+      const queue = this.queue(job.queue)
+      if (queue.known.has(job.id)) continue
+      queue.known.add(job.id)
+      queue.waiting.push({ id: job.id, delivery: job.delivery })
+    }
+    for (const name of new Set(jobs.map(j => j.queue))) this.wake(this.queue(name))
+  }
+
+  async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {
+    const now = performance.now()
+    return jobs
+      .filter(({ queue: name, id }) => {
+        const queue = this.queue(name)
+        const since = queue.active.get(id)
+        return !queue.waiting.some(j => j.id === id) && (since === undefined || now - since >= activeForMs)
+      })
+      .map(j => j.id)
+  }
+
+  async waiting(queues: readonly string[]): Promise<Map<string, number>> {
+    return new Map(queues.map(name => [name, this.queue(name).waiting.length]))
+  }
+
+  async consume(name: string, slots: Slots, onJob: (id: string, delivery: unknown) => Promise<void>): Promise<Consumption> {
+    const queue = this.queue(name)
+    const running = new Set<Promise<void>>()
+    const stopping = new AbortController()
+    let parked = false
+    const take = () => {
+      while (!stopping.signal.aborted && queue.waiting.length > 0) {
+        if (!slots.tryTake()) {
+          if (!parked) {
+            parked = true
+            void slots.whenFree(stopping.signal).then(() => {
+              parked = false
+              take()
+            })
+          }
+          return
+        }
+        const job = queue.waiting.shift() as MemoryJob // its length was just checked
+        queue.active.set(job.id, performance.now())
+        const run = onJob(job.id, job.delivery)
+          .catch(() => undefined) // the consumer's own business; the job is finished all the same
+          .finally(() => {
+            queue.active.delete(job.id)
+            queue.known.delete(job.id)
+            running.delete(run)
+            slots.give()
+            take()
+          })
+        running.add(run)
+      }
+    }
+    queue.consumers.add(take)
+    setImmediate(take)
+    return {
+      stop: async () => {
+        queue.consumers.delete(take)
+        stopping.abort()
+        await Promise.all(running)
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort()
+    for (const queue of this.queues.values()) queue.consumers.clear()
+  }
+
+  private queue(name: string): Queue {
+    let queue = this.queues.get(name)
+    if (!queue) {
+      queue = { waiting: [], known: new Set(), active: new Map(), consumers: new Set() }
+      this.queues.set(name, queue)
+    }
+    return queue
+  }
+
+  private wake(queue: Queue): void {
+    setImmediate(() => {
+      for (const take of queue.consumers) take()
+    })
+  }
+}

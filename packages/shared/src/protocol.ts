@@ -1,0 +1,229 @@
+/**
+ * What workers and coordinators say to each other. Every request names its version; coordinators take `v` and `v-1`.
+ *
+ * Work goes down as a job in a queue (`deliverySchema`: a doorbell without input); words come up as requests whose
+ * reply means "committed". Items of a batch are answered in their own order, each for itself.
+ */
+import { z } from 'zod'
+import { type Failure, failureSchema } from './failure.js'
+import { nameSchema } from './names.js'
+import { subtaskRequestSchema } from './submission.js'
+
+export const protocolVersion = 1
+
+export const maxBatchItems = 500
+export const maxBatchBytes = 512 * 1024
+/** Results and inputs over this travel in pages. */
+export const maxInlineBytes = 256 * 1024
+/** One chunk of an artifact or a large result. */
+export const chunkBytes = 256 * 1024
+export const maxArtifactBytes = 16 * 1024 * 1024
+export const maxSpawnedPerReport = 10_000
+/** A name that no artifact can have: the chunks of a large output are kept under it. */
+export const outputChunkName = '$output'
+/** The same for a long list of spawned subtasks. */
+export const spawnChunkName = '$spawn'
+
+const version = z.number().int()
+/** A number of the database, as text. */
+const rowId = z.string().regex(/^\d{1,19}$/)
+const claimId = z.uuid()
+
+/** The data of a job. */
+export const deliverySchema = z.object({
+  v: version,
+  /** The subtask's internal id. */
+  s: rowId,
+  a: z.number().int(),
+  /** W3C trace context of the task. */
+  tp: z.string().optional(),
+})
+export type Delivery = z.infer<typeof deliverySchema>
+
+const hostedAgentSchema = z.object({
+  name: nameSchema,
+  description: z.string(),
+  domain: z.string().nullable(),
+  capabilities: z.array(nameSchema),
+  skills: z.array(z.string()),
+  concurrency: z.number().int().min(1),
+  sla_ms: z.number().nullable(),
+  kind: z.string(),
+})
+export type HostedAgent = z.infer<typeof hostedAgentSchema>
+
+const workerInfoSchema = z.object({
+  id: z.string().min(1).max(128),
+  host: z.string(),
+  pid: z.number().int(),
+  version: z.string(),
+  pool: nameSchema,
+  concurrency: z.number().int(),
+  agents: z.array(hostedAgentSchema),
+})
+export type WorkerInfo = z.infer<typeof workerInfoSchema>
+
+const claimItemSchema = z.object({ subtask: rowId, attempt: z.number().int(), claim_id: claimId, agent: nameSchema })
+export type ClaimItem = z.infer<typeof claimItemSchema>
+
+export const artifactNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_. /-]{0,199}$/)
+const artifactRefSchema = z.object({
+  name: artifactNameSchema,
+  media_type: z.string().max(200),
+  bytes: z.number().int().min(0).max(maxArtifactBytes),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+})
+export type ArtifactRef = z.infer<typeof artifactRefSchema>
+
+const outcomeSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('completed'),
+    /** JSON text; null when it went ahead in chunks. */
+    output: z.string().nullable(),
+    artifacts: z.array(artifactRefSchema).max(1_000).optional(),
+    spawn: z.array(subtaskRequestSchema).max(maxSpawnedPerReport).optional(),
+    /** The spawned subtasks went ahead in chunks. */
+    spawn_chunked: z.boolean().optional(),
+  }),
+  z.object({ kind: z.literal('failed'), failure: failureSchema }),
+  /** Given back through no fault of its own: the worker drains. */
+  z.object({ kind: z.literal('released'), failure: failureSchema }),
+])
+export type Outcome = z.infer<typeof outcomeSchema>
+
+export const reportItemSchema = z.object({ subtask: rowId, attempt: z.number().int(), claim_id: claimId, outcome: outcomeSchema })
+export type ReportItem = z.infer<typeof reportItemSchema>
+
+const activeClaimSchema = z.object({
+  subtask: rowId,
+  claim_id: claimId,
+  /** JSON text of the progress since the last heartbeat. */
+  progress: z.string().max(16_384).optional(),
+})
+export type ActiveClaim = z.infer<typeof activeClaimSchema>
+
+export const workerRequestSchema = z.discriminatedUnion('type', [
+  z.object({ v: version, type: z.literal('register'), worker: workerInfoSchema }),
+  z.object({ v: version, type: z.literal('claim'), worker_id: z.string(), items: z.array(claimItemSchema).min(1).max(maxBatchItems) }),
+  z.object({ v: version, type: z.literal('report'), worker_id: z.string(), items: z.array(z.unknown()).min(1).max(maxBatchItems) }),
+  z.object({
+    v: version,
+    type: z.literal('heartbeat'),
+    worker_id: z.string(),
+    state: z.enum(['ready', 'draining', 'stopped']),
+    active: z.array(activeClaimSchema),
+    /** Active attempts per agent. */
+    load: z.record(z.string(), z.number()),
+    loop_lag_ms: z.number(),
+  }),
+  z.object({
+    v: version,
+    type: z.literal('chunk'),
+    worker_id: z.string(),
+    subtask: rowId,
+    claim_id: claimId,
+    name: z.union([z.literal([outputChunkName, spawnChunkName]), artifactNameSchema]),
+    n: z.number().int().min(0).max(10_000),
+    data: z.base64(),
+  }),
+  z.object({
+    v: version,
+    type: z.literal('read'),
+    worker_id: z.string(),
+    /** The reader's own claim: it may read its input and what its dependencies made. */
+    subtask: rowId,
+    claim_id: claimId,
+    what: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('input') }),
+      z.object({ kind: z.literal('output'), name: z.string() }),
+      z.object({ kind: z.literal('dependencies'), after: z.number().int() }),
+      z.object({ kind: z.literal('artifact'), name: z.string(), artifact: z.string() }),
+    ]),
+    /** Characters of text, bytes of an artifact. */
+    offset: z.number().int().min(0),
+  }),
+])
+export type WorkerRequest = z.infer<typeof workerRequestSchema>
+
+/** A dependency as its dependents see it. */
+export interface DependencyView {
+  name: string
+  subtask_id: string
+  ordinal: number
+  state: string
+  /** JSON text, when it is small enough to travel with the grant. */
+  output: string | null
+  output_chars: number | null
+  failure: Failure | null
+  artifacts: string[]
+}
+
+/** What a granted claim hands to the worker: the brief. */
+export interface Grant {
+  task_id: string
+  task_title: string
+  subtask_id: string
+  /** Stable across attempts: the idempotency key for side effects. */
+  uuid: string
+  name: string
+  title: string | null
+  capability: string
+  attempt: number
+  attempt_limit: number
+  /** JSON text; null when there is none or when it has to be read in pages (`input_chars` says). */
+  input: string | null
+  input_chars: number | null
+  /** JSON text of the task's shared context. */
+  context: string | null
+  dependencies: DependencyView[]
+  /** Whether there are more dependencies than the grant lists. */
+  more_dependencies: boolean
+  /** What an earlier attempt saved, as JSON text. */
+  progress: string | null
+  lease_ms: number
+  sla_ms: number
+}
+
+export type ClaimReply =
+  | { status: 'granted'; grant: Grant }
+  /** Granted, but the reply had no room: claim again. */
+  | { status: 'again' }
+  | { status: 'gone' | 'held' | 'not_eligible' }
+
+export type ReportReply = { status: 'accepted' | 'duplicate' | 'stale' } | { status: 'rejected'; failure: Failure }
+
+export interface RegisterReply {
+  coordinator: string
+  lease_ms: number
+  heartbeat_ms: number
+}
+
+export interface HeartbeatReply {
+  /** Claims that are no longer this worker's, or were cancelled. */
+  abort: string[]
+  /** False: the coordinator does not know this worker (any more); register again. */
+  known: boolean
+  drain: boolean
+}
+
+export type ChunkReply = { status: 'stored' | 'stale' } | { status: 'rejected'; failure: Failure }
+
+export interface ReadReply {
+  status: 'ok' | 'stale' | 'not_found'
+  /** Text, or base64 of an artifact's bytes. */
+  data: string
+  /** Whether there is more behind it, and from where. */
+  next_offset: number | null
+  media_type?: string
+  dependencies?: DependencyView[]
+}
+
+/** Every reply's envelope. `busy` and `error`: nothing was committed, ask again (elsewhere). */
+export type Reply<T> = { v: number; status: 'ok'; body: T } | { v: number; status: 'busy' | 'error'; failure: Failure }
+
+/** Words to workers. */
+export const workerWordSchema = z.discriminatedUnion('type', [
+  z.object({ v: version, type: z.literal('abort'), claim_ids: z.array(z.string()) }),
+  z.object({ v: version, type: z.literal('drain'), restart: z.boolean().optional() }),
+])
+export type WorkerWord = z.infer<typeof workerWordSchema>

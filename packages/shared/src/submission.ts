@@ -1,0 +1,103 @@
+/** What a producer sends: `POST /orchestrate` and its parts. The single source of validation, types and OpenAPI. */
+import { z } from 'zod'
+import { secondsSchema } from './durations.js'
+import { RawJson, plainValue } from './json.js'
+import { nameSchema, taskIdSchema } from './names.js'
+
+export const maxSubtasks = 100_000
+export const maxMetadataBytes = 64 * 1024
+export const maxMetadataDepth = 8
+
+export const priorities = ['critical', 'high', 'medium', 'low'] as const
+export type Priority = (typeof priorities)[number]
+
+export const onFailurePolicies = ['review', 'fail', 'skip', 'continue'] as const
+export type OnFailure = (typeof onFailurePolicies)[number]
+
+export const executionModes = ['auto', 'manual'] as const
+export type ExecutionMode = (typeof executionModes)[number]
+
+export const isolations = ['inline', 'thread', 'process'] as const
+
+/** Any JSON value; over HTTP it arrives as `RawJson` and is stored as it was sent. */
+export const jsonValueSchema = z.unknown().meta({ description: 'Any JSON value; stored byte for byte.' })
+
+/** An object of the caller's own making: at most 64 KiB and 8 levels. */
+export const metadataSchema = z
+  .custom<RawJson | Record<string, unknown>>()
+  .superRefine((value, context) => {
+    const problem = metadataProblem(value)
+    if (problem) context.addIssue({ code: 'custom', message: problem })
+  })
+  .meta({ type: 'object', description: 'An object of your own; at most 64 KiB and 8 levels; stored byte for byte.' })
+
+function metadataProblem(value: RawJson | Record<string, unknown>): string | undefined {
+  const plain = plainValue(value)
+  if (!isPlainObject(plain)) return 'must be an object'
+  const text = value instanceof RawJson ? value.text : JSON.stringify(value)
+  if (new TextEncoder().encode(text).length > maxMetadataBytes) return 'must be at most 64 KiB' // and is not walked
+  return depthOf(plain) > maxMetadataDepth ? `must not nest deeper than ${maxMetadataDepth}` : undefined
+}
+
+const text = (max: number) => z.string().min(1, 'must not be empty').max(max, `must be at most ${max} characters`)
+
+/** The name of a subtask within its task; dependencies and templates refer to it. */
+export const subtaskNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'use 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
+
+export const subtaskRequestSchema = z.strictObject({
+  name: subtaskNameSchema,
+  title: text(500).optional(),
+  capability: nameSchema.optional(),
+  agent: nameSchema.optional(),
+  requires: z.array(nameSchema).max(32).optional(),
+  input: jsonValueSchema.optional(),
+  depends_on: z.array(subtaskNameSchema).max(maxSubtasks).optional(),
+  requires_approval: z.boolean().optional(),
+  sla_seconds: secondsSchema.optional(),
+  queue_wait_seconds: secondsSchema.optional(),
+  deadline_seconds: secondsSchema.optional(),
+  on_failure: z.enum(onFailurePolicies).optional(),
+  max_attempts: z.int().min(1).max(100).optional(),
+  isolation: z.enum(isolations).optional(),
+})
+export type SubtaskRequest = z.infer<typeof subtaskRequestSchema>
+
+export const orchestrateRequestSchema = z
+  .strictObject({
+    task_id: taskIdSchema,
+    title: text(500),
+    description: text(100_000).optional(),
+    priority: z.enum(priorities).optional(),
+    metadata: metadataSchema.optional(),
+    context: metadataSchema.optional(),
+    orchestrator_id: nameSchema.optional(),
+    callback_url: z.url({ protocol: /^https?$/ }).max(2_000).optional(),
+    subtasks: z.array(subtaskRequestSchema).min(1, 'must hold at least one subtask').max(maxSubtasks, `must hold at most ${maxSubtasks} subtasks`).optional(),
+    execute: z.boolean().optional(),
+  })
+  .refine(request => request.description !== undefined || request.subtasks !== undefined, {
+    path: ['description'],
+    message: 'is required unless `subtasks` is given',
+    when: ({ value }) => isPlainObject(value), // also beside other problems: all are said at once
+  })
+export type OrchestrateRequest = z.infer<typeof orchestrateRequestSchema>
+
+export const executeRequestSchema = z.strictObject({
+  execution_mode: z.enum(executionModes).optional(),
+  checkpoints: z.array(subtaskNameSchema).max(maxSubtasks).optional(),
+})
+export type ExecuteRequest = z.infer<typeof executeRequestSchema>
+
+/** Keys whose values are kept byte for byte when a request is parsed. */
+export const rawRequestKeys: ReadonlySet<string> = new Set(['input', 'metadata', 'context'])
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function depthOf(value: unknown): number {
+  if (value === null || typeof value !== 'object') return 0
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf))
+}

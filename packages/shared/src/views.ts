@@ -1,0 +1,120 @@
+/** What the API answers: tasks, subtasks, agents and workers as their readers see them. */
+import type { Failure } from './failure.js'
+import type { PlanMaker } from './plan.js'
+import type { SubtaskState, TaskStatus } from './states.js'
+import type { Priority } from './submission.js'
+
+export interface SubtaskView {
+  subtask_id: string
+  name: string
+  title: string | null
+  capability: string
+  /** Null until an agent has claimed it. */
+  agent: string | null
+  state: SubtaskState
+  attempt: number
+  generation: number
+  started_at: string | null
+  finished_at: string | null
+  outputs?: unknown
+  failure?: Failure
+  progress?: unknown
+  /** One sentence: what it waits for. */
+  why?: string
+}
+
+export interface DependencyEdge {
+  /** Subtask ids: `to` waits for `from`. */
+  from: string
+  to: string
+}
+
+export interface ArtifactView {
+  name: string
+  subtask_id: string
+  uri: string
+  media_type: string
+  bytes: number
+  sha256: string
+}
+
+export interface TaskSummary {
+  task_id: string
+  title: string
+  status: TaskStatus
+  priority: Priority
+  orchestrator_id: string
+  created_at: string
+  finished_at: string | null
+  subtask_counts: Partial<Record<SubtaskState, number>>
+  why?: string
+}
+
+export interface TaskView {
+  task_id: string
+  title: string
+  description: string | null
+  status: TaskStatus
+  priority: Priority
+  orchestrator_id: string
+  metadata: unknown
+  context: unknown
+  plan: {
+    made_by: PlanMaker
+    objectives: string[]
+    constraints: string[]
+    acceptance_criteria: string[]
+    diagnostics: string[]
+  }
+  subtask_counts: Partial<Record<SubtaskState, number>>
+  subtasks: SubtaskView[]
+  subtasks_next_cursor?: string
+  dependencies: DependencyEdge[]
+  dependencies_next_cursor?: string
+  artifacts: ArtifactView[]
+  artifacts_next_cursor?: string
+  status_history: { at: string; from: TaskStatus | null; to: TaskStatus; reason: string }[]
+  metrics: {
+    elapsed_seconds: number
+    on_time: boolean
+    subtasks_total: number
+    subtasks_completed: number
+    attempts: number
+    due_date: string | null
+    sla_seconds: number | null
+  }
+  review?: { id: string; kind: string; subtask_id: string | null }
+  why?: string
+  created_at: string
+  started_at: string | null
+  finished_at: string | null
+}
+
+export interface TaskList {
+  tasks: TaskSummary[]
+  next_cursor: string | null
+}
+
+export interface AgentView {
+  name: string
+  description: string
+  skills: string[]
+  capabilities: string[]
+  domain: string | null
+  health: 'healthy' | 'degraded' | 'offline'
+  is_default: boolean
+  load: { active: number; slots: number; workers: number }
+}
+
+export interface WorkerView {
+  id: string
+  host: string
+  pid: number
+  version: string
+  agents: string[]
+  concurrency: number
+  active: number
+  state: 'starting' | 'ready' | 'draining' | 'stopped' | 'lost'
+  started_at: string
+  last_heartbeat_at: string
+}

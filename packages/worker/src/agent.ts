@@ -1,0 +1,132 @@
+/** The contract between Baton and an agent: what an agent declares, and what it is given when it runs. */
+import type { ArtifactRef, SubtaskRequest, SubtaskState } from '@baton/shared'
+import { BatonError, type Failure, nameSchema, parseDuration } from '@baton/shared'
+import type { Logger } from '@baton/shared/node'
+import type { StandardSchemaV1 } from './standard-schema.js'
+
+/** A dependency of the running subtask, with what it made. */
+export interface Dependency {
+  readonly name: string
+  readonly subtaskId: string
+  /** `completed`, or `skipped` and `failed` where its `on_failure` let the task go on. */
+  readonly state: SubtaskState
+  readonly failure: Failure | null
+  /** Names of its artifacts. */
+  readonly artifacts: readonly string[]
+  /** What it returned; null when it was skipped or failed. */
+  output(): Promise<unknown>
+  /** The bytes of one of its artifacts. Throws `artifact_not_found`. */
+  artifact(name: string): Promise<Uint8Array>
+}
+
+export interface AgentContext {
+  readonly taskId: string
+  readonly taskTitle: string
+  readonly subtaskId: string
+  /** The subtask's name within its task. */
+  readonly name: string
+  /** Stable across attempts: hand it to whatever has to happen only once. */
+  readonly idempotencyKey: string
+  /** From 1; rises with every try, also with those that are not charged. */
+  readonly attempt: number
+  /** Aborted when the attempt was cancelled, replaced or has exceeded its SLA; the reason is a `BatonError`. */
+  readonly signal: AbortSignal
+  /** When the attempt has to be done. */
+  readonly deadline: Date
+  readonly log: Logger
+  /** The task's shared context. */
+  readonly context: unknown
+  /** What an earlier attempt saved with `progress()`; null on the first. */
+  readonly savedProgress: unknown
+  /** Saves where the work stands: shown to people, and handed to the next attempt should this one be lost. At most 16 KiB of JSON. */
+  progress(value: unknown): void
+  readonly dependencies: {
+    /** In the order of the plan. Pages of a long list are read as they are needed. */
+    [Symbol.asyncIterator](): AsyncIterator<Dependency>
+    /** The dependency of that name. Throws `subtask_not_found`. */
+    get(name: string): Promise<Dependency>
+  }
+  readonly artifacts: {
+    /** Stores a named output of up to 16 MiB beside the result. Text is stored as UTF-8. */
+    put(name: string, data: string | Uint8Array, options?: { mediaType?: string }): Promise<ArtifactRef>
+  }
+  /**
+   * Adds subtasks to the running task. They are stored together with this attempt's result, and whatever waits for this
+   * subtask waits for them too. A failed attempt adds nothing.
+   */
+  spawn(subtask: SubtaskRequest): void
+}
+
+export interface AgentOptions<Input, Output> {
+  /** 1 to 64 lower-case letters, digits, `_`, `.` or `-`. */
+  readonly name: string
+  readonly description?: string
+  readonly domain?: string
+  /** Default: the agent's name. */
+  readonly capabilities?: readonly string[]
+  readonly skills?: readonly string[]
+  /** How many attempts at once in one worker; default 1. */
+  readonly concurrency?: number
+  /** How long one attempt may take, such as `10m`; default: what the subtask, its orchestrator or the default (1h) says. */
+  readonly sla?: string
+  /** A zod or other Standard Schema that the input is checked with. */
+  readonly input?: StandardSchemaV1<unknown, Input>
+  /** A zod or other Standard Schema that the output is checked with. */
+  readonly output?: StandardSchemaV1<Output, unknown>
+  /** Does the work. What it returns has to be JSON; `undefined` becomes `null`. Throwing fails the attempt. */
+  readonly run: (input: Input, context: AgentContext) => Promise<Output> | Output
+}
+
+/** An agent that is ready to be hosted. Made by `defineAgent`. */
+export interface Agent {
+  readonly name: string
+  readonly kind: string
+  readonly description: string
+  readonly domain: string | null
+  readonly capabilities: readonly string[]
+  readonly skills: readonly string[]
+  readonly concurrency: number
+  readonly slaMs: number | null
+  readonly input: StandardSchemaV1 | null
+  readonly output: StandardSchemaV1 | null
+  readonly run: (input: unknown, context: AgentContext) => Promise<unknown>
+}
+
+/**
+ * Declares an agent.
+ *
+ * @example
+ * const review = defineAgent({
+ *   name: 'code-review',
+ *   input: z.object({ branch: z.string() }),
+ *   async run({ branch }, context) {
+ *     context.log.info({ branch }, 'reading the change')
+ *     return { verdict: 'ok' }
+ *   },
+ * })
+ *
+ * Throws `invalid_configuration` when a name, capability, duration or number is not acceptable.
+ */
+export function defineAgent<Input = any, Output = unknown>(options: AgentOptions<Input, Output>, kind = 'module'): Agent {
+  const capabilities = options.capabilities ?? [options.name]
+  for (const name of [options.name, ...capabilities])
+    if (!nameSchema.safeParse(name).success) throw new BatonError('invalid_configuration', `agent ${JSON.stringify(options.name)}: ${JSON.stringify(name)} is not a name; use 1 to 64 lower-case letters, digits, \`_\`, \`.\` or \`-\``)
+  const concurrency = options.concurrency ?? 1
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) throw new BatonError('invalid_configuration', `agent ${options.name}: concurrency must be a whole number from 1 to 10000`)
+  const slaMs = options.sla === undefined ? null : parseDuration(options.sla)
+  if (slaMs === undefined || slaMs === 0) throw new BatonError('invalid_configuration', `agent ${options.name}: sla ${JSON.stringify(options.sla)} is not a duration such as \`90s\` or \`10m\``)
+  return {
+    name: options.name,
+    kind,
+    description: options.description ?? '',
+    domain: options.domain ?? null,
+    capabilities: [...new Set(capabilities)],
+    skills: options.skills ?? [],
+    concurrency,
+    slaMs,
+    input: options.input ?? null,
+    output: options.output ?? null,
+    // The schema, checked by the executor before `run`, is what makes an unknown input an `Input`.
+    run: async (input, context) => options.run(input as Input, context),
+  }
+}

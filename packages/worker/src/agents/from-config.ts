@@ -1,0 +1,66 @@
+/** Agents that a configuration file declares. */
+import { isAbsolute, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type AgentConfig, type BatonConfig, BatonError, assertNever } from '@baton/shared'
+import { type Agent, defineAgent } from '../agent.js'
+import { commandAgent } from './command.js'
+import { httpAgent } from './http.js'
+
+/** Makes the agents of a configuration; paths in it are relative to `baseDir`. Throws `invalid_configuration`. */
+export async function agentsFromConfig(config: BatonConfig, baseDir: string, load: (path: string) => Promise<unknown> = importModule): Promise<Agent[]> {
+  return Promise.all((config.agents ?? []).map(agent => fromConfig(agent, baseDir, load)))
+}
+
+async function fromConfig(config: AgentConfig, baseDir: string, load: (path: string) => Promise<unknown>): Promise<Agent> {
+  switch (config.kind) {
+    case 'command': {
+      const { kind, cwd, ...rest } = config
+      return commandAgent({ ...defined(rest), command: config.command, name: config.name, cwd: resolve(baseDir, cwd ?? '.') })
+    }
+    case 'http': {
+      const { kind, ...rest } = config
+      return httpAgent({ ...defined(rest), url: config.url, name: config.name })
+    }
+    case 'module': {
+      if (config.isolation !== undefined && config.isolation !== 'inline')
+        throw new BatonError('invalid_configuration', `agent ${config.name}: isolation ${config.isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`)
+      const path = isAbsolute(config.module) ? config.module : resolve(baseDir, config.module)
+      const loaded = await load(path)
+      const agent = (loaded as { default?: unknown }).default ?? loaded
+      if (!isAgent(agent)) throw new BatonError('invalid_configuration', `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent`)
+      const { kind, module: _, isolation: __, ...overrides } = config
+      return defineAgent({ ...asOptions(agent), ...defined(overrides), name: config.name }, 'module')
+    }
+    default:
+      return assertNever(config)
+  }
+}
+
+/** An agent's own declaration, for a configuration to override. */
+function asOptions(agent: Agent) {
+  return {
+    name: agent.name,
+    description: agent.description,
+    ...(agent.domain !== null && { domain: agent.domain }),
+    capabilities: agent.capabilities,
+    skills: agent.skills,
+    concurrency: agent.concurrency,
+    ...(agent.slaMs !== null && { sla: `${agent.slaMs}ms` }),
+    ...(agent.input && { input: agent.input }),
+    ...(agent.output && { output: agent.output }),
+    run: agent.run,
+  }
+}
+
+function isAgent(value: unknown): value is Agent {
+  return typeof value === 'object' && value !== null && typeof (value as Agent).run === 'function' && typeof (value as Agent).name === 'string'
+}
+
+async function importModule(path: string): Promise<unknown> {
+  return import(pathToFileURL(path).href)
+}
+
+/** Without the keys that are undefined, so that they do not override. */
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T // keys are only left out
+}

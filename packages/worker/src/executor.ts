@@ -1,0 +1,105 @@
+/**
+ * What happens to a delivery: claim, run, report. The claim id, made once for each delivery, is the lease token.
+ * Invariant E1: nothing runs without a granted claim. E2: a report is repeated until it is answered; only then is the
+ * delivery finished.
+ */
+import { randomUUID } from 'node:crypto'
+import { BatonError, type Outcome, deliverySchema } from '@baton/shared'
+import type { Logger } from '@baton/shared/node'
+import type { Agent } from './agent.js'
+import { Attempt } from './attempt.js'
+import type { Lanes } from './lanes.js'
+import type { Uplink } from './uplink.js'
+
+interface ExecutorOptions {
+  readonly workerId: string
+  readonly uplink: Uplink
+  readonly lanes: Lanes
+  readonly log: Logger
+  /** How long an agent that ignores its abort keeps its slot. */
+  readonly graceMs?: number
+}
+
+const defaultGraceMs = 10_000
+
+export class Executor {
+  private readonly options: ExecutorOptions
+  private readonly attempts = new Map<string, Attempt>()
+  private draining = false
+
+  constructor(options: ExecutorOptions) {
+    this.options = options
+  }
+
+  /** Attempts that run at present. */
+  get active(): ReadonlyMap<string, Attempt> {
+    return this.attempts
+  }
+
+  /** Claims nothing any more. */
+  drain(): void {
+    this.draining = true
+  }
+
+  /** Gives back whatever still runs. */
+  releaseAll(): void {
+    for (const attempt of this.attempts.values()) attempt.release()
+  }
+
+  abort(claimId: string, reason: BatonError): void {
+    this.attempts.get(claimId)?.abort(reason)
+  }
+
+  /** Works off one delivery; resolves when its job may be finished. */
+  async deliver(agent: Agent, data: unknown): Promise<void> {
+    const { lanes, log, uplink, workerId } = this.options
+    const parsed = deliverySchema.safeParse(data)
+    if (!parsed.success) {
+      log.warn({ data }, 'a job that is not a delivery was dropped')
+      return
+    }
+    if (this.draining) return // still due in Postgres; it is rung again
+    const { s: subtask, a: attemptNumber } = parsed.data
+    const claimId = randomUUID()
+    const reply = await lanes.claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
+    if (reply.status !== 'granted') {
+      log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
+      return
+    }
+    const attempt = new Attempt({ agent, grant: reply.grant, subtask, claimId, workerId, uplink, log })
+    this.attempts.set(claimId, attempt)
+    if (this.draining) attempt.release()
+    const { outcome, settled } = attempt.start()
+    try {
+      await this.report(attempt, attemptNumber, await outcome)
+    } finally {
+      // The lease is kept by the heartbeat for as long as the attempt is listed.
+      this.attempts.delete(claimId)
+    }
+    await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () => log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'))
+  }
+
+  private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
+    const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId }
+    const reply = await this.options.lanes.report({ ...item, outcome })
+    if (reply.status === 'rejected') {
+      // The result cannot be stored as it is: the attempt failed, and says why.
+      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
+    } else if (reply.status === 'stale') this.options.log.info({ subtask: attempt.subtask, attempt: attemptNumber }, 'a report came too late; the attempt had been replaced')
+  }
+}
+
+async function withinGrace(settled: Promise<void>, graceMs: number, onOverrun: () => void): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const overrun = new Promise<void>(resolve => {
+    timer = setTimeout(() => {
+      onOverrun()
+      resolve()
+    }, graceMs)
+  })
+  await Promise.race([settled, overrun])
+  clearTimeout(timer)
+}
+
+/** The failure of an attempt that its worker lost. */
+export const lostClaim = (): BatonError => new BatonError('attempt_aborted', "the attempt is no longer this worker's: it was cancelled, replaced, or its lease ran out")

@@ -1,0 +1,78 @@
+/** Tells a coordinator that the worker lives and which claims it holds; learns which it no longer holds. */
+import type { HeartbeatReply, RegisterReply, WorkerInfo } from '@baton/shared'
+import { type Logger, Ticker } from '@baton/shared/node'
+import { type Executor, lostClaim } from './executor.js'
+import type { Uplink } from './uplink.js'
+
+interface HeartbeatOptions {
+  readonly worker: () => WorkerInfo
+  readonly uplink: Uplink
+  readonly executor: Executor
+  readonly log: Logger
+  readonly onDrain: () => void
+}
+
+export class Heartbeat {
+  private readonly options: HeartbeatOptions
+  private readonly stopping = new AbortController()
+  private ticker: Ticker | undefined
+  private state: 'ready' | 'draining' | 'stopped' = 'ready'
+  private lastTick = performance.now()
+
+  constructor(options: HeartbeatOptions) {
+    this.options = options
+  }
+
+  /** Registers, waiting for a coordinator as long as it takes, and begins to beat. */
+  async start(signal: AbortSignal): Promise<RegisterReply> {
+    const reply = await this.register(signal)
+    this.lastTick = performance.now()
+    this.ticker = new Ticker({ name: 'heartbeat', everyMs: reply.heartbeat_ms, log: this.options.log, run: () => this.beat(reply.heartbeat_ms) })
+    await this.ticker.start()
+    return reply
+  }
+
+  /** Registers anew: the worker's agents changed. */
+  async register(signal: AbortSignal = this.stopping.signal): Promise<RegisterReply> {
+    const { uplink, worker } = this.options
+    const reply = await uplink.ask<RegisterReply>({ type: 'register', worker: worker() }, signal)
+    uplink.stickTo(reply.coordinator, reply.lease_ms)
+    return reply
+  }
+
+  drain(): void {
+    this.state = 'draining'
+    this.ticker?.wake()
+  }
+
+  /** Says goodbye, for at most a second. */
+  async stop(): Promise<void> {
+    this.state = 'stopped'
+    await this.ticker?.stop()
+    const farewell = AbortSignal.timeout(1_000)
+    await this.send(farewell, 0).catch(() => undefined)
+    this.stopping.abort()
+  }
+
+  private async beat(everyMs: number): Promise<void> {
+    const now = performance.now()
+    const lagMs = Math.max(0, now - this.lastTick - everyMs)
+    this.lastTick = now
+    const reply = await this.send(this.stopping.signal, lagMs)
+    this.lastTick = performance.now()
+    if (!reply.known && this.state === 'ready') await this.register()
+    for (const claimId of reply.abort) this.options.executor.abort(claimId, lostClaim())
+    if (reply.drain && this.state === 'ready') this.options.onDrain()
+  }
+
+  private async send(signal: AbortSignal, lagMs: number): Promise<HeartbeatReply> {
+    const { uplink, executor, worker } = this.options
+    const load: Record<string, number> = {}
+    const active = [...executor.active.values()].map(attempt => {
+      load[attempt.agentName] = (load[attempt.agentName] ?? 0) + 1
+      const progress = attempt.takeProgress()
+      return { subtask: attempt.subtask, claim_id: attempt.claimId, ...(progress !== undefined && { progress }) }
+    })
+    return uplink.ask<HeartbeatReply>({ type: 'heartbeat', worker_id: worker().id, state: this.state, active, load, loop_lag_ms: Math.round(lagMs) }, signal)
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * A worker: hosts agents, consumes the queues of their capabilities, reports. Built on the three seams, so that it runs
+ * the same in a process of its own and beside a coordinator.
+ *
+ * Its life: registered and ready → draining (takes nothing, finishes what it has) → stopped.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { type HostedAgent, type WorkerInfo, queueName, subjects, workerWordSchema } from '@baton/shared'
+import { type Bus, type BusSubscription, type Consumption, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
+import type { Agent } from './agent.js'
+import { Executor, lostClaim } from './executor.js'
+import { Heartbeat } from './heartbeat.js'
+import { createLanes } from './lanes.js'
+import { Uplink } from './uplink.js'
+import { version } from './version.js'
+
+export interface HostOptions {
+  readonly agents: readonly Agent[]
+  readonly bus: Bus
+  readonly consumer: QueueConsumer
+  readonly namespace: string
+  readonly log: Logger
+  /** Default `shared`. */
+  readonly pool?: string
+  /** How long draining waits for running attempts before it gives them back; default 30 s. */
+  readonly drainMs?: number
+  /** Gives up waiting for the first coordinator. */
+  readonly signal?: AbortSignal
+}
+
+export interface Host {
+  readonly id: string
+  /** Takes no more work, finishes what runs (or gives it back after `drainMs`), and stops. Idempotent. */
+  drain(): Promise<void>
+  /** Gives back what runs, and stops. Idempotent. */
+  stop(): Promise<void>
+  /** Resolves when the worker has stopped. */
+  readonly ended: Promise<{ restart: boolean }>
+}
+
+const defaultDrainMs = 30_000
+
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { agents, bus, consumer, namespace, log, pool = 'shared' } = options
+  const id = `${hostname().toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${process.pid}-${randomBytes(4).toString('hex')}`
+  const named = subjects(namespace)
+  const stopping = new AbortController()
+  const uplink = new Uplink({ bus, subjects: named, log })
+  const lanes = createLanes(uplink, id, stopping.signal)
+  const executor = new Executor({ workerId: id, uplink, lanes, log })
+  const info: WorkerInfo = { id, host: hostname(), pid: process.pid, version, pool, concurrency: agents.reduce((sum, a) => sum + a.concurrency, 0), agents: agents.map(hosted) }
+
+  let restart = false
+  let ending: Promise<void> | undefined
+  let resolveEnded: (how: { restart: boolean }) => void = () => undefined
+  const ended = new Promise<{ restart: boolean }>(resolve => {
+    resolveEnded = resolve
+  })
+  const end = (drainMs: number): Promise<void> => {
+    ending ??= (async () => {
+      executor.drain()
+      heartbeat.drain()
+      const stopped = Promise.all(consumptions.map(c => c.stop()))
+      const timer = setTimeout(() => executor.releaseAll(), drainMs)
+      await stopped
+      clearTimeout(timer)
+      await heartbeat.stop()
+      stopping.abort()
+      for (const subscription of subscriptions) await subscription.unsubscribe()
+      log.info({ worker_id: id }, 'worker stopped')
+      resolveEnded({ restart })
+    })()
+    return ending
+  }
+  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log, onDrain: () => void end(options.drainMs ?? defaultDrainMs) })
+
+  const onWord = (payload: string) => {
+    const word = workerWordSchema.safeParse(safeJson(payload))
+    if (!word.success) return
+    if (word.data.type === 'abort') for (const claimId of word.data.claim_ids) executor.abort(claimId, lostClaim())
+    else {
+      restart = word.data.restart ?? false
+      void end(options.drainMs ?? defaultDrainMs)
+    }
+  }
+  const subscriptions: BusSubscription[] = [await bus.subscribe(named.worker(id), {}, onWord), await bus.subscribe(named.workers, {}, onWord)]
+  await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
+
+  const consumptions: Consumption[] = []
+  for (const agent of agents) {
+    const slots = new Slots(agent.concurrency)
+    const queues = [queueName(pool, { kind: 'agent', name: agent.name }), ...agent.capabilities.map(name => queueName(pool, { kind: 'capability', name }))]
+    for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
+  }
+  log.info({ worker_id: id, agents: agents.map(a => a.name) }, 'worker ready')
+  return {
+    id,
+    drain: () => end(options.drainMs ?? defaultDrainMs),
+    stop: () => {
+      const done = end(0)
+      executor.releaseAll()
+      return done
+    },
+    ended,
+  }
+}
+
+function hosted(agent: Agent): HostedAgent {
+  return {
+    name: agent.name,
+    description: agent.description,
+    domain: agent.domain,
+    capabilities: [...agent.capabilities],
+    skills: [...agent.skills],
+    concurrency: agent.concurrency,
+    sla_ms: agent.slaMs,
+    kind: agent.kind,
+  }
+}
+
+function safeJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,7 @@
+export { type Agent, type AgentContext, type AgentOptions, type Dependency, defineAgent } from './agent.js'
+export { type CommandAgentOptions, commandAgent } from './agents/command.js'
+export { agentsFromConfig } from './agents/from-config.js'
+export { type HttpAgentOptions, httpAgent } from './agents/http.js'
+export { type Host, type HostOptions, startHost } from './host.js'
+export type { StandardSchemaV1 } from './standard-schema.js'
+export { type WorkerOptions, checkAgents, startWorker } from './start-worker.js'

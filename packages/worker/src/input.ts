@@ -1,0 +1,21 @@
+/** The input that an agent gets: as it was sent, with its references replaced by what the dependencies made. */
+import { BatonError, type Grant, findReferences, lookupIn, resolveTemplates } from '@baton/shared'
+import type { AgentContext } from './agent.js'
+import type { ClaimReader } from './dependencies.js'
+
+/** Throws `input_invalid` when the input refers to something that is not there. */
+export async function resolveInput(grant: Grant, reader: ClaimReader, dependencies: AgentContext['dependencies']): Promise<unknown> {
+  if (grant.input_chars === null) return null
+  const input = JSON.parse(grant.input ?? (await reader.text({ kind: 'input' }))) as unknown
+  const references = findReferences(input)
+  if (references.length === 0) return input
+  const outputs = new Map<string, unknown>()
+  for (const name of new Set(references.flatMap(r => (r.kind === 'output' ? [r.subtask] : [])))) {
+    const dependency = await dependencies.get(name)
+    if (dependency.state === 'completed') outputs.set(name, await dependency.output())
+  }
+  const context = grant.context === null ? {} : (JSON.parse(grant.context) as unknown)
+  const resolved = resolveTemplates(input, lookupIn({ task: { task_id: grant.task_id, title: grant.task_title, context }, outputs }))
+  if (!resolved.ok) throw new BatonError('input_invalid', resolved.failure.message)
+  return resolved.value
+}
