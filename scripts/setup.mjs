@@ -11,14 +11,21 @@ const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 11)) fail(`Baton needs Node 20.11 or later; this is ${process.versions.node}`)
 
 const stamps = join(root, 'node_modules', '.baton')
-const digest = (...files) => createHash('sha256').update(files.map(f => readFileSync(join(root, f))).join('\0')).digest('hex')
+const digest = (...files) =>
+  createHash('sha256')
+    .update(files.map(f => readFileSync(join(root, f))).join('\0'))
+    .digest('hex')
 
-step('installing dependencies', 'install', digest('package-lock.json'), () => run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']))
+step('installing dependencies', 'install', digest('package-lock.json'), () =>
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
+)
 compile()
 const version = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')).version
 const prepared = join(root, 'packages/coordinator/prepared/pglite.tgz')
 if (!existsSync(prepared)) rmSync(join(stamps, 'pglite'), { force: true })
-step("preparing local mode's database", 'pglite', version, () => run(process.execPath, [join(root, 'scripts/prepare-pglite.mjs'), prepared]))
+step("preparing local mode's database", 'pglite', version, () =>
+  run(process.execPath, [join(root, 'scripts/prepare-pglite.mjs'), prepared]),
+)
 
 function step(what, name, wanted, work) {
   const stamp = join(stamps, name)

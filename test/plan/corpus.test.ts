@@ -1,6 +1,6 @@
 /** Checks the planner against requests as people write them; README.md says what each expectation means. */
 import { readFileSync } from 'node:fs'
-import { type OrchestrateRequest, type Plan, type PlannedSubtask, orchestrateRequestSchema } from '@baton/shared'
+import { type OrchestrateRequest, orchestrateRequestSchema, type Plan, type PlannedSubtask } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
 import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
 import { shippedPlaybooks } from '../../packages/coordinator/src/plan/shipped-playbooks.js'
@@ -35,7 +35,8 @@ describe('requests as people write them', () => {
       const sorted = plan.subtasks.map(subtask => subtask.capability).sort()
       if (expected.capabilities) expect(sorted).toEqual([...expected.capabilities].sort())
       if (expected.capabilities_any) expect(expected.capabilities_any.map(each => [...each].sort())).toContainEqual(sorted)
-      for (const [earlier, later] of expected.order ?? []) expect(comesAfter(plan, labels, later, earlier), `${later} depends on ${earlier}`).toBe(true)
+      for (const [earlier, later] of expected.order ?? [])
+        expect(comesAfter(plan, labels, later, earlier), `${later} depends on ${earlier}`).toBe(true)
       for (const [a, b] of expected.parallel ?? []) {
         expect(comesAfter(plan, labels, a, b), `${a} does not depend on ${b}`).toBe(false)
         expect(comesAfter(plan, labels, b, a), `${b} does not depend on ${a}`).toBe(false)
@@ -56,7 +57,8 @@ describe('requests as people write them', () => {
 test('no request of the corpus stands word for word in a playbook', () => {
   const playbooks = JSON.stringify(shippedPlaybooks).toLowerCase()
   for (const { request } of cases)
-    for (const text of [request.title, request.description ?? ''].filter(Boolean)) expect(playbooks).not.toContain(JSON.stringify(text.toLowerCase()).slice(1, -1))
+    for (const text of [request.title, request.description ?? ''].filter(Boolean))
+      expect(playbooks).not.toContain(JSON.stringify(text.toLowerCase()).slice(1, -1))
 })
 
 /** `feature-dev#2` is the second subtask of that capability in plan order. */
@@ -87,5 +89,9 @@ function comesAfter(plan: Plan, labels: ReadonlyMap<string, PlannedSubtask>, lat
 }
 
 function expectMentions(entries: readonly string[], mentions: readonly string[] | undefined, what: string): void {
-  for (const mention of mentions ?? []) expect(entries.some(entry => entry.toLowerCase().includes(mention.toLowerCase())), `${what} mention "${mention}": ${JSON.stringify(entries)}`).toBe(true)
+  for (const mention of mentions ?? [])
+    expect(
+      entries.some(entry => entry.toLowerCase().includes(mention.toLowerCase())),
+      `${what} mention "${mention}": ${JSON.stringify(entries)}`,
+    ).toBe(true)
 }

@@ -2,7 +2,16 @@
 import { z } from 'zod'
 
 /** From the most to the least important: what is left out first when there is no room stands last. */
-export const findingKinds = ['not_audited', 'secret', 'unreadable', 'licence', 'large_file', 'duplicate_dependency', 'long_function', 'todo'] as const
+export const findingKinds = [
+  'not_audited',
+  'secret',
+  'unreadable',
+  'licence',
+  'large_file',
+  'duplicate_dependency',
+  'long_function',
+  'todo',
+] as const
 export type FindingKind = (typeof findingKinds)[number]
 
 export const findingSchema = z.object({
@@ -27,7 +36,10 @@ export function countByKind(findings: Iterable<Finding>): Totals {
 
 /** By path, line, kind and message; by code units, so that the order is the same in every locale. */
 export function sortFindings(findings: readonly Finding[]): Finding[] {
-  return [...findings].sort((a, b) => compareText(a.path, b.path) || (a.line ?? 0) - (b.line ?? 0) || compareText(a.kind, b.kind) || compareText(a.message, b.message))
+  return [...findings].sort(
+    (a, b) =>
+      compareText(a.path, b.path) || (a.line ?? 0) - (b.line ?? 0) || compareText(a.kind, b.kind) || compareText(a.message, b.message),
+  )
 }
 
 export function compareText(a: string, b: string): number {
@@ -55,12 +67,15 @@ const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-
 /** One line of at most `max` characters; what would break it or turn it around is shown as an escape. */
 export function oneLine(text: string, max = 160): string {
   const cut = text.length > max ? `${text.slice(0, max - 1)}…` : text
-  return cut.toWellFormed().replace(unprintable, c => ({ '\n': '\\n', '\r': '\\r', '\t': ' ' })[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return cut
+    .toWellFormed()
+    .replace(unprintable, c => ({ '\n': '\\n', '\r': '\\r', '\t': ' ' })[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** `1.5 MiB`, `12 KiB`, `3 bytes`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} bytes`
-  const [size, unit] = bytes < 1024 ** 2 ? [bytes / 1024, 'KiB'] : bytes < 1024 ** 3 ? [bytes / 1024 ** 2, 'MiB'] : [bytes / 1024 ** 3, 'GiB']
+  const [size, unit] =
+    bytes < 1024 ** 2 ? [bytes / 1024, 'KiB'] : bytes < 1024 ** 3 ? [bytes / 1024 ** 2, 'MiB'] : [bytes / 1024 ** 3, 'GiB']
   return `${size.toFixed(size < 10 ? 1 : 0)} ${unit}`
 }

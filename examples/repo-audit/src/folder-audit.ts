@@ -10,8 +10,8 @@ import { checkLockFile, isLockFile } from './checks/lock-files.js'
 import { findLongFunctions } from './checks/long-functions.js'
 import { findSecrets, maskSecrets } from './checks/secrets.js'
 import { findTodos } from './checks/todos.js'
-import { type Finding, countByKind, findingSchema, fitFindings, formatBytes, totalsSchema } from './finding.js'
-import { type WalkEntry, reasonOf, walk } from './walk.js'
+import { countByKind, type Finding, findingSchema, fitFindings, formatBytes, totalsSchema } from './finding.js'
+import { reasonOf, type WalkEntry, walk } from './walk.js'
 
 const mebibyte = 1024 * 1024
 const largeFileBytes = 1 * mebibyte
@@ -97,7 +97,8 @@ interface Audited {
 
 async function audit(root: string, entry: WalkEntry): Promise<Audited> {
   const path = entry.path.toWellFormed()
-  if (entry.kind === 'unreadable') return { files: 0, bytes: 0, findings: [{ kind: 'unreadable', path, message: `the folder cannot be read: ${entry.reason}` }] }
+  if (entry.kind === 'unreadable')
+    return { files: 0, bytes: 0, findings: [{ kind: 'unreadable', path, message: `the folder cannot be read: ${entry.reason}` }] }
   try {
     const { content, bytes } = await readStart(join(root, entry.path), isLockFile(path) ? maxLockFileBytes : maxReadBytes)
     const findings: Finding[] = []

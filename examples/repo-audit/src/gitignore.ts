@@ -40,6 +40,12 @@ export function enterFolder(rules: IgnoreRules | null, path: string): IgnoreRule
   const outer = enterFolder(rules.outer, path)
   const inside = `${path.slice(rules.base.length)}/`
   if (rules.matcher.test(inside).ignored)
-    return { base: rules.base, outer, matcher: ignore({ ignorecase: false }).add(rules.matcher).add(`!/${inside.replace(/[\\*?[\]!# ]/g, '\\$&')}`) }
+    return {
+      base: rules.base,
+      outer,
+      matcher: ignore({ ignorecase: false })
+        .add(rules.matcher)
+        .add(`!/${inside.replace(/[\\*?[\]!# ]/g, '\\$&')}`),
+    }
   return outer === rules.outer ? rules : { ...rules, outer }
 }

@@ -10,7 +10,7 @@ import { inventory } from './inventory.js'
 import { report } from './report.js'
 
 export type { AuditReport } from './audit-report.js'
-export { type Finding, type FindingKind, type Totals, findingKinds } from './finding.js'
+export { type Finding, type FindingKind, findingKinds, type Totals } from './finding.js'
 export { type FolderAuditOutput, folderAudit } from './folder-audit.js'
 export { type InventoryOutput, inventory } from './inventory.js'
 export { type ReportOutput, report, reportJsonName, reportMarkdownName } from './report.js'

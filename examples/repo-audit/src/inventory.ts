@@ -80,7 +80,10 @@ async function requireDirectory(root: string): Promise<void> {
     error => (error.code === 'ENOENT' ? 'there is no such directory' : reasonOf(error)),
   )
   // The next attempt would find the same: not retryable.
-  if (problem) throw Object.assign(new Error(`cannot audit ${oneLine(root, 1_000)}: ${problem}; name a directory that the workers can read`), { retryable: false })
+  if (problem)
+    throw Object.assign(new Error(`cannot audit ${oneLine(root, 1_000)}: ${problem}; name a directory that the workers can read`), {
+      retryable: false,
+    })
 }
 
 function topLevelFolder(entry: { kind: string; path: string }): string {
@@ -91,7 +94,10 @@ function topLevelFolder(entry: { kind: string; path: string }): string {
 
 /** A file that vanished meanwhile weighs nothing. */
 async function addSize(path: string, folder: { bytes: number }): Promise<void> {
-  const size = await lstat(path).then(found => found.size, () => 0)
+  const size = await lstat(path).then(
+    found => found.size,
+    () => 0,
+  )
   folder.bytes += size
 }
 

@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { subtaskRequestSchema, orchestrateRequestSchema } from '@baton/shared'
+import { orchestrateRequestSchema, subtaskRequestSchema } from '@baton/shared'
 import { afterEach, expect, test } from 'vitest'
 import { folderAudit } from './folder-audit.js'
 import { agents, auditTask, inventory, report } from './index.js'
@@ -80,7 +80,13 @@ test('ignore files are honoured, nested ones too, and what Baton never looks at 
       '.baton/a.js': line,
     }),
   )
-  expect(report.findings.map(({ path }) => path)).toEqual(['other/gone.js', 'seen.js', 'src/build/kept.js', 'src/kept.log.js', 'src/out/kept.js'])
+  expect(report.findings.map(({ path }) => path)).toEqual([
+    'other/gone.js',
+    'seen.js',
+    'src/build/kept.js',
+    'src/kept.log.js',
+    'src/out/kept.js',
+  ])
   expect(inventory.files).toBe(report.files)
 })
 
@@ -93,16 +99,19 @@ test('symbolic links are not followed', async () => {
 })
 
 test('a secret is found, masked, and quoted nowhere else', async () => {
-  const { json, markdown, report } = await auditDirectory(await tree({ 'src/a.ts': `const password = '${password}' // ${todo}: rotate ${githubToken}\n` }))
+  const { json, markdown, report } = await auditDirectory(
+    await tree({ 'src/a.ts': `const password = '${password}' // ${todo}: rotate ${githubToken}\n` }),
+  )
   expect(report.findings.filter(({ kind }) => kind === 'secret')).toHaveLength(2)
-  for (const text of [json, markdown])
-    for (const secret of [password, githubToken]) expect(text).not.toContain(secret)
+  for (const text of [json, markdown]) for (const secret of [password, githubToken]) expect(text).not.toContain(secret)
   expect(report.findings).toContainEqual({ kind: 'todo', path: 'src/a.ts', line: 1, message: `${todo}: rotate ghp_***` })
 })
 
 test('binary files are only weighed, and large ones are named', async () => {
   const line = `// ${todo}: here\n`
-  const { report } = await auditDirectory(await tree({ 'a.js': `\0${line}`, 'big.bin': new Uint8Array(1024 * 1024 + 1), 'cut.js': `${' '.repeat(2 * 1024 * 1024)}\n${line}` }))
+  const { report } = await auditDirectory(
+    await tree({ 'a.js': `\0${line}`, 'big.bin': new Uint8Array(1024 * 1024 + 1), 'cut.js': `${' '.repeat(2 * 1024 * 1024)}\n${line}` }),
+  )
   expect(report.findings).toEqual([
     { kind: 'large_file', path: 'big.bin', message: '1.0 MiB' },
     { kind: 'large_file', path: 'cut.js', message: '2.0 MiB' },
@@ -139,18 +148,43 @@ test('an empty directory makes an empty report', async () => {
 
 test('a directory that is not there, or is a file, fails for good', async () => {
   const root = await tree({ 'a.txt': 'a' })
-  await expect(inventory.run({ root: join(root, 'nowhere') }, fakeContext())).rejects.toMatchObject({ retryable: false, message: expect.stringContaining('there is no such directory') })
-  await expect(inventory.run({ root: join(root, 'a.txt') }, fakeContext())).rejects.toMatchObject({ retryable: false, message: expect.stringContaining('not a directory') })
+  await expect(inventory.run({ root: join(root, 'nowhere') }, fakeContext())).rejects.toMatchObject({
+    retryable: false,
+    message: expect.stringContaining('there is no such directory'),
+  })
+  await expect(inventory.run({ root: join(root, 'a.txt') }, fakeContext())).rejects.toMatchObject({
+    retryable: false,
+    message: expect.stringContaining('not a directory'),
+  })
 })
 
 test('hostile names do not disturb an audit', async () => {
   const line = `// ${todo}: here\n`
-  const names = ['with space', 'two\nlines', 'ünïcödé ✓', '-rf', '{{task.title}}', '`code`|*bold*', '[z]', '100%', 'ẞ', '!important', '#hash', 'audit', 'A', 'a', ' ', '.hidden']
+  const names = [
+    'with space',
+    'two\nlines',
+    'ünïcödé ✓',
+    '-rf',
+    '{{task.title}}',
+    '`code`|*bold*',
+    '[z]',
+    '100%',
+    'ẞ',
+    '!important',
+    '#hash',
+    'audit',
+    'A',
+    'a',
+    ' ',
+    '.hidden',
+  ]
   const root = await tree(Object.fromEntries(names.map(name => [`${name}/${name}.js`, line])))
   await mkdir(join(root, 'a/.gitignore'))
   await writeFile(join(root, 'a/.gitignore/inside.js'), line)
   const { report, markdown, inventory } = await auditDirectory(root)
-  expect(report.findings.map(({ path }) => path).sort()).toEqual([...names.map(name => `${name}/${name}.js`), 'a/.gitignore/inside.js'].sort())
+  expect(report.findings.map(({ path }) => path).sort()).toEqual(
+    [...names.map(name => `${name}/${name}.js`), 'a/.gitignore/inside.js'].sort(),
+  )
   expect(new Set(inventory.folders.map(({ subtask }) => subtask)).size).toBe(names.length)
   expect(markdown).toContain('two\\nlines')
 })
@@ -182,7 +216,10 @@ test.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('what cann
 
 test('a folder that vanishes after the inventory is a finding', async () => {
   const root = await tree({ 'src/a.js': '' })
-  expect(await folderAudit.run({ root, folder: 'gone' }, fakeContext())).toMatchObject({ files: 0, findings: [{ kind: 'unreadable', path: 'gone' }] })
+  expect(await folderAudit.run({ root, folder: 'gone' }, fakeContext())).toMatchObject({
+    files: 0,
+    findings: [{ kind: 'unreadable', path: 'gone' }],
+  })
 })
 
 test('many findings travel as an artifact, and the report holds all of them', async () => {
@@ -215,7 +252,9 @@ test('a folder without an audit is stated in both reports', async () => {
 })
 
 test('a report without an inventory fails for good', async () => {
-  await expect(report.run({}, fakeContext({ dependencies: [completed('other', { any: 'thing' })] }))).rejects.toMatchObject({ retryable: false })
+  await expect(report.run({}, fakeContext({ dependencies: [completed('other', { any: 'thing' })] }))).rejects.toMatchObject({
+    retryable: false,
+  })
 })
 
 test('agents stop when they are told to', async () => {
@@ -231,7 +270,11 @@ test('20,000 files are audited in well under a minute', { timeout: 120_000 }, as
   cleanups.push(() => rm(root, { recursive: true, force: true }))
   for (let folder = 0; folder < 200; folder++) {
     await mkdir(join(root, `f${folder}`))
-    await Promise.all(Array.from({ length: 100 }, (_, n) => writeFile(join(root, `f${folder}/${n}.ts`), `export const n${n} = ${n}\n// ${n === 0 ? todo : 'done'}\n`)))
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) =>
+        writeFile(join(root, `f${folder}/${n}.ts`), `export const n${n} = ${n}\n// ${n === 0 ? todo : 'done'}\n`),
+      ),
+    )
   }
   const started = performance.now()
   const { report, markdown } = await auditDirectory(root)

@@ -24,7 +24,12 @@ export function reportMarkdown(report: AuditReport, folders: readonly FolderSumm
     '',
     `${counted(report.files, 'file')} (${formatBytes(bytes)}) in ${counted(report.folders, 'top-level folder')}: ${total === 0 ? 'nothing found' : counted(total, 'finding')}.`,
     '',
-    ...table(['finding', 'count'], findingKinds.filter(kind => report.totals[kind] > 0 || kind !== 'not_audited').map(kind => [headings[kind], number(report.totals[kind])])),
+    ...table(
+      ['finding', 'count'],
+      findingKinds
+        .filter(kind => report.totals[kind] > 0 || kind !== 'not_audited')
+        .map(kind => [headings[kind], number(report.totals[kind])]),
+    ),
     '',
   ]
   if (folders.length > 0) lines.push('## Folders', '', ...folderTable(folders), '')
@@ -39,10 +44,21 @@ function folderTable(folders: readonly FolderSummary[]): string[] {
     number(folder.files),
     formatBytes(folder.bytes),
     number(countOf(folder.totals)),
-    findingKinds.filter(kind => folder.totals[kind] > 0).map(kind => `${number(folder.totals[kind])} ${kind}`).join(', '),
+    findingKinds
+      .filter(kind => folder.totals[kind] > 0)
+      .map(kind => `${number(folder.totals[kind])} ${kind}`)
+      .join(', '),
   ])
   const rest = folders.length - first.length
-  return [...table(['folder', 'files', 'size', 'findings', 'of which'], rows), ...(rest > 0 ? ['', `… and ${counted(rest, 'more folder')}, with ${counted(folders.reduce((sum, folder) => sum + countOf(folder.totals), 0) - first.reduce((sum, folder) => sum + countOf(folder.totals), 0), 'finding')}.`] : [])]
+  return [
+    ...table(['folder', 'files', 'size', 'findings', 'of which'], rows),
+    ...(rest > 0
+      ? [
+          '',
+          `… and ${counted(rest, 'more folder')}, with ${counted(folders.reduce((sum, folder) => sum + countOf(folder.totals), 0) - first.reduce((sum, folder) => sum + countOf(folder.totals), 0), 'finding')}.`,
+        ]
+      : []),
+  ]
 }
 
 function section(kind: FindingKind, report: AuditReport): string[] {

@@ -7,7 +7,18 @@
 import { type AgentContext, type Dependency, defineAgent } from '@baton/worker'
 import { z } from 'zod'
 import type { AuditReport, FolderSummary } from './audit-report.js'
-import { type Finding, type Totals, compareText, countByKind, findingKinds, findingSchema, fitFindings, oneLine, sortFindings, totalsSchema } from './finding.js'
+import {
+  compareText,
+  countByKind,
+  type Finding,
+  findingKinds,
+  findingSchema,
+  fitFindings,
+  oneLine,
+  sortFindings,
+  type Totals,
+  totalsSchema,
+} from './finding.js'
 import { type FolderAuditOutput, findingsArtifact, folderAuditOutputSchema } from './folder-audit.js'
 import { type InventoryOutput, inventoryOutputSchema } from './inventory.js'
 import { reportMarkdown } from './report-markdown.js'
@@ -34,7 +45,9 @@ export const report = defineAgent({
     const findings: Finding[] = []
     for (const { path, subtask } of inventory.folders) {
       const audit = audits.get(subtask)
-      const found = audit?.findings ?? [{ kind: 'not_audited' as const, path, message: failures.get(subtask) ?? 'there is no audit of this folder' }] // R2
+      const found = audit?.findings ?? [
+        { kind: 'not_audited' as const, path, message: failures.get(subtask) ?? 'there is no audit of this folder' },
+      ] // R2
       for (const finding of found) findings.push(finding)
       const totals = audit?.totals ?? countByKind(found)
       folders.push({ path, files: audit?.files ?? 0, bytes: audit?.bytes ?? 0, totals })
@@ -72,7 +85,13 @@ async function readDependencies(context: AgentContext): Promise<Read> {
   for await (const dependency of context.dependencies) {
     context.signal.throwIfAborted()
     if (dependency.state !== 'completed') {
-      failures.set(dependency.name, oneLine(`the audit of this folder ${dependency.state === 'skipped' ? 'was skipped' : `failed: ${dependency.failure?.message ?? 'no reason is known'}`}`, 500))
+      failures.set(
+        dependency.name,
+        oneLine(
+          `the audit of this folder ${dependency.state === 'skipped' ? 'was skipped' : `failed: ${dependency.failure?.message ?? 'no reason is known'}`}`,
+          500,
+        ),
+      )
       continue
     }
     const output = await dependency.output()
@@ -82,7 +101,11 @@ async function readDependencies(context: AgentContext): Promise<Read> {
       if (audits.size % progressEvery === 0) context.progress({ audits: audits.size })
     } else inventory ??= inventoryOutputSchema.safeParse(output).data
   }
-  if (!inventory) throw Object.assign(new Error('none of the dependencies is an inventory; let the report depend on a completed subtask of capability repo-inventory'), { retryable: false })
+  if (!inventory)
+    throw Object.assign(
+      new Error('none of the dependencies is an inventory; let the report depend on a completed subtask of capability repo-inventory'),
+      { retryable: false },
+    )
   return { inventory, audits, failures }
 }
 

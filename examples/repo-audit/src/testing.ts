@@ -114,7 +114,9 @@ export async function joinReport(dependencies: readonly Dependency[]): Promise<P
 }
 
 /** A new directory with these files, by path; removed when `remove` is called. */
-export async function makeTree(files: Readonly<Record<string, string | Uint8Array>>): Promise<{ root: string; remove: () => Promise<void> }> {
+export async function makeTree(
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<{ root: string; remove: () => Promise<void> }> {
   const root = await mkdtemp(join(tmpdir(), 'repo-audit-'))
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(root, path)), { recursive: true })

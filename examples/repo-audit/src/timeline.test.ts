@@ -2,18 +2,27 @@ import { expect, test } from 'vitest'
 import { type TimelineRow, timelineSvg } from './timeline.js'
 
 function rows(count: number): TimelineRow[] {
-  return Array.from({ length: count }, (_, n) => ({ lane: `agent-${n % 3} @ worker-${n % 4}`, label: `subtask ${n}`, startedAt: 1_000_000 + n * 10, finishedAt: 1_000_000 + n * 10 + 35, state: n % 50 === 7 ? 'failed' : 'completed' }))
+  return Array.from({ length: count }, (_, n) => ({
+    lane: `agent-${n % 3} @ worker-${n % 4}`,
+    label: `subtask ${n}`,
+    startedAt: 1_000_000 + n * 10,
+    finishedAt: 1_000_000 + n * 10 + 35,
+    state: n % 50 === 7 ? 'failed' : 'completed',
+  }))
 }
 
 /** Throws unless every tag is closed, every attribute is quoted and no character stands where XML forbids it. */
 function requireWellFormed(xml: string): void {
   const open: string[] = []
-  const rest = xml.replace(/<(\/?)([a-z]+)((?: [A-Za-z0-9:-]+="[^"<>&]*(?:&#\d+;[^"<>&]*)*")*)(\/?)>/g, (_, closing, name, _attributes, empty) => {
-    if (closing) {
-      if (open.pop() !== name) throw new Error(`</${name}> closes nothing`)
-    } else if (!empty) open.push(name)
-    return ''
-  })
+  const rest = xml.replace(
+    /<(\/?)([a-z]+)((?: [A-Za-z0-9:-]+="[^"<>&]*(?:&#\d+;[^"<>&]*)*")*)(\/?)>/g,
+    (_, closing, name, _attributes, empty) => {
+      if (closing) {
+        if (open.pop() !== name) throw new Error(`</${name}> closes nothing`)
+      } else if (!empty) open.push(name)
+      return ''
+    },
+  )
   if (open.length > 0) throw new Error(`<${open.at(-1)}> is not closed`)
   if (/[<>]|&(?!#\d+;)/.test(rest)) throw new Error('a character is not escaped')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -29,7 +38,9 @@ test.each([0, 1, 2_000])('the picture of %i rows is well-formed and of a sensibl
 
 test('hostile text is escaped', () => {
   const hostile = '</title><script>"\'&\u0000\ud800\n\ufffe'
-  const svg = timelineSvg([{ lane: `${hostile} @ ${hostile}`, label: hostile, startedAt: 0, finishedAt: 1e6, state: hostile }], { title: hostile })
+  const svg = timelineSvg([{ lane: `${hostile} @ ${hostile}`, label: hostile, startedAt: 0, finishedAt: 1e6, state: hostile }], {
+    title: hostile,
+  })
   requireWellFormed(svg)
   expect(svg).not.toContain('<script')
 })
@@ -47,7 +58,11 @@ test('attempts that overlap stand side by side', () => {
 
 test('a time that is no number, or a span of nothing, spoils no picture', () => {
   const row = { lane: 'a @ w', label: 'x', state: 'running' }
-  for (const times of [{ startedAt: Number.NaN, finishedAt: 1 }, { startedAt: 5, finishedAt: 5 }, { startedAt: 9, finishedAt: 3 }]) {
+  for (const times of [
+    { startedAt: Number.NaN, finishedAt: 1 },
+    { startedAt: 5, finishedAt: 5 },
+    { startedAt: 9, finishedAt: 3 },
+  ]) {
     const svg = timelineSvg([{ ...row, ...times }])
     requireWellFormed(svg)
     expect(svg).not.toMatch(/NaN|Infinity/)

@@ -43,11 +43,16 @@ export function timelineSvg(rows: readonly TimelineRow[], options: TimelineOptio
   const tracks = lanes.reduce((sum, lane) => sum + lane.tracks.length, 0)
   const trackHeight = Math.min(22, Math.max(4, Math.floor(heightForBars / Math.max(1, tracks))))
 
-  const nameLength = Math.min(maxNameLength, lanes.reduce((most, lane) => Math.max(most, lane.name.length), 10))
+  const nameLength = Math.min(
+    maxNameLength,
+    lanes.reduce((most, lane) => Math.max(most, lane.name.length), 10),
+  )
   const left = 24 + nameLength * nameCharacterWidth + 16
   const right = width - 24
   const xOf = (at: number) => left + ((at - begin) / spanMs) * (right - left)
-  const colours = new Map([...new Set(lanes.map(lane => agentOf(lane.name)))].map((agent, n) => [agent, palette[n % palette.length] ?? '#777777']))
+  const colours = new Map(
+    [...new Set(lanes.map(lane => agentOf(lane.name)))].map((agent, n) => [agent, palette[n % palette.length] ?? '#777777']),
+  )
 
   const stripes: string[] = []
   const bars: string[] = []
@@ -58,7 +63,17 @@ export function timelineSvg(rows: readonly TimelineRow[], options: TimelineOptio
     stripes.push(laneLabel({ lane, middle: y + height / 2, nameLength }))
     const top = y + (height - lane.tracks.length * trackHeight) / 2
     lane.tracks.forEach((track, t) => {
-      for (const row of track) bars.push(bar({ row, xOf, y: top + t * trackHeight, height: trackHeight, colour: colours.get(agentOf(lane.name)) ?? '#777777', beginMs: begin }))
+      for (const row of track)
+        bars.push(
+          bar({
+            row,
+            xOf,
+            y: top + t * trackHeight,
+            height: trackHeight,
+            colour: colours.get(agentOf(lane.name)) ?? '#777777',
+            beginMs: begin,
+          }),
+        )
     })
     y += height
   })
@@ -139,7 +154,10 @@ function bar({ row, xOf, y, height, colour, beginMs }: BarOptions): string {
   const pale = row.state !== 'failed' && row.state !== 'completed'
   const hover = `${row.label}\n${row.lane}\n${row.state}, ${formatMs(row.finishedAt - row.startedAt)}, from ${formatMs(row.startedAt - beginMs)}`
   const room = Math.floor((width - 10) / characterWidth)
-  const label = height >= 16 && room >= 3 ? `<text x="${round(x + 5)}" y="${round(y + height / 2 + 4)}" font-size="11" fill="#ffffff">${escapeXml(cut(row.label, room))}</text>` : ''
+  const label =
+    height >= 16 && room >= 3
+      ? `<text x="${round(x + 5)}" y="${round(y + height / 2 + 4)}" font-size="11" fill="#ffffff">${escapeXml(cut(row.label, room))}</text>`
+      : ''
   return `<g><title>${escapeXml(hover)}</title><rect x="${round(x)}" y="${round(y + gap / 2)}" width="${round(width)}" height="${height - gap}" rx="${height > 8 && width > 6 ? 3 : 0}" fill="${fill}"${pale ? ' fill-opacity="0.55"' : ''}/>${label}</g>`
 }
 
@@ -148,7 +166,10 @@ function axis({ spanMs, xOf, top, bottom }: { spanMs: number; xOf: (ms: number) 
   const lines = [`<line x1="${round(xOf(0))}" x2="${round(xOf(spanMs))}" y1="${bottom}" y2="${bottom}" stroke="#9aa5b1"/>`]
   for (let ms = 0; ms <= spanMs; ms += step) {
     const x = round(xOf(ms))
-    lines.push(`<line x1="${x}" x2="${x}" y1="${top}" y2="${bottom + 5}" stroke="#1f2933" stroke-opacity="0.12"/>`, `<text x="${x}" y="${bottom + 20}" text-anchor="middle" fill="#5b6770">${formatMs(ms)}</text>`)
+    lines.push(
+      `<line x1="${x}" x2="${x}" y1="${top}" y2="${bottom + 5}" stroke="#1f2933" stroke-opacity="0.12"/>`,
+      `<text x="${x}" y="${bottom + 20}" text-anchor="middle" fill="#5b6770">${formatMs(ms)}</text>`,
+    )
   }
   return lines
 }
@@ -156,7 +177,34 @@ function axis({ spanMs, xOf, top, bottom }: { spanMs: number; xOf: (ms: number) 
 const second = 1_000
 const minute = 60 * second
 const hour = 60 * minute
-const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, second, 2 * second, 5 * second, 10 * second, 15 * second, 30 * second, minute, 2 * minute, 5 * minute, 10 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 6 * hour, 12 * hour]
+const steps = [
+  1,
+  2,
+  5,
+  10,
+  20,
+  50,
+  100,
+  200,
+  500,
+  second,
+  2 * second,
+  5 * second,
+  10 * second,
+  15 * second,
+  30 * second,
+  minute,
+  2 * minute,
+  5 * minute,
+  10 * minute,
+  15 * minute,
+  30 * minute,
+  hour,
+  2 * hour,
+  4 * hour,
+  6 * hour,
+  12 * hour,
+]
 
 /** The finest round step that makes at most ten ticks; whole days beyond the list. */
 function tickStep(spanMs: number): number {
@@ -188,9 +236,11 @@ function round(n: number): number {
 
 /** For text and attributes; what XML cannot hold at all becomes `�`. */
 function escapeXml(text: string): string {
-  return text
-    .toWellFormed()
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
-    .replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`)
+  return (
+    text
+      .toWellFormed()
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
+      .replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`)
+  )
 }

@@ -7,9 +7,9 @@
  * such and ends nothing.
  */
 import type { Dirent } from 'node:fs'
-import { readFile, readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type IgnoreRules, addRules, enterFolder, isIgnored } from './gitignore.js'
+import { addRules, enterFolder, type IgnoreRules, isIgnored } from './gitignore.js'
 
 const skippedFolders = new Set(['node_modules', 'baton-report', '.baton'])
 

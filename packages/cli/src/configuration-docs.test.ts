@@ -12,7 +12,15 @@ const text = readFileSync(new URL('../../../docs/configuration.md', import.meta.
 /** The cells of the table under a heading, without the head. */
 function table(heading: string): string[][] {
   const section = text.split(/^## /m).find(part => part.startsWith(heading)) ?? ''
-  const rows = section.split('\n').filter(line => line.startsWith('|')).map(line => line.split(/(?<!\\)\|/).slice(1, -1).map(cell => cell.trim()))
+  const rows = section
+    .split('\n')
+    .filter(line => line.startsWith('|'))
+    .map(line =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map(cell => cell.trim()),
+    )
   return rows.slice(2)
 }
 
@@ -24,10 +32,15 @@ test('the documented environment is the one that is read', () => {
 })
 
 test('the documented flags are those that the commands take', async () => {
-  const documented = table('Commands and flags').map(([usage, flags]) => [unquoted(usage).split(' [')[0]?.split(' <')[0], [...(flags ?? '').matchAll(/--[a-z-]+/g)].map(String).sort()])
+  const documented = table('Commands and flags').map(([usage, flags]) => [
+    unquoted(usage).split(' [')[0]?.split(' <')[0],
+    [...(flags ?? '').matchAll(/--[a-z-]+/g)].map(String).sort(),
+  ])
   const program = testIo()
   await run(['--help'], program)
-  const names = [...program.out().matchAll(/^ {2}([a-z]+)\b/gm)].map(match => match[1] ?? '').filter(name => name !== 'help' && name !== 'config')
+  const names = [...program.out().matchAll(/^ {2}([a-z]+)\b/gm)]
+    .map(match => match[1] ?? '')
+    .filter(name => name !== 'help' && name !== 'config')
   const actual: [string, string[]][] = []
   for (const name of [...names, 'config schema']) {
     const io = testIo()

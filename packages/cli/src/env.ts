@@ -28,7 +28,9 @@ export function callerDirectory(env: EnvironmentSource, cwd: string): string {
 
 /** The environment of a child process: ours without Baton's settings and without those of the stores, then `settings`. */
 export function childEnvironment(env: EnvironmentSource, settings: Record<string, string | undefined>): Record<string, string> {
-  const inherited = Object.entries(env).filter(([name]) => !/^(BATON_.*|PORT|DATABASE_URL|REDIS_URL|NATS_URL|NODE_OPTIONS|VITEST.*)$/.test(name))
+  const inherited = Object.entries(env).filter(
+    ([name]) => !/^(BATON_.*|PORT|DATABASE_URL|REDIS_URL|NATS_URL|NODE_OPTIONS|VITEST.*)$/.test(name),
+  )
   const all = [...inherited, ...Object.entries(settings)]
   return Object.fromEntries(all.filter((entry): entry is [string, string] => entry[1] !== undefined))
 }

@@ -1,6 +1,6 @@
 /** Follows a task on the terminal until it ended or needs somebody. */
 import type { Client } from '@baton/client'
-import { type TaskView, formatDuration } from '@baton/shared'
+import { formatDuration, type TaskView } from '@baton/shared'
 import { terminalWishes } from './env.js'
 import type { Io } from './io.js'
 import { LiveLines } from './output/live.js'
@@ -22,7 +22,12 @@ const settled: readonly TaskView['status'][] = ['completed', 'failed', 'cancelle
 
 /** The last snapshot. */
 export async function followTask({ client, taskId, io, show, signal }: FollowTask): Promise<TaskView> {
-  const view = show === 'human' ? humanView(io) : show === 'ndjson' ? { show: (task: TaskView) => printJson(io, task), end: () => undefined } : silentView
+  const view =
+    show === 'human'
+      ? humanView(io)
+      : show === 'ndjson'
+        ? { show: (task: TaskView) => printJson(io, task), end: () => undefined }
+        : silentView
   let last: TaskView | undefined
   try {
     for await (const task of client.tasks.watch(taskId, { ...(signal && { signal }) })) {
@@ -87,7 +92,9 @@ export function outcomeLines(task: TaskView, io: Io): string[] {
   return [
     `${paint('bold', visible(task.task_id))} is ${paint(colourOf(task.status), task.status.replaceAll('_', ' '))}${took}: ${countsText(task.subtask_counts) || 'no subtasks'}`,
     ...(task.why ? [visible(task.why)] : []),
-    ...failures.slice(0, 10).map(({ name, state, failure }) => `  ${visible(name)} ${state.replaceAll('_', ' ')}: ${visible(failure?.message ?? '')}`),
+    ...failures
+      .slice(0, 10)
+      .map(({ name, state, failure }) => `  ${visible(name)} ${state.replaceAll('_', ' ')}: ${visible(failure?.message ?? '')}`),
     ...(failures.length > 10 ? [`  … ${failures.length - 10} more`] : []),
     ...(task.review ? [`review ${task.review.id} waits for a decision`] : []),
     ...(task.artifacts.length > 0 ? [`${artifacts} ${artifacts === '1' ? 'artifact' : 'artifacts'}`] : []),

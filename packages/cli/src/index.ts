@@ -1,5 +1,5 @@
-export { type LoadedConfig, findConfig, loadConfig } from './config/load.js'
+export { findConfig, type LoadedConfig, loadConfig } from './config/load.js'
 export { type ExitCode, exitCodeOfError, exitCodeOfStatus, exitCodes } from './exit-codes.js'
 export { type Fleet, type FleetOptions, startFleet } from './fleet/start-fleet.js'
-export { type Io, type Sink } from './io.js'
+export type { Io, Sink } from './io.js'
 export { run } from './program.js'

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FakeAnswer, type FakeRequest, type FakeServer, fakeSubtask, fakeTask, problem, startFakeServer } from '@baton/client/testing'
-import { BatonError, type TaskStatus, errorCodes, taskStatuses } from '@baton/shared'
+import { BatonError, errorCodes, type TaskStatus, taskStatuses } from '@baton/shared'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readArguments } from './commands/demo.js'
 import { callerDirectory, childEnvironment } from './env.js'
@@ -32,7 +32,8 @@ async function baton(argv: readonly string[], options: TestIoOptions = {}) {
   return { code, out: io.out(), err: io.err() }
 }
 
-const task = (status: TaskStatus) => fakeTask({ status, subtasks: [fakeSubtask('build', { state: status === 'completed' ? 'completed' : 'pending' })] })
+const task = (status: TaskStatus) =>
+  fakeTask({ status, subtasks: [fakeSubtask('build', { state: status === 'completed' ? 'completed' : 'pending' })] })
 
 describe('how it is used', () => {
   test('help goes to stdout and is no failure', async () => {
@@ -72,12 +73,18 @@ describe('how it is used', () => {
     await gone.stop()
     const { code, err } = await baton(['agents'])
     expect(code).toBe(3)
-    expect(err).toBe(`error: ${gone.url} does not answer (connection refused); start a coordinator there with \`baton up\`, or name another with BATON_URL or --url\n`)
+    expect(err).toBe(
+      `error: ${gone.url} does not answer (connection refused); start a coordinator there with \`baton up\`, or name another with BATON_URL or --url\n`,
+    )
   })
 
   test('the schema of the configuration is JSON Schema', async () => {
     const { out } = await baton(['config', 'schema'])
-    expect(JSON.parse(out)).toMatchObject({ $schema: expect.stringContaining('json-schema.org'), title: 'baton.config', properties: { agents: { type: 'array' }, playbooks: { type: 'array' } } })
+    expect(JSON.parse(out)).toMatchObject({
+      $schema: expect.stringContaining('json-schema.org'),
+      title: 'baton.config',
+      properties: { agents: { type: 'array' }, playbooks: { type: 'array' } },
+    })
   })
 })
 
@@ -99,7 +106,13 @@ describe('exit codes', () => {
 })
 
 describe('status', () => {
-  test.each<[TaskStatus, number]>([['completed', 0], ['running', 0], ['failed', 1], ['blocked', 4], ['needs_review', 4]])('of a task that is %s ends with %i', async (status, expected) => {
+  test.each<[TaskStatus, number]>([
+    ['completed', 0],
+    ['running', 0],
+    ['failed', 1],
+    ['blocked', 4],
+    ['needs_review', 4],
+  ])('of a task that is %s ends with %i', async (status, expected) => {
     await serve(() => ({ body: task(status) }))
     const { code, out } = await baton(['status', 'feature-7'])
     expect(code).toBe(expected)
@@ -115,14 +128,25 @@ describe('status', () => {
   test('watched as JSON prints a document a line', async () => {
     await serve((_, n) => ({ body: task(n === 1 ? 'running' : 'completed'), headers: { etag: `"${n}"` } }))
     const { code, out } = await baton(['status', 'feature-7', '--watch', '--json'])
-    expect(out.trim().split('\n').map(line => (JSON.parse(line) as { status: string }).status)).toEqual(['running', 'completed'])
+    expect(
+      out
+        .trim()
+        .split('\n')
+        .map(line => (JSON.parse(line) as { status: string }).status),
+    ).toEqual(['running', 'completed'])
     expect(code).toBe(0)
   })
 
   test('watched in a pipe prints a line per change', async () => {
     await serve((_, n) => ({ body: task(n === 1 ? 'running' : 'completed'), headers: { etag: `"${n}"` } }))
     const { out } = await baton(['status', 'feature-7', '--watch'])
-    expect(out.split('\n')).toEqual(['feature-7 running, 1 pending', '  ✔ build completed', 'feature-7 completed, 1 of 1 done', 'feature-7 is completed: 1 completed', ''])
+    expect(out.split('\n')).toEqual([
+      'feature-7 running, 1 pending',
+      '  ✔ build completed',
+      'feature-7 completed, 1 of 1 done',
+      'feature-7 is completed: 1 completed',
+      '',
+    ])
   })
 
   test('watched on a terminal is redrawn, in colours unless told otherwise', async () => {
@@ -140,7 +164,15 @@ describe('status', () => {
   test('without a task lists the recent ones with counts', async () => {
     const { created_at, ...rest } = fakeTask()
     const summary = { ...rest, created_at, subtask_counts: { completed: 1, running: 1 }, finished_at: null }
-    const { requests } = await serve(() => ({ body: { tasks: [{ ...summary, status: 'running' }, { ...summary, task_id: 'b', status: 'blocked' }], next_cursor: 'more' } }))
+    const { requests } = await serve(() => ({
+      body: {
+        tasks: [
+          { ...summary, status: 'running' },
+          { ...summary, task_id: 'b', status: 'blocked' },
+        ],
+        next_cursor: 'more',
+      },
+    }))
     const { code, out } = await baton(['status', '--status', 'running,blocked', '--limit', '2'])
     expect(code).toBe(0)
     expect(requests[0]?.query).toEqual({ status: 'running,blocked', limit: '2' })
@@ -174,13 +206,17 @@ describe('submitting', () => {
   })
 
   test('without anybody to do it ends with 4', async () => {
-    await serve(({ path }) => (path === '/orchestrate' ? { status: 201, body: task('planned') } : problem('agent_unavailable', 'no live worker offers build')))
+    await serve(({ path }) =>
+      path === '/orchestrate' ? { status: 201, body: task('planned') } : problem('agent_unavailable', 'no live worker offers build'),
+    )
     const { code, err } = await baton(['submit', '-', '--execute'], { stdin: request })
     expect({ code, err }).toEqual({ code: 4, err: 'error: no live worker offers build\n' })
   })
 
   test('the same id with another body ends with 5 and the differing fields', async () => {
-    await serve(() => problem('task_conflict', 'task feature-7 exists with another body', { fields: [{ path: 'title', issue: 'differs' }] }))
+    await serve(() =>
+      problem('task_conflict', 'task feature-7 exists with another body', { fields: [{ path: 'title', issue: 'differs' }] }),
+    )
     const { code, err } = await baton(['submit', '-'], { stdin: request })
     expect({ code, err }).toEqual({ code: 5, err: 'error: task feature-7 exists with another body\n  title differs\n' })
   })
@@ -200,7 +236,9 @@ describe('submitting', () => {
   })
 
   test('text that is not JSON is told with its place', async () => {
-    expect((await baton(['submit', '-'], { stdin: '{"task_id": }' })).err).toBe('error: stdin: "}" is not expected here (line 1, column 13)\n')
+    expect((await baton(['submit', '-'], { stdin: '{"task_id": }' })).err).toBe(
+      'error: stdin: "}" is not expected here (line 1, column 13)\n',
+    )
   })
 
   test('a dry run stores nothing', async () => {
@@ -223,8 +261,42 @@ describe('lists', () => {
     const at = new Date().toISOString()
     await serve(({ path }) =>
       path === '/agents'
-        ? { body: { agents: [{ name: 'echo', description: 'Echo', skills: [], capabilities: ['echo', 'say'], domain: null, health: 'healthy', is_default: true, load: { active: 1, slots: 4, workers: 1 } }], next_cursor: null } }
-        : { body: { workers: [{ id: 'w1', host: 'box', pid: 7, version: '0.1.0', agents: ['echo'], concurrency: 4, active: 1, state: 'ready', started_at: at, last_heartbeat_at: at }], next_cursor: null } },
+        ? {
+            body: {
+              agents: [
+                {
+                  name: 'echo',
+                  description: 'Echo',
+                  skills: [],
+                  capabilities: ['echo', 'say'],
+                  domain: null,
+                  health: 'healthy',
+                  is_default: true,
+                  load: { active: 1, slots: 4, workers: 1 },
+                },
+              ],
+              next_cursor: null,
+            },
+          }
+        : {
+            body: {
+              workers: [
+                {
+                  id: 'w1',
+                  host: 'box',
+                  pid: 7,
+                  version: '0.1.0',
+                  agents: ['echo'],
+                  concurrency: 4,
+                  active: 1,
+                  state: 'ready',
+                  started_at: at,
+                  last_heartbeat_at: at,
+                },
+              ],
+              next_cursor: null,
+            },
+          },
     )
     expect((await baton(['agents'])).out).toMatch(/echo \(default\) +healthy +1\/4 +1 +echo, say +Echo\n$/)
     expect((await baton(['workers'])).out).toMatch(/w1 +ready +1\/4 +box:7 +0\.1\.0 +\d+m?s ago +echo\n$/)
@@ -240,7 +312,10 @@ describe('init', () => {
     expect(await readFile(join(cwd, 'shop', 'echo.mjs'), 'utf8')).toContain('process.stdin')
     await writeFile(join(cwd, 'shop', 'echo.mjs'), 'mine')
     const second = await baton(['init', 'shop'])
-    expect(second).toMatchObject({ code: 2, err: 'error: baton.config.ts and echo.mjs are there already; `baton init --force` overwrites baton.config.ts and echo.mjs\n' })
+    expect(second).toMatchObject({
+      code: 2,
+      err: 'error: baton.config.ts and echo.mjs are there already; `baton init --force` overwrites baton.config.ts and echo.mjs\n',
+    })
     expect(await readFile(join(cwd, 'shop', 'echo.mjs'), 'utf8')).toBe('mine')
     expect((await baton(['init', 'shop', '--force'])).code).toBe(0)
     expect(await readFile(join(cwd, 'shop', 'echo.mjs'), 'utf8')).toContain('process.stdin')
@@ -263,7 +338,10 @@ describe('what npm does to arguments and folders', () => {
   })
 
   test('children inherit neither settings of Baton nor of its stores', () => {
-    const env = childEnvironment({ PATH: '/bin', BATON_PORT: '1', DATABASE_URL: 'x', PORT: '80' }, { REDIS_URL: 'redis://r', BATON_API_KEY: undefined })
+    const env = childEnvironment(
+      { PATH: '/bin', BATON_PORT: '1', DATABASE_URL: 'x', PORT: '80' },
+      { REDIS_URL: 'redis://r', BATON_API_KEY: undefined },
+    )
     expect(env).toEqual({ PATH: '/bin', REDIS_URL: 'redis://r' })
   })
 })

@@ -38,7 +38,8 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
   const command = (usage: string, says: string) => program.command(usage).description(says)
   const remote = (usage: string, says: string) =>
     command(usage, says).option('--url <url>', 'where the coordinator answers (default: BATON_URL)').option('--json', 'print JSON')
-  const configured = (usage: string, says: string) => command(usage, says).option('--config <file>', 'configuration file (default: looked for upward)')
+  const configured = (usage: string, says: string) =>
+    command(usage, says).option('--config <file>', 'configuration file (default: looked for upward)')
 
   command('init [dir]', 'write a commented baton.config.ts and one agent')
     .option('--force', 'overwrite what is there')

@@ -18,7 +18,10 @@ async function clientOf(answer: (request: FakeRequest, n: number) => FakeAnswer 
 }
 
 async function errorOf(promise: Promise<unknown>): Promise<BatonError> {
-  const error = await promise.then(() => undefined, (thrown: unknown) => thrown)
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
   if (!(error instanceof BatonError)) throw new Error(`a BatonError was expected, not ${String(error)}`)
   return error
 }
@@ -39,7 +42,11 @@ describe('requests', () => {
 
   test('values known by their text leave byte for byte', async () => {
     const { baton, server } = await clientOf(() => ({ status: 201, body: fakeTask() }))
-    await baton.tasks.submit({ task_id: 'a', title: 'A', subtasks: [{ name: 'x', capability: 'x', input: new RawJson('{ "n": 1.0 }', { n: 1 }) }] })
+    await baton.tasks.submit({
+      task_id: 'a',
+      title: 'A',
+      subtasks: [{ name: 'x', capability: 'x', input: new RawJson('{ "n": 1.0 }', { n: 1 }) }],
+    })
     expect(server.requests[0]?.body).toContain('"input":{ "n": 1.0 }')
   })
 
@@ -74,7 +81,9 @@ describe('requests', () => {
 
   test('health joins what lives with what is ready', async () => {
     const { baton } = await clientOf(({ path }) =>
-      path === '/healthz' ? { body: { status: 'ok', version: '0.1.0', mode: 'fleet' } } : problem('unavailable', 'postgres cannot be used', { checks: { postgres: 'failing' } }),
+      path === '/healthz'
+        ? { body: { status: 'ok', version: '0.1.0', mode: 'fleet' } }
+        : problem('unavailable', 'postgres cannot be used', { checks: { postgres: 'failing' } }),
     )
     expect(await baton.health()).toEqual({ ready: false, checks: { postgres: 'failing' }, version: '0.1.0', mode: 'fleet' })
   })
@@ -95,7 +104,11 @@ describe('errors', () => {
   })
 
   test('a server that is not a coordinator is told apart, and not asked again', async () => {
-    const { baton, server } = await clientOf(() => ({ status: 404, bytes: Buffer.from('<html>'), headers: { 'content-type': 'text/html' } }))
+    const { baton, server } = await clientOf(() => ({
+      status: 404,
+      bytes: Buffer.from('<html>'),
+      headers: { 'content-type': 'text/html' },
+    }))
     const error = await errorOf(baton.tasks.get('a'))
     expect(error.code).toBe('unreachable')
     expect(error.message).toBe(`${server.url} answered 404 (text/html), but not as a Baton coordinator does; check BATON_URL or --url`)
@@ -107,7 +120,9 @@ describe('errors', () => {
     await gone.stop()
     const error = await errorOf(createClient({ url: gone.url, retry }).health())
     expect(error.code).toBe('unreachable')
-    expect(error.message).toBe(`${gone.url} does not answer (connection refused); start a coordinator there with \`baton up\`, or name another with BATON_URL or --url`)
+    expect(error.message).toBe(
+      `${gone.url} does not answer (connection refused); start a coordinator there with \`baton up\`, or name another with BATON_URL or --url`,
+    )
   })
 
   test('a server that stays silent is `unreachable` after the time limit', async () => {
@@ -130,7 +145,9 @@ describe('repeats', () => {
   })
 
   test('a 503 that passes is tried again', async () => {
-    const { baton, server } = await clientOf((_, n) => (n === 1 ? problem('unavailable', 'Postgres does not answer') : { body: fakeTask() }))
+    const { baton, server } = await clientOf((_, n) =>
+      n === 1 ? problem('unavailable', 'Postgres does not answer') : { body: fakeTask() },
+    )
     await baton.tasks.get('feature-7')
     expect(server.requests).toHaveLength(2)
   })

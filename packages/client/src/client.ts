@@ -1,6 +1,6 @@
 /** The one thing that users of this package make: a client of one coordinator, or of several behind one URL. */
 import { BatonError } from '@baton/shared'
-import { type Agents, type Health, type Workers, agentsOf, healthOf, workersOf } from './fleet.js'
+import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
 import { type Tasks, tasksOf } from './tasks.js'
 

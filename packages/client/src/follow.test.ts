@@ -64,7 +64,9 @@ describe('watching', () => {
   })
 
   test('ends at once when its signal is aborted', async () => {
-    const started = await startFakeServer((_, n) => (n === 1 ? { body: fakeTask({ status: 'running' }), headers: { etag: '"1"' } } : new Promise<FakeAnswer>(() => undefined)))
+    const started = await startFakeServer((_, n) =>
+      n === 1 ? { body: fakeTask({ status: 'running' }), headers: { etag: '"1"' } } : new Promise<FakeAnswer>(() => undefined),
+    )
     server = started
     const controller = new AbortController()
     const snapshots = createClient({ url: started.url }).tasks.watch('feature-7', { ...quick, signal: controller.signal })

@@ -5,7 +5,7 @@
  * Invariants: F1 the first snapshot comes at once, later ones only when something changed, the newest always last.
  * F2 an outage is outlasted for `patienceMs`, then told as `unreachable`; an error that will not pass is told at once.
  */
-import { BatonError, type TaskView, backoffMs, terminalTaskStatuses } from '@baton/shared'
+import { BatonError, backoffMs, type TaskView, terminalTaskStatuses } from '@baton/shared'
 import { type Http, passes } from './http.js'
 import { pause } from './pause.js'
 

@@ -1,5 +1,5 @@
 /** Errors of this client: the coordinator's problem documents, and what stands for an answer that never came. */
-import { BatonError, type ErrorCode, type FieldIssue, errorCodes, errorTable } from '@baton/shared'
+import { BatonError, type ErrorCode, errorCodes, errorTable, type FieldIssue } from '@baton/shared'
 
 /** Makes the error of an answer that is not a success. */
 export async function problemOf(url: string, response: Response): Promise<BatonError> {
@@ -8,9 +8,13 @@ export async function problemOf(url: string, response: Response): Promise<BatonE
   if (problem === undefined) {
     if (response.status >= 500) return unreachable(url, `answered ${response.status} without saying why`)
     const kind = response.headers.get('content-type') ?? 'no content type'
-    return new BatonError('unreachable', `${url} answered ${response.status} (${kind}), but not as a Baton coordinator does; check BATON_URL or --url`, {
-      extra: { final: true },
-    })
+    return new BatonError(
+      'unreachable',
+      `${url} answered ${response.status} (${kind}), but not as a Baton coordinator does; check BATON_URL or --url`,
+      {
+        extra: { final: true },
+      },
+    )
   }
   const { type: _type, title: _title, status: _status, code: _code, detail, fields, ...rest } = problem
   const code = codeOf(problem['code'], response.status)
@@ -27,13 +31,21 @@ export function problemOfItem(item: unknown, status: number): BatonError | undef
   if (problem === undefined) return undefined
   const code = codeOf(problem['code'], status)
   const fields = problem['fields']
-  return new BatonError(code, String(problem['detail'] ?? errorTable[code].title), Array.isArray(fields) ? { fields: fields as FieldIssue[] } : {})
+  return new BatonError(
+    code,
+    String(problem['detail'] ?? errorTable[code].title),
+    Array.isArray(fields) ? { fields: fields as FieldIssue[] } : {},
+  )
 }
 
 /** Nobody answered at this URL; `cause` is what `fetch` threw, or the reason in words. */
 export function unreachable(url: string, cause: unknown): BatonError {
   const reason = typeof cause === 'string' ? cause : `does not answer (${reasonOf(cause)})`
-  return new BatonError('unreachable', `${url} ${reason}; start a coordinator there with \`baton up\`, or name another with BATON_URL or --url`, { cause })
+  return new BatonError(
+    'unreachable',
+    `${url} ${reason}; start a coordinator there with \`baton up\`, or name another with BATON_URL or --url`,
+    { cause },
+  )
 }
 
 const reasons: Record<string, string> = {

@@ -1,5 +1,14 @@
 /** Tasks: handing them in, starting them, following them, fetching what they made. */
-import type { ArtifactView, BatonError, ExecuteRequest, OrchestrateRequest, SubtaskView, TaskList, TaskStatus, TaskView } from '@baton/shared'
+import type {
+  ArtifactView,
+  BatonError,
+  ExecuteRequest,
+  OrchestrateRequest,
+  SubtaskView,
+  TaskList,
+  TaskStatus,
+  TaskView,
+} from '@baton/shared'
 import { inBatches } from './batches.js'
 import { type FollowOptions, type WaitOptions, waitForTask, watchTask } from './follow.js'
 import type { Http } from './http.js'
@@ -63,7 +72,12 @@ export function tasksOf(http: Http): Tasks {
     http.json({
       method: 'GET',
       path: ['tasks', taskId],
-      query: { limit: page.limit, subtasks_cursor: page.subtasksCursor, dependencies_cursor: page.dependenciesCursor, artifacts_cursor: page.artifactsCursor },
+      query: {
+        limit: page.limit,
+        subtasks_cursor: page.subtasksCursor,
+        dependencies_cursor: page.dependenciesCursor,
+        artifacts_cursor: page.artifactsCursor,
+      },
     })
   return {
     submit: (request, options = {}) =>
@@ -93,7 +107,11 @@ export function tasksOf(http: Http): Tasks {
 async function submitMany(http: Http, requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]> {
   const results: SubmitResult[] = []
   for (const body of inBatches(requests)) {
-    const answer = await http.json<{ results: (Omit<SubmitResult, 'error'> & { error?: unknown })[] }>({ method: 'POST', path: ['tasks', 'batch'], body })
+    const answer = await http.json<{ results: (Omit<SubmitResult, 'error'> & { error?: unknown })[] }>({
+      method: 'POST',
+      path: ['tasks', 'batch'],
+      body,
+    })
     for (const { error, ...result } of answer.results) {
       const problem = problemOfItem(error, result.status_code)
       results.push(problem ? { ...result, error: problem } : result)

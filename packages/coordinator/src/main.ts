@@ -1,6 +1,6 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
-import { type FleetUrls, type Logger, connectNatsBus } from '@baton/shared/node'
+import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
 import { type Coordinator, startCore } from './start.js'
 import { openPostgres } from './store/postgres.js'
@@ -28,7 +28,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const signal = options.signal ? { signal: options.signal } : {}
   const open: { close(): Promise<void> }[] = []
   const closeAll = async () => {
-    for (let store = open.pop(); store; store = open.pop()) await store.close().catch(error => log.warn({ err: error }, 'a store did not close in order'))
+    for (let store = open.pop(); store; store = open.pop())
+      await store.close().catch(error => log.warn({ err: error }, 'a store did not close in order'))
   }
   try {
     const database = await openPostgres({ url: mode.databaseUrl, log, ...signal })

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
-import { type Bus, type Logger, type TaskQueue, startAll, systemClock } from '@baton/shared/node'
+import { type Bus, type Logger, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -69,7 +69,10 @@ const reconcileMs = 5_000
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
   const { database, queue, bus } = stores
-  const id = `${hostname().toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
+  const id = `${hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, '-')
+    .slice(0, 40)}-${process.pid}-${randomBytes(3).toString('hex')}`
   const named = subjects(namespace)
   const applied = await migrate(database)
   if (applied > 0) log.info({ migrations: applied }, 'the database was brought up to date')
@@ -83,12 +86,25 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const pulses =
     mode === 'local'
       ? undefined
-      : new Pulses({ bus, subjects: named, coordinatorId: id, onReady: () => dispatcher.readyElsewhere(), onChanged: taskPks => changes.announce(taskPks) })
+      : new Pulses({
+          bus,
+          subjects: named,
+          coordinatorId: id,
+          onReady: () => dispatcher.readyElsewhere(),
+          onChanged: taskPks => changes.announce(taskPks),
+        })
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes, silentMs: leaseMs })
   const ringer = new Ringer(queue, log)
-  const dispatcher: Dispatcher = new Dispatcher({ database, directory, ringer, log, blockAfterMs, onChange: taskPks => after.changed(taskPks) })
+  const dispatcher: Dispatcher = new Dispatcher({
+    database,
+    directory,
+    ringer,
+    log,
+    blockAfterMs,
+    onChange: taskPks => after.changed(taskPks),
+  })
   const after = createAfterCommit({ dispatcher, changes, pulses })
 
   // plan: words and graphs to plans
@@ -118,14 +134,39 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onChange: after.changed,
     onReady: after.ready,
   })
-  const spawner = new SpawnPlanner({ ids, routes, pool, attemptLimit, fallbackCapability: config.planner?.fallback_capability ?? 'general' })
+  const spawner = new SpawnPlanner({
+    ids,
+    routes,
+    pool,
+    attemptLimit,
+    fallbackCapability: config.planner?.fallback_capability ?? 'general',
+  })
   const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
   const heartbeats = new Heartbeats({ database, leaseMs, maxWaiting: inboxLimit, log, onFleetChange: () => dispatcher.fleetChanged() })
   const inbox = new Inbox({ bus, subjects: named, coordinatorId: id, database, claims, reports, heartbeats, leaseMs, heartbeatMs, log })
 
   // watch: what is late, what was lost
-  const watcher = new Watcher({ database, bus, subjects: named, clock: systemClock, leaseMs, heartbeatMs, backoff, room: () => directory.fastRoom(), log, after, onFleetChange: () => dispatcher.fleetChanged() })
-  const reconciler = new Reconciler({ database, queue, ring: rows => ringer.ring(rows), everyMs: reconcileMs, claimLimitMs: Math.max(leaseMs, 1_000), log })
+  const watcher = new Watcher({
+    database,
+    bus,
+    subjects: named,
+    clock: systemClock,
+    leaseMs,
+    heartbeatMs,
+    backoff,
+    room: () => directory.fastRoom(),
+    log,
+    after,
+    onFleetChange: () => dispatcher.fleetChanged(),
+  })
+  const reconciler = new Reconciler({
+    database,
+    queue,
+    ring: rows => ringer.ring(rows),
+    everyMs: reconcileMs,
+    claimLimitMs: Math.max(leaseMs, 1_000),
+    log,
+  })
 
   // commands and http: what producers and people ask for
   const submitter = new Submitter({
@@ -160,7 +201,15 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       },
     },
   })
-  const http = createHttpServer({ api, ...(options.apiKey !== undefined && { apiKey: options.apiKey }), log, host: options.host, port: options.port, version, mode })
+  const http = createHttpServer({
+    api,
+    ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
+    log,
+    host: options.host,
+    port: options.port,
+    version,
+    mode,
+  })
 
   let url = ''
   const stopAll = await startAll(

@@ -6,7 +6,7 @@ import { type Client, createClient } from '@baton/client'
 import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
 import type { BatonConfig } from '@baton/shared'
 import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
-import { type Agent, type Host, agentsFromConfig, checkAgents, startHost } from '@baton/worker'
+import { type Agent, agentsFromConfig, checkAgents, type Host, startHost } from '@baton/worker'
 
 export interface LocalOptions {
   /** Beside those of the configuration. */
@@ -52,7 +52,10 @@ export interface Local {
 export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   const log = options.log ?? silentLogger()
   const namespace = 'local'
-  const agents = [...(options.agents ?? []), ...(options.config ? await agentsFromConfig(options.config, options.configDir ?? process.cwd()) : [])]
+  const agents = [
+    ...(options.agents ?? []),
+    ...(options.config ? await agentsFromConfig(options.config, options.configDir ?? process.cwd()) : []),
+  ]
   if (agents.length > 0) checkAgents(agents)
 
   const database = await openPglite({ dataDir: options.dataDir ?? 'memory', log })

@@ -60,7 +60,10 @@ export const playbookSchema = z.strictObject({
       all: z.array(z.string().min(1)).optional(),
       metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
     })
-    .refine(match => (match.any?.length ?? 0) + (match.all?.length ?? 0) + Object.keys(match.metadata ?? {}).length > 0, 'must name at least one of `any`, `all`, `metadata`'),
+    .refine(
+      match => (match.any?.length ?? 0) + (match.all?.length ?? 0) + Object.keys(match.metadata ?? {}).length > 0,
+      'must name at least one of `any`, `all`, `metadata`',
+    ),
   subtasks: z
     .array(
       z.strictObject({

@@ -22,7 +22,12 @@ export function formatDuration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)}ms`
   const parts: string[] = []
   let rest = Math.round(ms / 1_000)
-  for (const [unit, seconds] of [['d', 86_400], ['h', 3_600], ['m', 60], ['s', 1]] as const) {
+  for (const [unit, seconds] of [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['m', 60],
+    ['s', 1],
+  ] as const) {
     const amount = Math.floor(rest / seconds)
     if (amount > 0) parts.push(`${amount}${unit}`)
     rest -= amount * seconds
@@ -31,12 +36,10 @@ export function formatDuration(ms: number): string {
 }
 
 /** A duration in configuration files, as milliseconds. */
-export const durationSchema = z
-  .string()
-  .refine(text => {
-    const ms = parseDuration(text)
-    return ms !== undefined && ms > 0 && ms <= maxDurationMs
-  }, 'use a duration such as `90s`, `10m` or `1h30m`, at most a year')
+export const durationSchema = z.string().refine(text => {
+  const ms = parseDuration(text)
+  return ms !== undefined && ms > 0 && ms <= maxDurationMs
+}, 'use a duration such as `90s`, `10m` or `1h30m`, at most a year')
 
 /** A duration in a request, in seconds. */
 export const secondsSchema = z

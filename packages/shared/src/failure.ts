@@ -1,6 +1,6 @@
 /** A failure as data: what travels on a wire and is stored, where an `Error` cannot. */
 import { z } from 'zod'
-import { BatonError, errorTable, type ErrorCode } from './errors.js'
+import { BatonError, type ErrorCode, errorTable } from './errors.js'
 
 export interface Failure {
   /** A code of the error table, or one that the agent chose. */

@@ -1,48 +1,117 @@
 export { type BackoffPolicy, backoffMs, defaultRetryBackoff } from './backoff.js'
-export { type AgentConfig, type BatonConfig, type Playbook, type VerbRule, agentConfigSchema, configSchema, defineConfig, playbookSchema } from './config.js'
+export {
+  type AgentConfig,
+  agentConfigSchema,
+  type BatonConfig,
+  configSchema,
+  defineConfig,
+  type Playbook,
+  playbookSchema,
+  type VerbRule,
+} from './config.js'
 export { durationSchema, formatDuration, maxDurationMs, parseDuration, secondsSchema } from './durations.js'
-export { BatonError, type ErrorCode, type FieldIssue, type Problem, assertNever, errorCodes, errorTable } from './errors.js'
+export { assertNever, BatonError, type ErrorCode, errorCodes, errorTable, type FieldIssue, type Problem } from './errors.js'
 export { type EventName, eventNames, eventTable } from './events.js'
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
-export { RawJson, canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue } from './json.js'
-export { type QueueKey, type Subjects, agentCapability, jobId, namePattern, nameSchema, namespaceSchema, parseQueueName, queueName, subjects, subtaskId, taskIdPattern, taskIdSchema } from './names.js'
+export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
+export {
+  agentCapability,
+  jobId,
+  namePattern,
+  nameSchema,
+  namespaceSchema,
+  parseQueueName,
+  type QueueKey,
+  queueName,
+  type Subjects,
+  subjects,
+  subtaskId,
+  taskIdPattern,
+  taskIdSchema,
+} from './names.js'
 export type { Plan, PlanMaker, PlannedSubtask, Understanding } from './plan.js'
 export {
   type ActiveClaim,
   type ArtifactRef,
+  artifactNameSchema,
   type ChunkReply,
   type ClaimItem,
   type ClaimReply,
+  chunkBytes,
   type Delivery,
   type DependencyView,
+  deliverySchema,
   type Grant,
   type HeartbeatReply,
   type HostedAgent,
-  type Outcome,
-  type ReadReply,
-  type RegisterReply,
-  type Reply,
-  type ReportItem,
-  type ReportReply,
-  type WorkerInfo,
-  type WorkerRequest,
-  type WorkerWord,
-  artifactNameSchema,
-  chunkBytes,
-  deliverySchema,
   maxArtifactBytes,
   maxBatchBytes,
   maxBatchItems,
   maxInlineBytes,
   maxSpawnedPerReport,
+  type Outcome,
   outputChunkName,
   protocolVersion,
+  type ReadReply,
+  type RegisterReply,
+  type Reply,
+  type ReportItem,
+  type ReportReply,
   reportItemSchema,
   spawnChunkName,
+  type WorkerInfo,
+  type WorkerRequest,
+  type WorkerWord,
   workerRequestSchema,
   workerWordSchema,
 } from './protocol.js'
-export { type SubtaskState, type SubtaskTransition, type TaskStatus, type TaskTransition, activeSubtaskStates, isLegalSubtaskStep, isLegalTaskStep, reviewingSubtaskStates, subtaskStates, subtaskTransitions, taskStatuses, taskTransitions, terminalSubtaskStates, terminalTaskStatuses } from './states.js'
-export { type ExecuteRequest, type ExecutionMode, type OnFailure, type OrchestrateRequest, type Priority, type SubtaskRequest, executeRequestSchema, executionModes, jsonValueSchema, maxSubtasks, metadataSchema, onFailurePolicies, orchestrateRequestSchema, priorities, rawRequestKeys, subtaskNameSchema, subtaskRequestSchema } from './submission.js'
-export { type Found, type Lookup, type OutputReference, type Reference, type Resolved, type TaskField, type TaskReference, type TemplateSources, findReferences, lookupIn, resolveTemplates, withoutReferences } from './templates.js'
+export {
+  activeSubtaskStates,
+  isLegalSubtaskStep,
+  isLegalTaskStep,
+  reviewingSubtaskStates,
+  type SubtaskState,
+  type SubtaskTransition,
+  subtaskStates,
+  subtaskTransitions,
+  type TaskStatus,
+  type TaskTransition,
+  taskStatuses,
+  taskTransitions,
+  terminalSubtaskStates,
+  terminalTaskStatuses,
+} from './states.js'
+export {
+  type ExecuteRequest,
+  type ExecutionMode,
+  executeRequestSchema,
+  executionModes,
+  jsonValueSchema,
+  maxSubtasks,
+  metadataSchema,
+  type OnFailure,
+  type OrchestrateRequest,
+  onFailurePolicies,
+  orchestrateRequestSchema,
+  type Priority,
+  priorities,
+  rawRequestKeys,
+  type SubtaskRequest,
+  subtaskNameSchema,
+  subtaskRequestSchema,
+} from './submission.js'
+export {
+  type Found,
+  findReferences,
+  type Lookup,
+  lookupIn,
+  type OutputReference,
+  type Reference,
+  type Resolved,
+  resolveTemplates,
+  type TaskField,
+  type TaskReference,
+  type TemplateSources,
+  withoutReferences,
+} from './templates.js'
 export type { AgentView, ArtifactView, DependencyEdge, SubtaskView, TaskList, TaskSummary, TaskView, WorkerView } from './views.js'

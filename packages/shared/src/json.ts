@@ -209,7 +209,8 @@ class StrictJsonParser {
       this.at = plainString.lastIndex
       const c = this.text[this.at]
       if (c === '"') break
-      if (c !== '\\') throw this.problem(c === undefined ? 'a string does not end' : 'a string holds a control character that is not escaped')
+      if (c !== '\\')
+        throw this.problem(c === undefined ? 'a string does not end' : 'a string holds a control character that is not escaped')
       this.at += 2
     }
     this.at++
@@ -234,7 +235,10 @@ class StrictJsonParser {
     if (short !== undefined) return short
     number.lastIndex = this.at
     const match = number.exec(this.text)
-    if (!match) throw this.problem(this.at >= this.text.length ? 'the JSON ends too early' : `${JSON.stringify(this.text[this.at])} is not expected here`)
+    if (!match)
+      throw this.problem(
+        this.at >= this.text.length ? 'the JSON ends too early' : `${JSON.stringify(this.text[this.at])} is not expected here`,
+      )
     this.at = number.lastIndex
     const value = Number(match[0])
     if (!Number.isFinite(value)) throw this.problem(`the number ${match[0]} is too large`, begin)

@@ -6,16 +6,7 @@
  * this table is refused, in memory and by the guard of the SQL statement that would make it.
  */
 
-export const taskStatuses = [
-  'planned',
-  'running',
-  'paused',
-  'blocked',
-  'needs_review',
-  'completed',
-  'failed',
-  'cancelled',
-] as const
+export const taskStatuses = ['planned', 'running', 'paused', 'blocked', 'needs_review', 'completed', 'failed', 'cancelled'] as const
 export type TaskStatus = (typeof taskStatuses)[number]
 
 export const subtaskStates = [
@@ -35,12 +26,7 @@ export const subtaskStates = [
 export type SubtaskState = (typeof subtaskStates)[number]
 
 export const terminalTaskStatuses = ['completed', 'failed', 'cancelled'] as const satisfies readonly TaskStatus[]
-export const terminalSubtaskStates = [
-  'completed',
-  'failed',
-  'skipped',
-  'cancelled',
-] as const satisfies readonly SubtaskState[]
+export const terminalSubtaskStates = ['completed', 'failed', 'skipped', 'cancelled'] as const satisfies readonly SubtaskState[]
 
 /** States in which a subtask can go on by itself; a task with one of these is `running`. */
 export const activeSubtaskStates = ['ready', 'queued', 'running', 'retrying'] as const satisfies readonly SubtaskState[]
@@ -74,10 +60,18 @@ export const subtaskTransitions = {
   claim: { from: ['queued'], to: 'running', when: 'a worker claimed the attempt' },
   complete: { from: ['running'], to: 'completed', when: "its worker's result was accepted" },
   retry: { from: ['running'], to: 'retrying', when: 'an attempt failed and another is due after a backoff' },
-  requeue: { from: ['queued', 'running', 'retrying', 'blocked'], to: 'ready', when: 'its backoff ended, its worker was lost or drained, its queue lost its consumers, or a provider came back' },
+  requeue: {
+    from: ['queued', 'running', 'retrying', 'blocked'],
+    to: 'ready',
+    when: 'its backoff ended, its worker was lost or drained, its queue lost its consumers, or a provider came back',
+  },
   block: { from: ['ready'], to: 'blocked', when: 'no live worker offers what it needs' },
   exhaust: { from: ['running', 'blocked'], to: 'needs_review', when: 'no attempt is left and on_failure is `review`' },
-  fail: { from: ['running', 'needs_review'], to: 'failed', when: 'no attempt is left and on_failure is `fail` or `continue`, or a person decided so' },
+  fail: {
+    from: ['running', 'needs_review'],
+    to: 'failed',
+    when: 'no attempt is left and on_failure is `fail` or `continue`, or a person decided so',
+  },
   skip: { from: ['running', 'needs_review', 'awaiting_approval'], to: 'skipped', when: 'no attempt is left and on_failure is `skip`' },
   reopen: { from: ['needs_review'], to: 'ready', when: 'a person granted further attempts' },
   supply: { from: ['needs_review', 'awaiting_approval', 'blocked'], to: 'completed', when: 'a person supplied the output by hand' },
@@ -93,7 +87,11 @@ export const taskTransitions = {
   decided: { from: ['needs_review'], to: 'running', when: 'a decision let a subtask progress' },
   pause: { from: ['running', 'blocked', 'needs_review'], to: 'paused', when: 'POST /tasks/{id}/pause' },
   resume: { from: ['paused'], to: 'running', when: 'POST /tasks/{id}/resume or /execute' },
-  complete: { from: ['running', 'blocked', 'needs_review'], to: 'completed', when: 'every subtask is completed or skipped, or failed under `continue`' },
+  complete: {
+    from: ['running', 'blocked', 'needs_review'],
+    to: 'completed',
+    when: 'every subtask is completed or skipped, or failed under `continue`',
+  },
   fail: { from: ['running', 'blocked', 'needs_review', 'paused'], to: 'failed', when: 'a subtask with on_failure `fail` failed' },
   cancel: { from: ['planned', 'running', 'paused', 'blocked', 'needs_review'], to: 'cancelled', when: 'POST /tasks/{id}/cancel' },
 } as const satisfies Record<string, Transition<TaskStatus>>

@@ -1,7 +1,7 @@
 /** What a producer sends: `POST /orchestrate` and its parts. The single source of validation, types and OpenAPI. */
 import { z } from 'zod'
 import { secondsSchema } from './durations.js'
-import { RawJson, plainValue } from './json.js'
+import { plainValue, RawJson } from './json.js'
 import { nameSchema, taskIdSchema } from './names.js'
 
 export const maxSubtasks = 100_000
@@ -73,8 +73,15 @@ export const orchestrateRequestSchema = z
     metadata: metadataSchema.optional(),
     context: metadataSchema.optional(),
     orchestrator_id: nameSchema.optional(),
-    callback_url: z.url({ protocol: /^https?$/ }).max(2_000).optional(),
-    subtasks: z.array(subtaskRequestSchema).min(1, 'must hold at least one subtask').max(maxSubtasks, `must hold at most ${maxSubtasks} subtasks`).optional(),
+    callback_url: z
+      .url({ protocol: /^https?$/ })
+      .max(2_000)
+      .optional(),
+    subtasks: z
+      .array(subtaskRequestSchema)
+      .min(1, 'must hold at least one subtask')
+      .max(maxSubtasks, `must hold at most ${maxSubtasks} subtasks`)
+      .optional(),
     execute: z.boolean().optional(),
   })
   .refine(request => request.description !== undefined || request.subtasks !== undefined, {

@@ -4,7 +4,10 @@ import { findReferences, lookupIn, resolveTemplates, withoutReferences } from '.
 
 const lookup = lookupIn({
   task: { task_id: 't-1', title: 'Export', metadata: new RawJson('{"root":"/x","n":7}', { root: '/x', n: 7 }) },
-  outputs: new Map<string, unknown>([['build', { branch: 'b-1', files: ['a', 'b'], nested: { ok: true } }], ['a.b', 'text']]),
+  outputs: new Map<string, unknown>([
+    ['build', { branch: 'b-1', files: ['a', 'b'], nested: { ok: true } }],
+    ['a.b', 'text'],
+  ]),
 })
 const resolved = (value: unknown): unknown => {
   const result = resolveTemplates(value, lookup)
@@ -13,11 +16,17 @@ const resolved = (value: unknown): unknown => {
 
 describe('resolving', () => {
   test('a string that is exactly one reference takes the value with its type', () => {
-    expect(resolved({ a: '{{build.outputs.files}}', b: '{{ task.metadata.n }}', c: ['{{build.outputs.nested.ok}}'] })).toEqual({ a: ['a', 'b'], b: 7, c: [true] })
+    expect(resolved({ a: '{{build.outputs.files}}', b: '{{ task.metadata.n }}', c: ['{{build.outputs.nested.ok}}'] })).toEqual({
+      a: ['a', 'b'],
+      b: 7,
+      c: [true],
+    })
   })
 
   test('inside longer text a value becomes text', () => {
-    expect(resolved('{{task.title}} on {{build.outputs.branch}}: {{build.outputs.nested}} {{build.outputs.files.1}}')).toBe('Export on b-1: {"ok":true} b')
+    expect(resolved('{{task.title}} on {{build.outputs.branch}}: {{build.outputs.nested}} {{build.outputs.files.1}}')).toBe(
+      'Export on b-1: {"ok":true} b',
+    )
   })
 
   test('names of subtasks may hold dots', () => {
@@ -25,11 +34,24 @@ describe('resolving', () => {
   })
 
   test('what has not the form of a reference stays', () => {
-    for (const text of ['{{ not a reference }}', '{{build}}', '{{task.titel}}', '{{}}', '{ {task.title} }', '{{task.title.x}}', '{{build.outputs.}}', '{{{{']) expect(resolved(text)).toBe(text)
+    for (const text of [
+      '{{ not a reference }}',
+      '{{build}}',
+      '{{task.titel}}',
+      '{{}}',
+      '{ {task.title} }',
+      '{{task.title.x}}',
+      '{{build.outputs.}}',
+      '{{{{',
+    ])
+      expect(resolved(text)).toBe(text)
   })
 
   test('a value that looks like a reference is not resolved again', () => {
-    const result = resolveTemplates('{{build.outputs}}!', lookupIn({ task: { title: 'secret' }, outputs: new Map([['build', '{{task.title}}']]) }))
+    const result = resolveTemplates(
+      '{{build.outputs}}!',
+      lookupIn({ task: { title: 'secret' }, outputs: new Map([['build', '{{task.title}}']]) }),
+    )
     expect(result).toEqual({ ok: true, value: '{{task.title}}!' })
   })
 
@@ -42,16 +64,29 @@ describe('what is missing', () => {
   test('is told all at once, with what there is instead', () => {
     const result = resolveTemplates(['{{build.outputs.brnch}}', '{{test.outputs.x}}', '{{task.context.y}}'], lookup)
     expect(result).toMatchObject({ ok: false, failure: { code: 'input_invalid', retryable: false } })
-    expect(resolved(['{{build.outputs.brnch}}', '{{test.outputs.x}}'])).toMatch(/"brnch"; it has "branch", "files", "nested"; .*no outputs of "test"/)
+    expect(resolved(['{{build.outputs.brnch}}', '{{test.outputs.x}}'])).toMatch(
+      /"brnch"; it has "branch", "files", "nested"; .*no outputs of "test"/,
+    )
   })
 
-  test.each(['{{build.outputs.__proto__}}', '{{build.outputs.constructor}}', '{{build.outputs.nested.toString}}', '{{build.outputs.files.length}}', '{{build.outputs.branch.length}}', '{{task.metadata.constructor}}', '{{build.outputs.files.2}}'])('%s is never looked up past own properties', text => {
+  test.each([
+    '{{build.outputs.__proto__}}',
+    '{{build.outputs.constructor}}',
+    '{{build.outputs.nested.toString}}',
+    '{{build.outputs.files.length}}',
+    '{{build.outputs.branch.length}}',
+    '{{task.metadata.constructor}}',
+    '{{build.outputs.files.2}}',
+  ])('%s is never looked up past own properties', text => {
     expect(resolveTemplates(text, lookup).ok).toBe(false)
   })
 })
 
 test('references are found in reading order, whatever they stand in', () => {
-  expect(findReferences({ a: ['x {{build.outputs.b}} {{task.title}}'], c: '{{nope}}' }).map(({ source }) => source)).toEqual(['build.outputs.b', 'task.title'])
+  expect(findReferences({ a: ['x {{build.outputs.b}} {{task.title}}'], c: '{{nope}}' }).map(({ source }) => source)).toEqual([
+    'build.outputs.b',
+    'task.title',
+  ])
 })
 
 test('words of people can be kept from being references', () => {
@@ -61,6 +96,7 @@ test('words of people can be kept from being references', () => {
 
 test('100,000 opening braces take no time', () => {
   const begin = performance.now()
-  for (const text of ['{'.repeat(100_000), '{{ '.repeat(33_000), `{{${'a'.repeat(100_000)}`, `{{${' '.repeat(100_000)}`]) expect(findReferences(text)).toEqual([])
+  for (const text of ['{'.repeat(100_000), '{{ '.repeat(33_000), `{{${'a'.repeat(100_000)}`, `{{${' '.repeat(100_000)}`])
+    expect(findReferences(text)).toEqual([])
   expect(performance.now() - begin).toBeLessThan(200)
 })

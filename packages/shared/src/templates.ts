@@ -98,7 +98,8 @@ export function resolveTemplates(value: unknown, lookup: Lookup): Resolved {
       return part.replace(braces, (asWritten: string, source: string) => asText(read(source, asWritten)))
     }
     if (Array.isArray(part)) return part.map(resolve)
-    if (part !== null && typeof part === 'object') return Object.fromEntries(Object.entries(part).map(([key, item]) => [key, resolve(item)]))
+    if (part !== null && typeof part === 'object')
+      return Object.fromEntries(Object.entries(part).map(([key, item]) => [key, resolve(item)]))
     return part
   }
   const result = resolve(value)
@@ -111,9 +112,13 @@ export function resolveTemplates(value: unknown, lookup: Lookup): Resolved {
  * is resolved later (T3).
  */
 export function withoutReferences(value: unknown): unknown {
-  if (typeof value === 'string') return value.includes('{{') ? value.replace(braces, (asWritten: string, source: string) => (parseReference(source) ? `{ ${asWritten.slice(1)}` : asWritten)) : value
+  if (typeof value === 'string')
+    return value.includes('{{')
+      ? value.replace(braces, (asWritten: string, source: string) => (parseReference(source) ? `{ ${asWritten.slice(1)}` : asWritten))
+      : value
   if (Array.isArray(value)) return value.map(withoutReferences)
-  if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutReferences(item)]))
+  if (value !== null && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutReferences(item)]))
   return value
 }
 
@@ -126,7 +131,8 @@ export function lookupIn(sources: TemplateSources): Lookup {
       return descend(task[reference.field], reference.path, `the task's ${reference.field}`)
     }
     const { subtask, path } = reference
-    if (!sources.outputs?.has(subtask)) return missing(`there are no outputs of ${JSON.stringify(subtask)}; it must be completed, and a dependency`)
+    if (!sources.outputs?.has(subtask))
+      return missing(`there are no outputs of ${JSON.stringify(subtask)}; it must be completed, and a dependency`)
     return descend(sources.outputs.get(subtask), path, `the outputs of ${JSON.stringify(subtask)}`)
   }
 }
@@ -135,7 +141,8 @@ function descend(root: unknown, path: readonly string[], what: string): Found {
   let value = plainValue(root)
   let at = what
   for (const key of path) {
-    if (value === null || typeof value !== 'object') return missing(`${at} ${value === null ? 'is null' : `is a ${typeof value}`} and has no ${JSON.stringify(key)}`)
+    if (value === null || typeof value !== 'object')
+      return missing(`${at} ${value === null ? 'is null' : `is a ${typeof value}`} and has no ${JSON.stringify(key)}`)
     const isThere = Array.isArray(value) ? /^\d{1,9}$/.test(key) && Number(key) < value.length : Object.hasOwn(value, key) // T4
     if (!isThere) return missing(`${at} has no ${JSON.stringify(key)}${offered(value)}`)
     value = (value as Record<string, unknown>)[key] // an object or array, checked above
@@ -148,7 +155,10 @@ function offered(value: object): string {
   if (Array.isArray(value)) return `; it is a list of ${value.length}`
   const keys = Object.keys(value)
   if (keys.length === 0) return '; it is empty'
-  return `; it has ${keys.slice(0, 8).map(key => JSON.stringify(key.slice(0, 64))).join(', ')}${keys.length > 8 ? ', …' : ''}`
+  return `; it has ${keys
+    .slice(0, 8)
+    .map(key => JSON.stringify(key.slice(0, 64)))
+    .join(', ')}${keys.length > 8 ? ', …' : ''}`
 }
 
 const missing = (issue: string): Found => ({ kind: 'missing', issue })

@@ -110,11 +110,20 @@ export interface Agent {
 export function defineAgent<Input = any, Output = unknown>(options: AgentOptions<Input, Output>, kind = 'module'): Agent {
   const capabilities = options.capabilities ?? [options.name]
   for (const name of [options.name, ...capabilities])
-    if (!nameSchema.safeParse(name).success) throw new BatonError('invalid_configuration', `agent ${JSON.stringify(options.name)}: ${JSON.stringify(name)} is not a name; use 1 to 64 lower-case letters, digits, \`_\`, \`.\` or \`-\``)
+    if (!nameSchema.safeParse(name).success)
+      throw new BatonError(
+        'invalid_configuration',
+        `agent ${JSON.stringify(options.name)}: ${JSON.stringify(name)} is not a name; use 1 to 64 lower-case letters, digits, \`_\`, \`.\` or \`-\``,
+      )
   const concurrency = options.concurrency ?? 1
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000) throw new BatonError('invalid_configuration', `agent ${options.name}: concurrency must be a whole number from 1 to 10000`)
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000)
+    throw new BatonError('invalid_configuration', `agent ${options.name}: concurrency must be a whole number from 1 to 10000`)
   const slaMs = options.sla === undefined ? null : parseDuration(options.sla)
-  if (slaMs === undefined || slaMs === 0) throw new BatonError('invalid_configuration', `agent ${options.name}: sla ${JSON.stringify(options.sla)} is not a duration such as \`90s\` or \`10m\``)
+  if (slaMs === undefined || slaMs === 0)
+    throw new BatonError(
+      'invalid_configuration',
+      `agent ${options.name}: sla ${JSON.stringify(options.sla)} is not a duration such as \`90s\` or \`10m\``,
+    )
   return {
     name: options.name,
     kind,

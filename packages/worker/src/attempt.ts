@@ -2,7 +2,24 @@
  * One attempt, from its grant to its report: builds the agent's context, checks input and output, keeps its time limit,
  * and turns whatever happens into an outcome. It never throws.
  */
-import { type ArtifactRef, BatonError, type Failure, type Grant, type Outcome, type SubtaskRequest, artifactNameSchema, failure, jsonProblem, maxArtifactBytes, maxInlineBytes, maxSpawnedPerReport, outputChunkName, spawnChunkName, subtaskRequestSchema, toFailure } from '@baton/shared'
+import {
+  type ArtifactRef,
+  artifactNameSchema,
+  BatonError,
+  type Failure,
+  failure,
+  type Grant,
+  jsonProblem,
+  maxArtifactBytes,
+  maxInlineBytes,
+  maxSpawnedPerReport,
+  type Outcome,
+  outputChunkName,
+  type SubtaskRequest,
+  spawnChunkName,
+  subtaskRequestSchema,
+  toFailure,
+} from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import type { Agent, AgentContext } from './agent.js'
 import { ClaimReader, createDependencies } from './dependencies.js'
@@ -69,7 +86,10 @@ export class Attempt {
    */
   start(): { outcome: Promise<Outcome>; settled: Promise<void> } {
     const { grant } = this.options
-    const timer = setTimeout(() => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)), Math.min(grant.sla_ms, 2 ** 31 - 1))
+    const timer = setTimeout(
+      () => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)),
+      Math.min(grant.sla_ms, 2 ** 31 - 1),
+    )
     const work = this.run()
     const aborted = new Promise<Outcome>(resolve => {
       this.controller.signal.addEventListener('abort', () => resolve(this.failed(this.controller.signal.reason)), { once: true })
@@ -93,7 +113,11 @@ export class Attempt {
       let value = await agent.run(input, context)
       if (agent.output) {
         const checked = await checkWith(agent.output, value)
-        if (!checked.ok) throw new BatonError('output_invalid', `what agent ${agent.name} returned does not fit its schema: ${checked.problems.join('; ')}`)
+        if (!checked.ok)
+          throw new BatonError(
+            'output_invalid',
+            `what agent ${agent.name} returned does not fit its schema: ${checked.problems.join('; ')}`,
+          )
         value = checked.value
       }
       return await this.completed(value)
@@ -107,7 +131,11 @@ export class Attempt {
     if (problem) throw new BatonError('result_invalid', `the result ${problem}`)
     const output = JSON.stringify(value) ?? 'null'
     const bytes = Buffer.byteLength(output)
-    if (bytes > maxArtifactBytes) throw new BatonError('result_too_large', `the result has ${bytes} bytes; at most ${maxArtifactBytes} can be stored. Store it as artifacts, or elsewhere, and return references`)
+    if (bytes > maxArtifactBytes)
+      throw new BatonError(
+        'result_too_large',
+        `the result has ${bytes} bytes; at most ${maxArtifactBytes} can be stored. Store it as artifacts, or elsewhere, and return references`,
+      )
     const inline = bytes <= maxInlineBytes
     if (!inline) await this.upload(outputChunkName, Buffer.from(output))
     const spawn = JSON.stringify(this.spawned)
@@ -145,25 +173,39 @@ export class Attempt {
         const problem = jsonProblem(value, 8)
         const text = problem ? '' : (JSON.stringify(value) ?? 'null')
         if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
-        if (Buffer.byteLength(text) > maxProgressBytes) throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
+        if (Buffer.byteLength(text) > maxProgressBytes)
+          throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
         this.unsentProgress = text
       },
       dependencies: createDependencies(grant, reader),
       artifacts: { put: (name, data, options) => this.putArtifact(name, data, options?.mediaType) },
       spawn: subtask => {
         const parsed = subtaskRequestSchema.safeParse(subtask)
-        if (!parsed.success) throw new BatonError('spawn_invalid', `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`)
-        if (this.spawned.length >= maxSpawnedPerReport) throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
+        if (!parsed.success)
+          throw new BatonError(
+            'spawn_invalid',
+            `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
+          )
+        if (this.spawned.length >= maxSpawnedPerReport)
+          throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
         this.spawned.push(parsed.data)
       },
     }
   }
 
   private async putArtifact(name: string, data: string | Uint8Array, mediaType?: string): Promise<ArtifactRef> {
-    if (!artifactNameSchema.safeParse(name).success) throw new BatonError('result_invalid', `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`)
+    if (!artifactNameSchema.safeParse(name).success)
+      throw new BatonError(
+        'result_invalid',
+        `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`,
+      )
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     const stored = await this.upload(name, bytes)
-    const artifact = { name, media_type: mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream'), ...stored }
+    const artifact = {
+      name,
+      media_type: mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
+      ...stored,
+    }
     this.artifacts.set(name, artifact)
     return artifact
   }

@@ -5,10 +5,11 @@
  * Invariant Q1: whoever swallowed a queue's marker (its wake-up) without having a slot gives it back, so that another
  * worker's free slot is woken.
  */
+
+import { BatonError } from '@baton/shared'
+import { type Consumption, type Logger, maskSecrets, type QueueConsumer, redisEndpoint, type Slots } from '@baton/shared/node'
 import { type Job, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
-import { type Consumption, type Logger, type QueueConsumer, type Slots, maskSecrets, redisEndpoint } from '@baton/shared/node'
-import { BatonError } from '@baton/shared'
 
 interface BullmqConsumerOptions {
   readonly url: string
@@ -27,7 +28,12 @@ type OnJob = (id: string, delivery: unknown) => Promise<void>
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
-  const connection = new Redis({ ...redisEndpoint(options.url), maxRetriesPerRequest: null, retryStrategy: tries => Math.min(1_000, 50 * tries), connectionName: 'baton-worker' })
+  const connection = new Redis({
+    ...redisEndpoint(options.url),
+    maxRetriesPerRequest: null,
+    retryStrategy: tries => Math.min(1_000, 50 * tries),
+    connectionName: 'baton-worker',
+  })
   const where = maskSecrets(options.url)
   let lastLog = 0
   const onError = (error: Error) => {
@@ -38,9 +44,12 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
   connection.on('error', onError)
   const refused = new Promise<never>((_, reject) => {
     connection.on('error', error => {
-      if (/WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(error.message)) reject(new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`, { cause: error }))
+      if (/WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(error.message))
+        reject(new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`, { cause: error }))
     })
-    options.signal?.addEventListener('abort', () => reject(new BatonError('unreachable', 'stopped while waiting for Redis')), { once: true })
+    options.signal?.addEventListener('abort', () => reject(new BatonError('unreachable', 'stopped while waiting for Redis')), {
+      once: true,
+    })
   })
   try {
     await Promise.race([connection.ping(), refused])
@@ -63,7 +72,14 @@ class BullmqConsumer implements QueueConsumer {
   }
 
   async consume(queue: string, slots: Slots, onJob: OnJob): Promise<Consumption> {
-    const loop = new QueueLoop({ queue, slots, onJob, connection: this.connection, namespace: this.options.namespace, log: this.options.log })
+    const loop = new QueueLoop({
+      queue,
+      slots,
+      onJob,
+      connection: this.connection,
+      namespace: this.options.namespace,
+      log: this.options.log,
+    })
     this.consumptions.add(loop)
     loop.start()
     return {
@@ -172,7 +188,8 @@ class QueueLoop {
     const work = (async () => {
       let job: Job | undefined = first
       try {
-        for (let n = 1; job; n++) job = (await this.fetcher.processJob(job, job.token ?? '', () => !this.stopped && n < jobsPerTurn)) ?? undefined
+        for (let n = 1; job; n++)
+          job = (await this.fetcher.processJob(job, job.token ?? '', () => !this.stopped && n < jobsPerTurn)) ?? undefined
       } catch (error) {
         // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
         this.options.log.debug({ err: error, queue: this.options.queue }, 'a job could not be finished')

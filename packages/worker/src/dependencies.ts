@@ -48,7 +48,13 @@ export class ClaimReader {
     const { uplink, workerId, subtask, claimId, signal } = this.options
     const reply = await uplink.ask<ReadReply>({ type: 'read', worker_id: workerId, subtask, claim_id: claimId, what, offset }, signal)
     if (reply.status === 'stale') throw new BatonError('attempt_aborted', "the attempt is no longer this worker's")
-    if (reply.status === 'not_found') throw new BatonError('artifact_not_found', what.kind === 'artifact' ? `${what.name} has no artifact ${what.artifact}` : `nothing is stored as the ${what.kind} that was asked for`)
+    if (reply.status === 'not_found')
+      throw new BatonError(
+        'artifact_not_found',
+        what.kind === 'artifact'
+          ? `${what.name} has no artifact ${what.artifact}`
+          : `nothing is stored as the ${what.kind} that was asked for`,
+      )
     return reply
   }
 }
@@ -65,7 +71,10 @@ export function createDependencies(grant: Grant, reader: ClaimReader): AgentCont
       return JSON.parse(view.output ?? (await reader.text({ kind: 'output', name: view.name }))) as unknown
     },
     artifact: name => {
-      if (!view.artifacts.includes(name)) return Promise.reject(new BatonError('artifact_not_found', `${view.name} has no artifact ${name}; it has ${view.artifacts.join(', ') || 'none'}`))
+      if (!view.artifacts.includes(name))
+        return Promise.reject(
+          new BatonError('artifact_not_found', `${view.name} has no artifact ${name}; it has ${view.artifacts.join(', ') || 'none'}`),
+        )
       return reader.artifact(view.name, name)
     },
   })

@@ -4,7 +4,7 @@
  * delivery finished.
  */
 import { randomUUID } from 'node:crypto'
-import { BatonError, type Outcome, deliverySchema } from '@baton/shared'
+import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
@@ -76,7 +76,9 @@ export class Executor {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
       this.attempts.delete(claimId)
     }
-    await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () => log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'))
+    await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
+      log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'),
+    )
   }
 
   private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
@@ -85,7 +87,8 @@ export class Executor {
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
-    } else if (reply.status === 'stale') this.options.log.info({ subtask: attempt.subtask, attempt: attemptNumber }, 'a report came too late; the attempt had been replaced')
+    } else if (reply.status === 'stale')
+      this.options.log.info({ subtask: attempt.subtask, attempt: attemptNumber }, 'a report came too late; the attempt had been replaced')
   }
 }
 
@@ -102,4 +105,5 @@ async function withinGrace(settled: Promise<void>, graceMs: number, onOverrun: (
 }
 
 /** The failure of an attempt that its worker lost. */
-export const lostClaim = (): BatonError => new BatonError('attempt_aborted', "the attempt is no longer this worker's: it was cancelled, replaced, or its lease ran out")
+export const lostClaim = (): BatonError =>
+  new BatonError('attempt_aborted', "the attempt is no longer this worker's: it was cancelled, replaced, or its lease ran out")

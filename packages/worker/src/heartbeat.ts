@@ -27,7 +27,12 @@ export class Heartbeat {
   async start(signal: AbortSignal): Promise<RegisterReply> {
     const reply = await this.register(signal)
     this.lastTick = performance.now()
-    this.ticker = new Ticker({ name: 'heartbeat', everyMs: reply.heartbeat_ms, log: this.options.log, run: () => this.beat(reply.heartbeat_ms) })
+    this.ticker = new Ticker({
+      name: 'heartbeat',
+      everyMs: reply.heartbeat_ms,
+      log: this.options.log,
+      run: () => this.beat(reply.heartbeat_ms),
+    })
     await this.ticker.start()
     return reply
   }
@@ -73,6 +78,9 @@ export class Heartbeat {
       const progress = attempt.takeProgress()
       return { subtask: attempt.subtask, claim_id: attempt.claimId, ...(progress !== undefined && { progress }) }
     })
-    return uplink.ask<HeartbeatReply>({ type: 'heartbeat', worker_id: worker().id, state: this.state, active, load, loop_lag_ms: Math.round(lagMs) }, signal)
+    return uplink.ask<HeartbeatReply>(
+      { type: 'heartbeat', worker_id: worker().id, state: this.state, active, load, loop_lag_ms: Math.round(lagMs) },
+      signal,
+    )
   }
 }

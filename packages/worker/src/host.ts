@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type HostedAgent, type WorkerInfo, queueName, subjects, workerWordSchema } from '@baton/shared'
+import { type HostedAgent, queueName, subjects, type WorkerInfo, workerWordSchema } from '@baton/shared'
 import { type Bus, type BusSubscription, type Consumption, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
@@ -40,16 +40,29 @@ export interface Host {
 }
 
 const defaultDrainMs = 30_000
+/** How long the reports of released attempts may take. */
+const farewellMs = 5_000
 
 export async function startHost(options: HostOptions): Promise<Host> {
   const { agents, bus, consumer, namespace, log, pool = 'shared' } = options
-  const id = `${hostname().toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 40)}-${process.pid}-${randomBytes(4).toString('hex')}`
+  const id = `${hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, '-')
+    .slice(0, 40)}-${process.pid}-${randomBytes(4).toString('hex')}`
   const named = subjects(namespace)
   const stopping = new AbortController()
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
   const executor = new Executor({ workerId: id, uplink, lanes, log })
-  const info: WorkerInfo = { id, host: hostname(), pid: process.pid, version, pool, concurrency: agents.reduce((sum, a) => sum + a.concurrency, 0), agents: agents.map(hosted) }
+  const info: WorkerInfo = {
+    id,
+    host: hostname(),
+    pid: process.pid,
+    version,
+    pool,
+    concurrency: agents.reduce((sum, a) => sum + a.concurrency, 0),
+    agents: agents.map(hosted),
+  }
 
   let restart = false
   let ending: Promise<void> | undefined
@@ -62,9 +75,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
       executor.drain()
       heartbeat.drain()
       const stopped = Promise.all(consumptions.map(c => c.stop()))
-      const timer = setTimeout(() => executor.releaseAll(), drainMs)
+      const release = setTimeout(() => executor.releaseAll(), drainMs)
+      // Whoever does not answer by then is not waited for: what was not reported is replaced when its lease runs out.
+      const giveUp = setTimeout(() => stopping.abort(), drainMs + farewellMs)
       await stopped
-      clearTimeout(timer)
+      clearTimeout(release)
+      clearTimeout(giveUp)
       await heartbeat.stop()
       stopping.abort()
       for (const subscription of subscriptions) await subscription.unsubscribe()
@@ -84,13 +100,19 @@ export async function startHost(options: HostOptions): Promise<Host> {
       void end(options.drainMs ?? defaultDrainMs)
     }
   }
-  const subscriptions: BusSubscription[] = [await bus.subscribe(named.worker(id), {}, onWord), await bus.subscribe(named.workers, {}, onWord)]
+  const subscriptions: BusSubscription[] = [
+    await bus.subscribe(named.worker(id), {}, onWord),
+    await bus.subscribe(named.workers, {}, onWord),
+  ]
   await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
 
   const consumptions: Consumption[] = []
   for (const agent of agents) {
     const slots = new Slots(agent.concurrency)
-    const queues = [queueName(pool, { kind: 'agent', name: agent.name }), ...agent.capabilities.map(name => queueName(pool, { kind: 'capability', name }))]
+    const queues = [
+      queueName(pool, { kind: 'agent', name: agent.name }),
+      ...agent.capabilities.map(name => queueName(pool, { kind: 'capability', name })),
+    ]
     for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
   }
   log.info({ worker_id: id, agents: agents.map(a => a.name) }, 'worker ready')

@@ -1,5 +1,5 @@
 /** The input that an agent gets: as it was sent, with its references replaced by what the dependencies made. */
-import { BatonError, type Grant, findReferences, lookupIn, resolveTemplates } from '@baton/shared'
+import { BatonError, findReferences, type Grant, lookupIn, resolveTemplates } from '@baton/shared'
 import type { AgentContext } from './agent.js'
 import type { ClaimReader } from './dependencies.js'
 

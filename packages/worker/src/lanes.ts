@@ -1,5 +1,5 @@
 /** Claims and reports of all of a worker's attempts, coalesced by what is in flight. One lane for each. */
-import { type ClaimItem, type ClaimReply, type ReportItem, type ReportReply, maxBatchBytes, maxBatchItems } from '@baton/shared'
+import { type ClaimItem, type ClaimReply, maxBatchBytes, maxBatchItems, type ReportItem, type ReportReply } from '@baton/shared'
 import { BatchLane } from '@baton/shared/node'
 import type { Uplink } from './uplink.js'
 

@@ -10,10 +10,18 @@ export interface StandardSchemaV1<Input = unknown, Output = Input> {
 
 type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string; readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined }[] }
+  | {
+      readonly issues: readonly {
+        readonly message: string
+        readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+      }[]
+    }
 
 /** Checks a value; answers with the schema's output or with one sentence per problem. */
-export async function checkWith(schema: StandardSchemaV1, value: unknown): Promise<{ ok: true; value: unknown } | { ok: false; problems: string[] }> {
+export async function checkWith(
+  schema: StandardSchemaV1,
+  value: unknown,
+): Promise<{ ok: true; value: unknown } | { ok: false; problems: string[] }> {
   const result = await schema['~standard'].validate(value)
   if (result.issues === undefined) return { ok: true, value: result.value }
   return {

@@ -2,7 +2,7 @@
  * Requests to coordinators, repeated until one is answered: an answer means committed. A worker stays with one
  * coordinator; a request that is not answered within a quarter of the lease goes to another through their group.
  */
-import { BatonError, type Reply, protocolVersion, type Subjects, type WorkerRequest, backoffMs } from '@baton/shared'
+import { BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
 import { type Bus, type Logger, NoReplyError } from '@baton/shared/node'
 
 type Unversioned<R> = R extends WorkerRequest ? Omit<R, 'v'> : never
@@ -42,7 +42,11 @@ export class Uplink {
       if (reply?.status === 'ok') return reply.body
       if (reply?.status === 'error' && !reply.failure.retryable) throw new BatonError('internal', reply.failure.message)
       failures++
-      if (failures % 20 === 0) this.options.log.warn({ type: request.type, failures, reason: reply?.failure.message ?? 'no answer' }, 'no coordinator answers; asking on')
+      if (failures % 20 === 0)
+        this.options.log.warn(
+          { type: request.type, failures, reason: reply?.failure.message ?? 'no answer' },
+          'no coordinator answers; asking on',
+        )
       await pause(backoffMs(repeat, Math.min(failures, 6), Math.random()), signal)
     }
   }

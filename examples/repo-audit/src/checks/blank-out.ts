@@ -102,7 +102,8 @@ function endOfRegex(text: string, start: number): number {
   for (let at = start + 1; at < limit; at++) {
     const c = text[at]
     if (c === '\\') at++
-    else if (c === '\n') return start + 1 // it was a division
+    else if (c === '\n')
+      return start + 1 // it was a division
     else if (c === '[') inClass = true
     else if (c === ']') inClass = false
     else if (c === '/' && !inClass) return at + 1

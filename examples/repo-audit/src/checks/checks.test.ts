@@ -59,7 +59,14 @@ test.each([
 })
 
 test('unfinished work is found in comments only', () => {
-  const text = [`const a = 1 // ${todo}: first`, `const ${todo} = 'no'`, `/* see below, ${todo}(ann): second */`, ` * ${todo} third`, `// what a \`${todo}\` is`, `read("http://${todo}")`].join('\n')
+  const text = [
+    `const a = 1 // ${todo}: first`,
+    `const ${todo} = 'no'`,
+    `/* see below, ${todo}(ann): second */`,
+    ` * ${todo} third`,
+    `// what a \`${todo}\` is`,
+    `read("http://${todo}")`,
+  ].join('\n')
   expect(findTodos('a.ts', text).map(({ line, message }) => [line, message])).toEqual([
     [1, `${todo}: first`],
     [3, `${todo}(ann): second`],
@@ -114,7 +121,9 @@ test('a package lock names duplicates, missing licences and copyleft', () => {
     'node_modules/d': { version: '1.0.0', license: '(MIT OR GPL-3.0)' },
     'node_modules/e': { version: '1.0.0', license: 'LGPL-2.1' },
   }
-  expect(checkLockFile('web/package-lock.json', JSON.stringify({ lockfileVersion: 3, packages })).map(({ kind, message }) => [kind, message])).toEqual([
+  expect(
+    checkLockFile('web/package-lock.json', JSON.stringify({ lockfileVersion: 3, packages })).map(({ kind, message }) => [kind, message]),
+  ).toEqual([
     ['duplicate_dependency', 'a is locked in 2 versions: 9.1.0, 10.0.0'],
     ['licence', 'b 1.0.0 names no licence'],
     ['licence', 'c 1.0.0 is under AGPL-3.0-only'],
@@ -122,9 +131,15 @@ test('a package lock names duplicates, missing licences and copyleft', () => {
 })
 
 test.each([
-  ['yarn.lock', '# yarn lockfile v1\n\na@^1.0.0, a@^1.2.0:\n  version "1.2.0"\n\n"a@^2.0.0":\n  version "2.0.0"\n\nb@1:\n  version "1.0.0"\n'],
+  [
+    'yarn.lock',
+    '# yarn lockfile v1\n\na@^1.0.0, a@^1.2.0:\n  version "1.2.0"\n\n"a@^2.0.0":\n  version "2.0.0"\n\nb@1:\n  version "1.0.0"\n',
+  ],
   ['yarn.lock', '"a@npm:^1.0.0":\n  version: 1.2.0\n\n"a@npm:^2.0.0":\n  version: 2.0.0\n\n"w@workspace:.":\n  version: 0.0.0-use.local\n'],
-  ['pnpm-lock.yaml', "lockfileVersion: '9.0'\n\npackages:\n\n  a@1.2.0:\n    resolution: {}\n\n  a@2.0.0(b@1.0.0):\n    resolution: {}\n\n  '@s/b@1.0.0':\n\nsnapshots:\n\n  a@3.0.0:\n"],
+  [
+    'pnpm-lock.yaml',
+    "lockfileVersion: '9.0'\n\npackages:\n\n  a@1.2.0:\n    resolution: {}\n\n  a@2.0.0(b@1.0.0):\n    resolution: {}\n\n  '@s/b@1.0.0':\n\nsnapshots:\n\n  a@3.0.0:\n",
+  ],
   ['pnpm-lock.yaml', 'packages:\n\n  /a/1.2.0:\n    dev: true\n\n  /a/2.0.0_b@1.0.0:\n    dev: true\n'],
   ['Cargo.lock', 'version = 3\n\n[[package]]\nname = "a"\nversion = "1.2.0"\n\n[[package]]\nname = "a"\nversion = "2.0.0"\n'],
   ['poetry.lock', '[[package]]\nname = "a"\nversion = "2.0.0"\n\n[[package]]\nname = "a"\nversion = "1.2.0"\n'],

@@ -1,6 +1,6 @@
 /** Reads lock files: packages that are locked in several versions, and licences that are missing or copyleft. */
 import { z } from 'zod'
-import { type Finding, compareText, oneLine } from '../finding.js'
+import { compareText, type Finding, oneLine } from '../finding.js'
 
 interface LockedPackage {
   readonly name: string
@@ -45,7 +45,11 @@ function duplicates(path: string, { packages }: LockFile): Finding[] {
   for (const { name, version } of packages) versions.set(name, (versions.get(name) ?? new Set()).add(version))
   return [...versions]
     .filter(([, locked]) => locked.size > 1)
-    .map(([name, locked]) => ({ kind: 'duplicate_dependency', path, message: oneLine(`${name} is locked in ${locked.size} versions: ${[...locked].sort(byVersion).join(', ')}`, 300) }))
+    .map(([name, locked]) => ({
+      kind: 'duplicate_dependency',
+      path,
+      message: oneLine(`${name} is locked in ${locked.size} versions: ${[...locked].sort(byVersion).join(', ')}`, 300),
+    }))
 }
 
 function licences(path: string, { packages, recordsLicences }: LockFile): Finding[] {
@@ -85,7 +89,13 @@ function readPackageLock(text: string): LockFile {
   const packages = entries.flatMap(([place, entry]): LockedPackage[] => {
     const at = place.lastIndexOf('node_modules/')
     if (at < 0 || entry.link || entry.version === undefined) return [] // the project's own packages
-    return [{ name: entry.name ?? place.slice(at + 'node_modules/'.length), version: entry.version, license: licenceText(entry.license ?? entry.licenses) }]
+    return [
+      {
+        name: entry.name ?? place.slice(at + 'node_modules/'.length),
+        version: entry.version,
+        license: licenceText(entry.license ?? entry.licenses),
+      },
+    ]
   })
   return { packages, recordsLicences: packages.some(({ license }) => license !== undefined) }
 }
@@ -93,7 +103,13 @@ function readPackageLock(text: string): LockFile {
 /** Old packages write `{type: 'MIT'}`, or a list of these to choose from. */
 function licenceText(value: unknown): string | undefined {
   if (typeof value === 'string') return value.trim() || undefined
-  if (Array.isArray(value)) return value.map(licenceText).filter(text => text !== undefined).join(' OR ') || undefined
+  if (Array.isArray(value))
+    return (
+      value
+        .map(licenceText)
+        .filter(text => text !== undefined)
+        .join(' OR ') || undefined
+    )
   if (value !== null && typeof value === 'object' && 'type' in value) return licenceText(value.type)
   return undefined
 }
@@ -128,11 +144,14 @@ function readPnpmLock(text: string): LockFile {
 
 /** Cargo, Poetry and uv: `[[package]]` with `name` and `version`. */
 function readTomlLock(text: string): LockFile {
-  const packages = text.split('[[package]]').slice(1).flatMap((entry): LockedPackage[] => {
-    const name = /^name = "([^"\n]{1,214})"/m.exec(entry)?.[1]
-    const version = /^version = "([^"\n]{1,256})"/m.exec(entry)?.[1]
-    return name && version ? [{ name, version }] : []
-  })
+  const packages = text
+    .split('[[package]]')
+    .slice(1)
+    .flatMap((entry): LockedPackage[] => {
+      const name = /^name = "([^"\n]{1,214})"/m.exec(entry)?.[1]
+      const version = /^version = "([^"\n]{1,256})"/m.exec(entry)?.[1]
+      return name && version ? [{ name, version }] : []
+    })
   return { packages, recordsLicences: false }
 }
 

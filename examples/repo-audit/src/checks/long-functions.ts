@@ -1,6 +1,6 @@
 /** Finds functions of more than 80 lines: by braces in the languages that have them, by indentation in Python. */
 import type { Finding } from '../finding.js'
-import { type Lexis, blankOut } from './blank-out.js'
+import { blankOut, type Lexis } from './blank-out.js'
 import { lineIndex } from './lines.js'
 
 const maxLines = 80
@@ -25,9 +25,25 @@ const rust: Language = { ...cLike, keyword: /\bfn\b/, bare: false }
 const php: Language = { singleQuotes: true, backticks: 'none', regexes: false, keyword: /\bfunction\b/, bare: false }
 
 const languages: Readonly<Record<string, Language>> = {
-  js: script, mjs: script, cjs: script, jsx: script, ts: script, mts: script, cts: script, tsx: script,
-  c: cLike, h: cLike, cc: cLike, cpp: cLike, cxx: cLike, hpp: cLike,
-  go, java, cs: csharp, rs: rust, php,
+  js: script,
+  mjs: script,
+  cjs: script,
+  jsx: script,
+  ts: script,
+  mts: script,
+  cts: script,
+  tsx: script,
+  c: cLike,
+  h: cLike,
+  cc: cLike,
+  cpp: cLike,
+  cxx: cLike,
+  hpp: cLike,
+  go,
+  java,
+  cs: csharp,
+  rs: rust,
+  php,
 }
 
 export function findLongFunctions(path: string, text: string): Finding[] {
@@ -97,7 +113,12 @@ function functionName(head: string, { keyword, arrow, bare }: Language): string 
   }
   if (arrow?.test(head)) return /^(?:case|default)\b/.test(head) ? null : assignedName(head)
   if (!bare) return null
-  if (/^(?:\}?\s?else|if|for|foreach|while|switch|catch|with|do|try|finally|using|lock|fixed|synchronized|return|throw|new|case|default|namespace)\b|\b(?:class|interface|enum|struct|union|record|new)\b[^()]*$|=\s?new\b|@interface/.test(head)) return null
+  if (
+    /^(?:\}?\s?else|if|for|foreach|while|switch|catch|with|do|try|finally|using|lock|fixed|synchronized|return|throw|new|case|default|namespace)\b|\b(?:class|interface|enum|struct|union|record|new)\b[^()]*$|=\s?new\b|@interface/.test(
+      head,
+    )
+  )
+    return null
   const method = /([\p{L}\w$~]+)\s?(?:<[^<>()]*>\s?)?\(.*\)(?:[^();={}]*|\s?:\s?[^;]*)$/u.exec(head)
   if (!method?.[1] || /^(?:if|for|foreach|while|switch|catch|with)$/.test(method[1])) return null
   return `function ${method[1]}`

@@ -26,12 +26,21 @@ interface Rule {
 }
 
 /** A name that holds a secret, and what may follow it up to the assignment. */
-const secretName = '(?:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credentials?)(?<suffix>[\\w-]{0,30})'
+const secretName =
+  '(?:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credentials?)(?<suffix>[\\w-]{0,30})'
 
 const rules: readonly Rule[] = [
-  { name: 'private key', pattern: /-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:\\r)?(?:\\n|\s)+(?=[\w+/]{20}|Proc-Type|Version|Comment)(?<value>)/dg },
+  {
+    name: 'private key',
+    pattern:
+      /-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:\\r)?(?:\\n|\s)+(?=[\w+/]{20}|Proc-Type|Version|Comment)(?<value>)/dg,
+  },
   { name: 'AWS access key', pattern: /\b(?<value>(?:AKIA|ASIA)[0-9A-Z]{16})\b/dg, accept: value => !value.endsWith('EXAMPLE') },
-  { name: 'AWS secret key', pattern: /aws_?secret_?(?:access_?)?key["']?\s{0,5}[=:]\s{0,5}["']?(?<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])/dgi, accept: value => !value.includes('EXAMPLE') },
+  {
+    name: 'AWS secret key',
+    pattern: /aws_?secret_?(?:access_?)?key["']?\s{0,5}[=:]\s{0,5}["']?(?<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])/dgi,
+    accept: value => !value.includes('EXAMPLE'),
+  },
   { name: 'GitHub token', pattern: /\b(?<value>gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b/dg },
   { name: 'GitLab token', pattern: /\b(?<value>glpat-[A-Za-z0-9_-]{20,64})/dg },
   { name: 'Slack token', pattern: /\b(?<value>xox[abeoprs]-[A-Za-z0-9-]{10,250})/dg, accept: value => /\d/.test(value) },
@@ -40,16 +49,26 @@ const rules: readonly Rule[] = [
   { name: 'Google API key', pattern: /\b(?<value>AIza[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])/dg },
   { name: 'npm token', pattern: /\b(?<value>npm_[A-Za-z0-9]{36})\b/dg },
   { name: 'model provider key', pattern: /\b(?<value>sk-(?:ant|proj)-[A-Za-z0-9_-]{20,250})/dg },
-  { name: 'password in a URL', pattern: /:\/\/(?<user>[^\s:@/'"`<>\\]{0,100}):(?<value>[^\s:@/'"`<>\\]{1,200})@[\w[]/dg, accept: (value, match) => !isPlaceholder(value) && value !== match.groups?.user && value.length > 3 },
+  {
+    name: 'password in a URL',
+    pattern: /:\/\/(?<user>[^\s:@/'"`<>\\]{0,100}):(?<value>[^\s:@/'"`<>\\]{1,200})@[\w[]/dg,
+    accept: (value, match) => !isPlaceholder(value) && value !== match.groups?.user && value.length > 3,
+  },
   {
     name: 'hard-coded secret',
-    pattern: new RegExp(`${secretName}["'\\]]{0,2}(?:\\s{0,3}:\\s{0,3}[A-Za-z]{1,20})?\\s{0,5}(?:=>|:=|[:=])\\s{0,5}(?<quote>["'\`])(?<value>[^\\s"'\`\\\\]{8,200})\\k<quote>`, 'dgi'),
+    pattern: new RegExp(
+      `${secretName}["'\\]]{0,2}(?:\\s{0,3}:\\s{0,3}[A-Za-z]{1,20})?\\s{0,5}(?:=>|:=|[:=])\\s{0,5}(?<quote>["'\`])(?<value>[^\\s"'\`\\\\]{8,200})\\k<quote>`,
+      'dgi',
+    ),
     accept: isAssignedSecret,
   },
   {
     name: 'secret in an environment file',
     path: /(?:^|\/)\.env(?:\.[^/]*)?$|\.(?:env|ini|properties|cfg|conf)$/i,
-    pattern: new RegExp(`^[ \\t]{0,20}(?:export )?[\\w.-]{0,60}?${secretName}[ \\t]{0,5}[=:][ \\t]{0,5}(?<value>[^\\s"'#]{8,200})[ \\t\\r]{0,20}$`, 'dgim'),
+    pattern: new RegExp(
+      `^[ \\t]{0,20}(?:export )?[\\w.-]{0,60}?${secretName}[ \\t]{0,5}[=:][ \\t]{0,5}(?<value>[^\\s"'#]{8,200})[ \\t\\r]{0,20}$`,
+      'dgim',
+    ),
     accept: isAssignedSecret,
   },
 ]
@@ -91,13 +110,20 @@ function mask(value: string): string {
 
 function isAssignedSecret(value: string, match: RegExpExecArray): boolean {
   // `token_type`, `secretName`, `password_hash`: something about a secret, not the secret.
-  if (/(?:name|type|path|file|url|uri|field|header|prefix|pattern|regex|schema|label|hash|digest|sha256|id|ref|placeholder|env|var)s?$/i.test(match.groups?.suffix ?? '')) return false
+  if (
+    /(?:name|type|path|file|url|uri|field|header|prefix|pattern|regex|schema|label|hash|digest|sha256|id|ref|placeholder|env|var)s?$/i.test(
+      match.groups?.suffix ?? '',
+    )
+  )
+    return false
   return !isPlaceholder(value) && looksRandom(value)
 }
 
 function isPlaceholder(value: string): boolean {
   if (/^[a-z_-]*(?:pass(?:word|wd)?|pwd|secret|token|admin|root|user|guest)[\d_-]*$/.test(value)) return true
-  return /[${}<>%]|^\*+$|^x+$|\*{3}|\.{3}|0123456789|abcdefgh|^urn:|example|change.?me|your|dummy|placeholder|redacted|process\.env/i.test(value)
+  return /[${}<>%]|^\*+$|^x+$|\*{3}|\.{3}|0123456789|abcdefgh|^urn:|example|change.?me|your|dummy|placeholder|redacted|process\.env/i.test(
+    value,
+  )
 }
 
 /** Letters and digits that hardly repeat: not a word, a path, an identifier or a zeroed UUID. */

@@ -9,12 +9,17 @@ const dashes = /--/
 const markup = /<!--/
 
 const commentStarts: readonly (readonly [extensions: string, start: RegExp])[] = [
-  ['js mjs cjs jsx ts mts cts tsx go java kt kts scala c h cc cpp cxx hpp cs rs swift php dart proto scss less css zig groovy gradle', slashes],
+  [
+    'js mjs cjs jsx ts mts cts tsx go java kt kts scala c h cc cpp cxx hpp cs rs swift php dart proto scss less css zig groovy gradle',
+    slashes,
+  ],
   ['py rb sh bash zsh pl r yml yaml toml tf hcl ex exs jl nim cfg conf ini properties', hash],
   ['sql lua hs elm adb ads', dashes],
   ['html htm xml svg vue svelte md markdown', markup],
 ]
-const byExtension = new Map(commentStarts.flatMap(([extensions, start]) => extensions.split(' ').map(extension => [extension, start] as const)))
+const byExtension = new Map(
+  commentStarts.flatMap(([extensions, start]) => extensions.split(' ').map(extension => [extension, start] as const)),
+)
 const byName = /(?:^|\/)(?:Makefile|Dockerfile|Jenkinsfile|\.gitignore|\.env)(?:\.[^/]*)?$/
 
 /** How far before the tag its comment may begin; a bound, because a line may be the whole file. */
@@ -36,7 +41,12 @@ export function findTodos(path: string, text: string): Finding[] {
     if (!leads && !/^[:(]/.test(after)) continue
     if (/["'`]$/.test(before) || /^["'`/|,]/.test(after)) continue // the word is spoken about
     lineOf ??= lineIndex(text)
-    findings.push({ kind: 'todo', path, line: lineOf(match.index), message: oneLine(`${match[0]}${after.replace(/\s*(?:\*\/|-->)\s*$/, '')}`.trim()) })
+    findings.push({
+      kind: 'todo',
+      path,
+      line: lineOf(match.index),
+      message: oneLine(`${match[0]}${after.replace(/\s*(?:\*\/|-->)\s*$/, '')}`.trim()),
+    })
   }
   return findings
 }

@@ -1,6 +1,6 @@
 /** `baton agents`. */
 import type { AgentView } from '@baton/shared'
-import { type RemoteOptions, connect } from '../client.js'
+import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import type { Io } from '../io.js'
 import { columnsOf, printJson, printLines } from '../output/print.js'

@@ -23,12 +23,16 @@ interface DemoOptions {
 export async function demo(args: readonly string[], given: DemoOptions, io: Io): Promise<ExitCode> {
   const { dir, options } = readArguments(args, given)
   const root = resolve(io.calledFrom, dir)
-  if (!(await stat(root).catch(() => undefined))?.isDirectory()) throw new BatonError('invalid_request', `${root} is not a directory; name one: baton demo DIR`)
+  if (!(await stat(root).catch(() => undefined))?.isDirectory())
+    throw new BatonError('invalid_request', `${root} is not a directory; name one: baton demo DIR`)
   const audit = await loadRepoAudit()
   const say = (lines: readonly string[]) => options.json || printLines(io, lines)
   const signal = io.interruption()
 
-  say([options.fleet ? 'starting private servers, a coordinator and three workers' : 'starting a coordinator and a worker in this process', ''])
+  say([
+    options.fleet ? 'starting private servers, a coordinator and three workers' : 'starting a coordinator and a worker in this process',
+    '',
+  ])
   const stage = options.fleet ? await fleetStage(io, signal) : await localStage(audit)
   try {
     const { client } = stage
@@ -43,9 +47,18 @@ export async function demo(args: readonly string[], given: DemoOptions, io: Io):
       return exitCodeOfStatus(task.status)
     }
     const out = resolve(io.calledFrom, options.out ?? 'baton-report')
-    const summary = await writeReport({ client, task, out, svg: subtasks => audit.timelineSvg(timelineRows(subtasks), { title: task.title }) })
+    const summary = await writeReport({
+      client,
+      task,
+      out,
+      svg: subtasks => audit.timelineSvg(timelineRows(subtasks), { title: task.title }),
+    })
     if (options.json) printJson(io, summary)
-    else printLines(io, summaryLines(summary, file => shortName(file, io.calledFrom)))
+    else
+      printLines(
+        io,
+        summaryLines(summary, file => shortName(file, io.calledFrom)),
+      )
     return exitCodeOfStatus(task.status)
   } finally {
     await stage.stop()
@@ -62,7 +75,8 @@ export function readArguments(args: readonly string[], given: DemoOptions): { di
     else if (argument === '--json') options.json = true
     else if (argument === '--out' && rest.length > 0) options.out = rest.shift() ?? ''
     else if (argument.startsWith('--out=')) options.out = argument.slice('--out='.length)
-    else if (argument.startsWith('-')) throw new BatonError('invalid_request', `unknown option ${argument}; \`baton demo --help\` says what there is`)
+    else if (argument.startsWith('-'))
+      throw new BatonError('invalid_request', `unknown option ${argument}; \`baton demo --help\` says what there is`)
     else dirs.push(argument)
   }
   if (dirs.length > 1) throw new BatonError('invalid_request', `one directory is audited at a time, not ${dirs.join(' and ')}`)

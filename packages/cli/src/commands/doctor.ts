@@ -17,7 +17,10 @@ export async function doctor(options: DoctorOptions, io: Io): Promise<ExitCode> 
     checkNode(process.versions.node),
     check,
     await checkConfigFile(io, options.config ?? (io.env['BATON_CONFIG'] || undefined)),
-    ...(environment ? await Promise.all([checkServers(environment), checkCoordinator(environment, options.url ?? environment.url)]) : []).flat(),
+    ...(environment
+      ? await Promise.all([checkServers(environment), checkCoordinator(environment, options.url ?? environment.url)])
+      : []
+    ).flat(),
   ]
   if (options.json) printJson(io, { checks })
   else printLines(io, doctorLines(checks, paintFor(io)))

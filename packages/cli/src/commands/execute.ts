@@ -1,5 +1,5 @@
 /** `baton execute TASK`. */
-import { type RemoteOptions, connect } from '../client.js'
+import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
 import { followTask, outcomeLines } from '../follow.js'
 import type { Io } from '../io.js'
@@ -20,6 +20,10 @@ export async function execute(taskId: string, options: ExecuteOptions, io: Io): 
     return exitCodeOfStatus(task.status)
   }
   if (options.json) printJson(io, started)
-  else printLines(io, [`${started.task_id} is ${started.status.replaceAll('_', ' ')}`, `follow it with: baton status ${started.task_id} --watch`])
+  else
+    printLines(io, [
+      `${started.task_id} is ${started.status.replaceAll('_', ' ')}`,
+      `follow it with: baton status ${started.task_id} --watch`,
+    ])
   return exitCodes.done
 }

@@ -4,7 +4,7 @@ import { readEnvironment } from '@baton/shared/node'
 import { findConfig, loadConfig } from '../config/load.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { startFleet } from '../fleet/start-fleet.js'
-import { type Io, aborted, whileStarting } from '../io.js'
+import { aborted, type Io, whileStarting } from '../io.js'
 import { printJson, printLines } from '../output/print.js'
 import { tryItLines } from '../output/try-it.js'
 
@@ -28,9 +28,18 @@ export async function fleet(options: FleetCommandOptions, io: Io): Promise<ExitC
   try {
     if (options.json) {
       const { url, coordinator, workers, servers } = running
-      printJson(io, { url, coordinator, workers, database_url: servers.databaseUrl, redis_url: servers.redisUrl, nats_url: servers.natsUrl })
+      printJson(io, {
+        url,
+        coordinator,
+        workers,
+        database_url: servers.databaseUrl,
+        redis_url: servers.redisUrl,
+        nats_url: servers.natsUrl,
+      })
     } else {
-      const agents = usesConfig ? (configured?.agents ?? []) : (configSchema.parse({ agents: [{ name: 'echo', kind: 'module', module: 'built-in' }] }).agents ?? [])
+      const agents = usesConfig
+        ? (configured?.agents ?? [])
+        : (configSchema.parse({ agents: [{ name: 'echo', kind: 'module', module: 'built-in' }] }).agents ?? [])
       const [first] = running.workers
       printLines(io, [
         `coordinator  pid ${running.coordinator.pid}  ${running.url}`,
@@ -39,7 +48,14 @@ export async function fleet(options: FleetCommandOptions, io: Io): Promise<ExitC
         `redis        ${running.servers.redisUrl}`,
         `nats         ${running.servers.natsUrl}`,
         '',
-        ...tryItLines({ url: running.url, agents, keyed: environment.apiKey !== undefined, suffix: Date.now().toString(36), defaultUrl: false, ...(!usesConfig && { input: { seconds: 20 } }) }),
+        ...tryItLines({
+          url: running.url,
+          agents,
+          keyed: environment.apiKey !== undefined,
+          suffix: Date.now().toString(36),
+          defaultUrl: false,
+          ...(!usesConfig && { input: { seconds: 20 } }),
+        }),
         '',
         'and meanwhile, to see its work go on elsewhere:',
         `  kill -9 ${first?.pid}`,

@@ -15,12 +15,17 @@ export async function init(dir: string | undefined, options: { force?: boolean }
   // Another kind of configuration counts too: the new file would be taken in its place.
   const present = [...Object.keys(files), 'baton.config.js', 'baton.config.json'].filter(name => existsSync(join(folder, name)))
   if (present.length > 0 && !options.force)
-    throw new BatonError('invalid_configuration', `${present.join(' and ')} ${present.length === 1 ? 'is' : 'are'} there already; \`baton init --force\` overwrites baton.config.ts and echo.mjs`)
+    throw new BatonError(
+      'invalid_configuration',
+      `${present.join(' and ')} ${present.length === 1 ? 'is' : 'are'} there already; \`baton init --force\` overwrites baton.config.ts and echo.mjs`,
+    )
   await mkdir(folder, { recursive: true })
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
   const place = folder === io.cwd ? '' : shortName(folder, io.cwd)
   printLines(io, [
-    `wrote ${Object.keys(files).map(name => join(place, name)).join(' and ')}`,
+    `wrote ${Object.keys(files)
+      .map(name => join(place, name))
+      .join(' and ')}`,
     '',
     'next:',
     ...(place ? [`  cd ${place}`] : []),

@@ -1,13 +1,13 @@
 /** `baton status [TASK]`. */
-import { BatonError, type TaskStatus, type TaskSummary, formatDuration, taskStatuses } from '@baton/shared'
-import { type RemoteOptions, connect } from '../client.js'
+import { BatonError, formatDuration, type TaskStatus, type TaskSummary, taskStatuses } from '@baton/shared'
+import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
 import { followTask, outcomeLines } from '../follow.js'
 import type { Io } from '../io.js'
 import { planLines } from '../output/plan.js'
 import { columnsOf, printJson, printLines } from '../output/print.js'
 import { progressOf } from '../output/progress.js'
-import { type Paint, colourOf, paintFor } from '../output/style.js'
+import { colourOf, type Paint, paintFor } from '../output/style.js'
 import { tableLines } from '../output/table.js'
 import { visible } from '../output/text.js'
 
@@ -47,17 +47,31 @@ function statusOf(text: string): TaskStatus {
 }
 
 /** A line per task, and how many are in which status. */
-export function listLines(tasks: readonly TaskSummary[], more: boolean, { paint, columns, now }: { paint: Paint; columns: number; now: number }): string[] {
+export function listLines(
+  tasks: readonly TaskSummary[],
+  more: boolean,
+  { paint, columns, now }: { paint: Paint; columns: number; now: number },
+): string[] {
   if (tasks.length === 0) return ['no tasks; hand one in with `baton submit FILE`']
   const rows = tasks.map(task => {
     const { done, total } = progressOf(task)
-    return [task.task_id, paint(colourOf(task.status), task.status), `${done}/${total}`, ageText(now - Date.parse(task.created_at)), visible(task.why ? `${task.title} (${task.why})` : task.title)]
+    return [
+      task.task_id,
+      paint(colourOf(task.status), task.status),
+      `${done}/${total}`,
+      ageText(now - Date.parse(task.created_at)),
+      visible(task.why ? `${task.title} (${task.why})` : task.title),
+    ]
   })
   const counts = taskStatuses.flatMap(name => {
     const count = tasks.filter(task => task.status === name).length
     return count > 0 ? [`${count} ${name.replaceAll('_', ' ')}`] : []
   })
-  return [...tableLines(['task', 'status', 'done', 'age', 'title'], rows, columns), '', `${counts.join(', ')}${more ? '; there are older ones (--limit)' : ''}`]
+  return [
+    ...tableLines(['task', 'status', 'done', 'age', 'title'], rows, columns),
+    '',
+    `${counts.join(', ')}${more ? '; there are older ones (--limit)' : ''}`,
+  ]
 }
 
 function ageText(ms: number): string {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { BatonError, type OrchestrateRequest, orchestrateRequestSchema, parseStrictJson, rawRequestKeys } from '@baton/shared'
-import { type RemoteOptions, connect } from '../client.js'
+import { connect, type RemoteOptions } from '../client.js'
 import { zodIssues } from '../config/zod-issues.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
 import { followTask, outcomeLines } from '../follow.js'
@@ -56,7 +56,9 @@ async function readInput(file: string, io: Io): Promise<string> {
       return decode(await readFile(resolve(io.cwd, file)), file)
     } catch (error) {
       if (error instanceof BatonError) throw error
-      throw new BatonError('invalid_request', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+      throw new BatonError('invalid_request', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
     }
   }
   const chunks: Uint8Array[] = []

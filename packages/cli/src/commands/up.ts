@@ -5,12 +5,12 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, BatonError, canonicalJson } from '@baton/shared'
-import { type Environment, type Logger, coordinatorMode, readEnvironment } from '@baton/shared/node'
+import { coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, shortName } from '../config/load.js'
 import { watchConfig } from '../config/watch.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
-import { type Io, aborted, whileStarting } from '../io.js'
+import { aborted, type Io, whileStarting } from '../io.js'
 import { errorLines } from '../output/errors.js'
 import { commandLogger } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
@@ -34,7 +34,11 @@ interface Running {
 
 export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
   // Flags are laid over the environment, so that both are checked together.
-  const environment = readEnvironment({ ...io.env, ...(options.host && { BATON_HOST: options.host }), ...(options.port && { BATON_PORT: options.port }) })
+  const environment = readEnvironment({
+    ...io.env,
+    ...(options.host && { BATON_HOST: options.host }),
+    ...(options.port && { BATON_PORT: options.port }),
+  })
   const file = findConfig(io.cwd, options.config ?? environment.config)
   let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
   const signal = io.interruption()
@@ -121,9 +125,18 @@ async function startInOneProcess(common: Common, loaded: LoadedConfig | undefine
 
 function addressProblem(error: unknown, { host, port }: Environment): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'EADDRINUSE') return new BatonError('invalid_configuration', `port ${port} of ${host} is in use; choose another with --port, or 0 for a free one`, { cause: error })
-  if (code === 'EACCES') return new BatonError('invalid_configuration', `port ${port} needs rights that this user does not have; choose one above 1023 with --port`, { cause: error })
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new BatonError('invalid_configuration', `${host} is no address of this machine; choose another with --host`, { cause: error })
+  if (code === 'EADDRINUSE')
+    return new BatonError('invalid_configuration', `port ${port} of ${host} is in use; choose another with --port, or 0 for a free one`, {
+      cause: error,
+    })
+  if (code === 'EACCES')
+    return new BatonError(
+      'invalid_configuration',
+      `port ${port} needs rights that this user does not have; choose one above 1023 with --port`,
+      { cause: error },
+    )
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return new BatonError('invalid_configuration', `${host} is no address of this machine; choose another with --host`, { cause: error })
   return error
 }
 
@@ -144,7 +157,13 @@ function announce({ url, mode }: Running, loaded: LoadedConfig | undefined, { en
     loaded ? `${shortName(loaded.file, io.cwd)}: ${agentNames(loaded.config)}` : 'no configuration was found',
     ...(mode === 'fleet' ? ['workers run on their own: `baton worker`'] : []),
     '',
-    ...tryItLines({ url, agents, keyed: environment.apiKey !== undefined, suffix: Date.now().toString(36), defaultUrl: url === environment.url }),
+    ...tryItLines({
+      url,
+      agents,
+      keyed: environment.apiKey !== undefined,
+      suffix: Date.now().toString(36),
+      defaultUrl: url === environment.url,
+    }),
     '',
   ])
 }

@@ -4,7 +4,7 @@ import { readEnvironment, workerUrls } from '@baton/shared/node'
 import { agentsOfModule } from '../config/agents-module.js'
 import { findConfig, loadConfig } from '../config/load.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
-import { type Io, aborted, whileStarting } from '../io.js'
+import { aborted, type Io, whileStarting } from '../io.js'
 import { commandLogger } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
 
@@ -21,7 +21,9 @@ export async function worker(options: WorkerOptions, io: Io): Promise<ExitCode> 
   const agents = options.agents ? await agentsOfModule(options.agents, io.cwd) : await configured()
   const signal = io.interruption()
   const log = commandLogger(io, environment.logLevel)
-  const running = await whileStarting(signal, starting => startWorker({ agents, ...urls, namespace: environment.namespace, log, signal: starting, handleSignals: false }))
+  const running = await whileStarting(signal, starting =>
+    startWorker({ agents, ...urls, namespace: environment.namespace, log, signal: starting, handleSignals: false }),
+  )
   const names = agents.map(agent => agent.name)
   if (options.json) printJson(io, { id: running.id, pid: process.pid, agents: names })
   else printLines(io, [`worker ${running.id} hosts ${names.join(', ')}; Ctrl-C drains it, a second one ends it at once`])
@@ -33,7 +35,11 @@ export async function worker(options: WorkerOptions, io: Io): Promise<ExitCode> 
 
   async function configured() {
     const file = findConfig(io.cwd, options.config ?? environment.config)
-    if (file === undefined) throw new BatonError('invalid_configuration', 'a worker needs agents, and no configuration was found; `baton init` writes one, --config names one')
+    if (file === undefined)
+      throw new BatonError(
+        'invalid_configuration',
+        'a worker needs agents, and no configuration was found; `baton init` writes one, --config names one',
+      )
     const { config, dir } = await loadConfig(file, io.cwd)
     if (!config.agents?.length) throw new BatonError('invalid_configuration', `${file} declares no agents; a worker needs at least one`)
     return agentsFromConfig(config, dir)

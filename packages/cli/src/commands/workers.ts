@@ -1,6 +1,6 @@
 /** `baton workers`. */
-import { type WorkerView, formatDuration } from '@baton/shared'
-import { type RemoteOptions, connect } from '../client.js'
+import { formatDuration, type WorkerView } from '@baton/shared'
+import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import type { Io } from '../io.js'
 import { columnsOf, printJson, printLines } from '../output/print.js'
@@ -17,7 +17,10 @@ export async function workers(options: RemoteOptions, io: Io): Promise<ExitCode>
 
 const colours: Record<WorkerView['state'], Colour> = { starting: 'blue', ready: 'green', draining: 'yellow', stopped: 'dim', lost: 'red' }
 
-export function workerLines(list: readonly WorkerView[], { paint, columns, now }: { paint: Paint; columns: number; now: number }): string[] {
+export function workerLines(
+  list: readonly WorkerView[],
+  { paint, columns, now }: { paint: Paint; columns: number; now: number },
+): string[] {
   if (list.length === 0) return ['no workers; `baton worker` starts one, in local mode `baton up` is one']
   const rows = list.map(worker => [
     worker.id,

@@ -13,7 +13,11 @@ export async function agentsOfModule(name: string, cwd: string): Promise<Agent[]
   try {
     module = (await import(specifier)) as { agents?: unknown }
   } catch (error) {
-    throw new BatonError('invalid_configuration', `the module ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new BatonError(
+      'invalid_configuration',
+      `the module ${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
   }
   if (Array.isArray(module.agents) && module.agents.length > 0) return module.agents as Agent[] // made by `defineAgent`, checked by the worker
   throw new BatonError('invalid_configuration', `the module ${name} must export \`agents\`, a list of what \`defineAgent\` made`)

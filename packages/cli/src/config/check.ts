@@ -1,5 +1,5 @@
 /** What is wrong with a configuration, in words that name the place and the remedy. All mistakes at once. */
-import { BatonError, type BatonConfig, type FieldIssue, configSchema } from '@baton/shared'
+import { type BatonConfig, BatonError, configSchema, type FieldIssue } from '@baton/shared'
 import { zodIssues } from './zod-issues.js'
 
 /** The configuration, or `invalid_configuration` whose fields are the mistakes. `name` is the file's. */
@@ -8,7 +8,10 @@ export function checkConfig(value: unknown, name: string): BatonConfig {
   const mistakes = parsed.success ? connectionMistakes(parsed.data) : zodIssues(parsed.error, value)
   if (parsed.success && mistakes.length === 0) return parsed.data
   const [first] = mistakes
-  const only = first && mistakes.length === 1 ? `${name}: ${first.path ? `${first.path} ` : ''}${first.issue}` : `${name} has ${mistakes.length} mistakes:`
+  const only =
+    first && mistakes.length === 1
+      ? `${name}: ${first.path ? `${first.path} ` : ''}${first.issue}`
+      : `${name} has ${mistakes.length} mistakes:`
   throw new BatonError('invalid_configuration', only, { fields: mistakes })
 }
 
@@ -27,7 +30,9 @@ function duplicates(items: readonly { name: string }[], path: string, rule: stri
   return items.flatMap(({ name }, i) => {
     const earlier = first.get(name)
     if (earlier === undefined) first.set(name, i)
-    return earlier === undefined ? [] : [{ path: `${path}[${i}].name`, issue: `${JSON.stringify(name)} is taken by ${path}[${earlier}]; ${rule}` }]
+    return earlier === undefined
+      ? []
+      : [{ path: `${path}[${i}].name`, issue: `${JSON.stringify(name)} is taken by ${path}[${earlier}]; ${rule}` }]
   })
 }
 
@@ -43,7 +48,11 @@ function playbookMistakes(steps: readonly Step[], path: string): FieldIssue[] {
     step.depends_on?.forEach((dependency, n) => {
       const at = `${path}[${i}].depends_on[${n}]`
       if (dependency === step.name) mistakes.push({ path: at, issue: `names the subtask itself; remove it` })
-      else if (!names.has(dependency)) mistakes.push({ path: at, issue: `names ${JSON.stringify(dependency)}, which is no subtask of this playbook; there are ${[...names].join(', ')}` })
+      else if (!names.has(dependency))
+        mistakes.push({
+          path: at,
+          issue: `names ${JSON.stringify(dependency)}, which is no subtask of this playbook; there are ${[...names].join(', ')}`,
+        })
     })
   })
   const cycle = mistakes.length === 0 ? cycleOf(steps) : undefined

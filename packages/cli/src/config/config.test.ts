@@ -24,7 +24,10 @@ async function folder(name: string, files: Record<string, string>): Promise<stri
 
 async function mistake(name: string, file: string, text: string): Promise<string[]> {
   const dir = await folder(name, { [file]: text })
-  const error = await loadConfig(join(dir, file), dir).then(() => undefined, (thrown: unknown) => thrown)
+  const error = await loadConfig(join(dir, file), dir).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
   expect(error).toBeInstanceOf(BatonError)
   expect((error as BatonError).code).toBe('invalid_configuration')
   return errorLines(error)
@@ -44,7 +47,9 @@ describe('finding', () => {
   test('a named file is relative to where one is, and must exist', async () => {
     const dir = await folder('named', { 'other.json': '{}' })
     expect(findConfig(dir, 'other.json')).toBe(join(dir, 'other.json'))
-    expect(() => findConfig(dir, 'gone.json')).toThrow(`there is no configuration file ${join(dir, 'gone.json')}; \`baton init\` writes one`)
+    expect(() => findConfig(dir, 'gone.json')).toThrow(
+      `there is no configuration file ${join(dir, 'gone.json')}; \`baton init\` writes one`,
+    )
   })
 })
 
@@ -56,7 +61,8 @@ describe('loading', () => {
       'b.js': `export default ${text}\n`,
       'c.json': text,
     })
-    for (const file of ['a.ts', 'b.js', 'c.json']) expect((await loadConfig(join(dir, file), dir)).config, file).toEqual({ agents: [agent] })
+    for (const file of ['a.ts', 'b.js', 'c.json'])
+      expect((await loadConfig(join(dir, file), dir)).config, file).toEqual({ agents: [agent] })
   })
 
   test('a file that was saved is loaded anew', async () => {
@@ -78,15 +84,21 @@ describe('loading', () => {
   })
 
   test('an error while it runs is shown with file and line', async () => {
-    expect(await mistake('ts-throws', 'baton.config.ts', '\nexport default { agents: nope }\n')).toEqual(['error: baton.config.ts:2: nope is not defined'])
+    expect(await mistake('ts-throws', 'baton.config.ts', '\nexport default { agents: nope }\n')).toEqual([
+      'error: baton.config.ts:2: nope is not defined',
+    ])
   })
 
   test('a syntax error in JSON is shown with file and line', async () => {
-    expect(await mistake('json-syntax', 'baton.config.json', '{\n  "agents": [,]\n}\n')).toEqual(['error: baton.config.json:2: "," is not expected here'])
+    expect(await mistake('json-syntax', 'baton.config.json', '{\n  "agents": [,]\n}\n')).toEqual([
+      'error: baton.config.json:2: "," is not expected here',
+    ])
   })
 
   test('a duplicate key in JSON is refused', async () => {
-    expect(await mistake('json-twice', 'baton.config.json', '{"agents": [],\n"agents": []}')).toEqual(['error: baton.config.json:2: the key "agents" stands twice in one object'])
+    expect(await mistake('json-twice', 'baton.config.json', '{"agents": [],\n"agents": []}')).toEqual([
+      'error: baton.config.json:2: the key "agents" stands twice in one object',
+    ])
   })
 
   test('a module without a default export is told what to write', async () => {
@@ -120,28 +132,63 @@ describe('mistakes', () => {
     ['no kind', { agents: [{ name: 'echo' }] }, 'agents[0].kind is required: one of command, http, module'],
     ['an unknown kind', { agents: [{ name: 'echo', kind: 'shell' }] }, 'agents[0].kind must be one of command, http, module, not "shell"'],
     ['an unknown key', { agents: [{ ...agent, comand: [] }] }, 'agents[0].comand is not a known key; check its spelling or remove it'],
-    ['a bad name', { agents: [{ ...agent, name: 'Echo 1' }] }, 'agents[0].name use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit'],
-    ['a bad duration', { agents: [{ ...agent, sla: 'soon' }] }, 'agents[0].sla use a duration such as `90s`, `10m` or `1h30m`, at most a year'],
+    [
+      'a bad name',
+      { agents: [{ ...agent, name: 'Echo 1' }] },
+      'agents[0].name use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
+    ],
+    [
+      'a bad duration',
+      { agents: [{ ...agent, sla: 'soon' }] },
+      'agents[0].sla use a duration such as `90s`, `10m` or `1h30m`, at most a year',
+    ],
     ['a bad number', { agents: [{ ...agent, concurrency: 0 }] }, 'agents[0].concurrency must be at least 1'],
-    ['a bad URL', { agents: [{ name: 'a', kind: 'http', url: 'ftp://x' }] }, 'agents[0].url must be a URL that begins with http:// or https://'],
-    ['a bad policy', { defaults: { on_failure: 'explode' } }, 'defaults.on_failure must be one of review, fail, skip, continue, not "explode"'],
-    ['a playbook that never matches', { playbooks: [{ name: 'p', match: {}, subtasks: [step('a')] }] }, 'playbooks[0].match must name at least one of `any`, `all`, `metadata`'],
+    [
+      'a bad URL',
+      { agents: [{ name: 'a', kind: 'http', url: 'ftp://x' }] },
+      'agents[0].url must be a URL that begins with http:// or https://',
+    ],
+    [
+      'a bad policy',
+      { defaults: { on_failure: 'explode' } },
+      'defaults.on_failure must be one of review, fail, skip, continue, not "explode"',
+    ],
+    [
+      'a playbook that never matches',
+      { playbooks: [{ name: 'p', match: {}, subtasks: [step('a')] }] },
+      'playbooks[0].match must name at least one of `any`, `all`, `metadata`',
+    ],
     ['an agent name twice', { agents: [agent, agent] }, 'agents[1].name "echo" is taken by agents[0]; agent names must be unique'],
-    ['a subtask name twice', playbook(step('a'), step('a')), 'playbooks[0].subtasks[1].name "a" is taken by playbooks[0].subtasks[0]; subtask names must be unique within a playbook'],
-    ['an unknown dependency', playbook(step('a', 'b')), 'playbooks[0].subtasks[0].depends_on[0] names "b", which is no subtask of this playbook; there are a'],
+    [
+      'a subtask name twice',
+      playbook(step('a'), step('a')),
+      'playbooks[0].subtasks[1].name "a" is taken by playbooks[0].subtasks[0]; subtask names must be unique within a playbook',
+    ],
+    [
+      'an unknown dependency',
+      playbook(step('a', 'b')),
+      'playbooks[0].subtasks[0].depends_on[0] names "b", which is no subtask of this playbook; there are a',
+    ],
     ['a dependency on itself', playbook(step('a', 'a')), 'playbooks[0].subtasks[0].depends_on[0] names the subtask itself; remove it'],
-    ['a circle', playbook(step('z'), step('a', 'c', 'z'), step('b', 'a'), step('c', 'b')), 'playbooks[0].subtasks wait for each other in a circle (a → c → b → a); remove one of these dependencies'],
+    [
+      'a circle',
+      playbook(step('z'), step('a', 'c', 'z'), step('b', 'a'), step('c', 'b')),
+      'playbooks[0].subtasks wait for each other in a circle (a → c → b → a); remove one of these dependencies',
+    ],
     ['no object at all', [], 'must be an object, not a list'],
   ])('%s', (_what, value, sentence) => {
     expect(issues(value)).toEqual([`error: baton.config.json: ${sentence}`])
   })
 
   test('several are listed together', () => {
-    expect(issues({ agents: [{ ...agent, command: [] }, { name: 'x', kind: 'http' }] })).toEqual([
-      'error: baton.config.json has 2 mistakes:',
-      '  agents[0].command must name a program',
-      '  agents[1].url is required',
-    ])
+    expect(
+      issues({
+        agents: [
+          { ...agent, command: [] },
+          { name: 'x', kind: 'http' },
+        ],
+      }),
+    ).toEqual(['error: baton.config.json has 2 mistakes:', '  agents[0].command must name a program', '  agents[1].url is required'])
   })
 
   test('a good configuration comes back as it is', () => {
@@ -156,10 +203,14 @@ test('a saved file is told of once per content', async () => {
   let told = 0
   let next: () => void = () => undefined
   const change = () => new Promise<void>(resolve => (next = resolve))
-  const stop = watchConfig(file, async () => {
-    told++
-    next()
-  }, 10)
+  const stop = watchConfig(
+    file,
+    async () => {
+      told++
+      next()
+    },
+    10,
+  )
   try {
     const first = change()
     await writeFile(file, '{ }')

@@ -12,7 +12,8 @@ export const configNames = ['baton.config.ts', 'baton.config.js', 'baton.config.
 export function findConfig(from: string, named?: string): string | undefined {
   if (named !== undefined) {
     const file = resolve(from, named)
-    if (!existsSync(file)) throw new BatonError('invalid_configuration', `there is no configuration file ${file}; \`baton init\` writes one`)
+    if (!existsSync(file))
+      throw new BatonError('invalid_configuration', `there is no configuration file ${file}; \`baton init\` writes one`)
     return file
   }
   for (let folder = resolve(from); ; folder = dirname(folder)) {

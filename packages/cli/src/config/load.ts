@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, extname, relative } from 'node:path'
-import { BatonError, type BatonConfig, parseStrictJson } from '@baton/shared'
+import { type BatonConfig, BatonError, parseStrictJson } from '@baton/shared'
 import { checkConfig } from './check.js'
 
 export { findConfig } from './find.js'
@@ -60,7 +60,9 @@ async function readText(file: string, name: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    throw new BatonError('invalid_configuration', `${name} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new BatonError('invalid_configuration', `${name} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -83,6 +85,10 @@ function placed(error: unknown, file: string, name: string): string {
   const trace = error instanceof Error ? `${text}\n${error.stack ?? ''}` : text
   const at = trace.indexOf(`${file}:`)
   const line = at < 0 ? undefined : /^\d+/.exec(trace.slice(at + file.length + 1))?.[0]
-  const reason = text.split('\n')[0]?.replace(/^ParseError: /, '').trim() ?? text
+  const reason =
+    text
+      .split('\n')[0]
+      ?.replace(/^ParseError: /, '')
+      .trim() ?? text
   return `${line ? `${name}:${line}` : name}: ${reason}`
 }

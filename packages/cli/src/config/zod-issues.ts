@@ -16,7 +16,15 @@ function sentences(issue: z.core.$ZodIssue, root: unknown): FieldIssue[] {
     case 'invalid_type':
       return [{ path, issue: at === undefined ? 'is required' : `must be ${article(issue.expected)}, not ${article(typeName(at))}` }]
     case 'invalid_value':
-      return [{ path, issue: at === undefined ? `is required: one of ${issue.values.join(', ')}` : `must be one of ${issue.values.join(', ')}, not ${JSON.stringify(at)}` }]
+      return [
+        {
+          path,
+          issue:
+            at === undefined
+              ? `is required: one of ${issue.values.join(', ')}`
+              : `must be one of ${issue.values.join(', ')}, not ${JSON.stringify(at)}`,
+        },
+      ]
     case 'invalid_union':
       return unionSentences(issue, path, at)
     case 'invalid_key':
@@ -34,24 +42,37 @@ function sentences(issue: z.core.$ZodIssue, root: unknown): FieldIssue[] {
 
 function unionSentences(issue: z.core.$ZodIssueInvalidUnion, path: string, at: unknown): FieldIssue[] {
   const kinds = (issue as { options?: readonly unknown[] }).options // given for unions that one key tells apart
-  if (kinds) return [{ path, issue: `${at === undefined ? 'is required:' : 'must be'} one of ${kinds.join(', ')}${at === undefined ? '' : `, not ${JSON.stringify(at)}`}` }]
+  if (kinds)
+    return [
+      {
+        path,
+        issue: `${at === undefined ? 'is required:' : 'must be'} one of ${kinds.join(', ')}${at === undefined ? '' : `, not ${JSON.stringify(at)}`}`,
+      },
+    ]
   const expected = issue.errors.flatMap(errors => errors.flatMap(inner => (inner.code === 'invalid_type' ? [inner.expected] : [])))
   return [{ path, issue: expected.length > 0 ? `must be ${expected.map(article).join(' or ')}` : issue.message }]
 }
 
 /** `agents[0].command`; empty for the whole. */
 export function pathText(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, key) => (typeof key === 'number' ? `${text}[${key}]` : text === '' ? String(key) : `${text}.${String(key)}`), '')
+  return path.reduce<string>(
+    (text, key) => (typeof key === 'number' ? `${text}[${key}]` : text === '' ? String(key) : `${text}.${String(key)}`),
+    '',
+  )
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>((value, key) => (value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined), root)
+  return path.reduce<unknown>(
+    (value, key) => (value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined),
+    root,
+  )
 }
 
 /** Zod's own sentences begin so; those of our schemas do not. */
 const isOwn = (message: string): boolean => !/^(Too (small|big)|Invalid)/.test(message)
 
-const unit = (origin: string): string => (origin === 'string' ? ' characters long' : origin === 'array' || origin === 'set' ? ' entries long' : '')
+const unit = (origin: string): string =>
+  origin === 'string' ? ' characters long' : origin === 'array' || origin === 'set' ? ' entries long' : ''
 
 function typeName(value: unknown): string {
   const plain = plainValue(value)
@@ -59,6 +80,13 @@ function typeName(value: unknown): string {
   return Array.isArray(plain) ? 'array' : typeof plain
 }
 
-const words: Record<string, string> = { array: 'a list', record: 'an object', object: 'an object', int: 'a whole number', boolean: 'true or false', null: 'null' }
+const words: Record<string, string> = {
+  array: 'a list',
+  record: 'an object',
+  object: 'an object',
+  int: 'a whole number',
+  boolean: 'true or false',
+  null: 'null',
+}
 
 const article = (type: string): string => words[type] ?? `a ${type}`

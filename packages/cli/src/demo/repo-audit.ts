@@ -15,6 +15,10 @@ export async function loadRepoAudit(): Promise<RepoAudit> {
   try {
     return (await import(repoAuditPackage)) as RepoAudit // its exports, by name
   } catch (error) {
-    throw new BatonError('invalid_configuration', `the example ${repoAuditPackage} cannot be loaded; run \`npm install\` and \`npm run build\` in the repository`, { cause: error })
+    throw new BatonError(
+      'invalid_configuration',
+      `the example ${repoAuditPackage} cannot be loaded; run \`npm install\` and \`npm run build\` in the repository`,
+      { cause: error },
+    )
   }
 }

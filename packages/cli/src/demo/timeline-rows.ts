@@ -16,7 +16,13 @@ export function timelineRows(subtasks: Iterable<SubtaskView & { worker?: string 
   for (const { agent, capability, worker, name, title, state, started_at, finished_at } of subtasks) {
     if (!started_at || !finished_at) continue
     const who = agent ?? capability
-    rows.push({ lane: worker ? `${who} @ ${worker}` : who, label: title ?? name, startedAt: Date.parse(started_at), finishedAt: Date.parse(finished_at), state })
+    rows.push({
+      lane: worker ? `${who} @ ${worker}` : who,
+      label: title ?? name,
+      startedAt: Date.parse(started_at),
+      finishedAt: Date.parse(finished_at),
+      state,
+    })
   }
   return rows
 }

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Client } from '@baton/client'
-import { BatonError, type SubtaskView, type TaskView, formatDuration } from '@baton/shared'
+import { BatonError, formatDuration, type SubtaskView, type TaskView } from '@baton/shared'
 
 export interface Summary {
   readonly status: TaskView['status']
@@ -30,7 +30,8 @@ export async function writeReport({ client, task, out, svg }: Report): Promise<S
   if (!reporter) throw new BatonError('subtask_not_found', `the task ${task.task_id} has no subtask \`report\``)
   await mkdir(out, { recursive: true })
   const files: [string, Uint8Array | string][] = [['timeline.svg', svg(subtasks)]]
-  for (const name of ['report.md', 'report.json']) files.unshift([name, await client.tasks.artifact(task.task_id, reporter.subtask_id, name)])
+  for (const name of ['report.md', 'report.json'])
+    files.unshift([name, await client.tasks.artifact(task.task_id, reporter.subtask_id, name)])
   for (const [name, content] of files) await writeFile(join(out, name), content)
   const json = files.find(([name]) => name === 'report.json')?.[1]
   const report = JSON.parse(Buffer.from(json ?? '{}').toString('utf8')) as Partial<Pick<Summary, 'totals' | 'files' | 'folders'>> // made by the example's own agent
@@ -53,7 +54,9 @@ export function summaryLines(summary: Summary, shorten: (file: string) => string
   const plural = (count: number, one: string) => `${count} ${count === 1 ? one : `${one}s`}`
   return [
     `${plural(files, 'file')} in ${plural(folders, 'folder')}, audited in ${formatDuration(elapsed_seconds * 1_000)} by ${plural(subtasks, 'subtask')} on ${plural(workers, 'worker')}`,
-    ...(found.length === 0 ? ['nothing was found'] : found.map(([kind, count]) => `${String(count).padStart(8)}  ${kind.replaceAll('_', ' ')}`)),
+    ...(found.length === 0
+      ? ['nothing was found']
+      : found.map(([kind, count]) => `${String(count).padStart(8)}  ${kind.replaceAll('_', ' ')}`)),
     '',
     ...written.map(shorten),
   ]

@@ -1,4 +1,4 @@
-import { type AddressInfo, type Socket, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type FakeServer, problem, startFakeServer } from '@baton/client/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { doctorLines, exitCodeOfChecks } from '../commands/doctor.js'
@@ -29,9 +29,15 @@ const answering = (answer: string) => (socket: Socket) => void socket.once('data
 describe('probing', () => {
   test('tells servers by what they answer', async () => {
     expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering('+PONG\r\n'))}`)).toMatch(/^Redis answers at 127/)
-    expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering('-NOAUTH Authentication required.\r\n'))}`)).toMatch(/^Redis answers \(NOAUTH\)/)
-    expect(await probe('postgres', `postgres://u:secret@127.0.0.1:${await speaker(answering('N'))}/db`)).toMatch(/^PostgreSQL answers at 127/)
-    expect(await probe('nats', `nats://127.0.0.1:${await speaker(socket => socket.write('INFO {"server_id":"x","version":"2.10.1"}\r\n'))}`)).toMatch(/^NATS 2\.10\.1 answers/)
+    expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering('-NOAUTH Authentication required.\r\n'))}`)).toMatch(
+      /^Redis answers \(NOAUTH\)/,
+    )
+    expect(await probe('postgres', `postgres://u:secret@127.0.0.1:${await speaker(answering('N'))}/db`)).toMatch(
+      /^PostgreSQL answers at 127/,
+    )
+    expect(
+      await probe('nats', `nats://127.0.0.1:${await speaker(socket => socket.write('INFO {"server_id":"x","version":"2.10.1"}\r\n'))}`),
+    ).toMatch(/^NATS 2\.10\.1 answers/)
   })
 
   test('tells another server from the right one', async () => {
@@ -63,7 +69,10 @@ describe('the doctor', () => {
   async function coordinator(ready: boolean): Promise<FakeServer> {
     const server = await startFakeServer(({ path }) => {
       if (path === '/healthz') return { body: { status: 'ok', version: '0.1.0', mode: 'local' } }
-      if (path === '/readyz') return ready ? { body: { status: 'ready', checks: { postgres: 'ok' } } } : problem('unavailable', 'postgres cannot be used', { checks: { postgres: 'failing' } })
+      if (path === '/readyz')
+        return ready
+          ? { body: { status: 'ready', checks: { postgres: 'ok' } } }
+          : problem('unavailable', 'postgres cannot be used', { checks: { postgres: 'failing' } })
       return { body: { agents: [], next_cursor: null } }
     })
     closers.push(() => server.stop())
@@ -95,7 +104,11 @@ describe('the doctor', () => {
   test('looks at the servers that are named', async () => {
     const port = await speaker(answering('+PONG\r\n'))
     const closed = await speaker(socket => socket.end())
-    const { code, out } = await visit({ BATON_URL: (await coordinator(true)).url, REDIS_URL: `redis://127.0.0.1:${port}`, NATS_URL: `nats://127.0.0.1:${closed}` })
+    const { code, out } = await visit({
+      BATON_URL: (await coordinator(true)).url,
+      REDIS_URL: `redis://127.0.0.1:${port}`,
+      NATS_URL: `nats://127.0.0.1:${closed}`,
+    })
     expect(out).toContain('! environment    enough for a worker at most: REDIS_URL and NATS_URL are set, but DATABASE_URL is not')
     expect(out).toContain(`✔ redis          Redis answers at 127.0.0.1:${port}`)
     expect(out).toContain('✘ nats')

@@ -1,5 +1,5 @@
 /** Whether a server answers in its own protocol: a connection and one exchange, without drivers and without logging in. */
-import { type Socket, connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 
 export type ServerKind = 'postgres' | 'redis' | 'nats'
@@ -16,12 +16,22 @@ interface Protocol {
 const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
 const protocols: Record<ServerKind, Protocol> = {
-  postgres: { port: 5432, tls: [], hello: sslRequest, answer: text => (text[0] === 'S' || text[0] === 'N' ? 'PostgreSQL answers' : undefined) },
+  postgres: {
+    port: 5432,
+    tls: [],
+    hello: sslRequest,
+    answer: text => (text[0] === 'S' || text[0] === 'N' ? 'PostgreSQL answers' : undefined),
+  },
   redis: {
     port: 6379,
     tls: ['rediss:'],
     hello: Buffer.from('PING\r\n'),
-    answer: text => (text.startsWith('+PONG') ? 'Redis answers' : /^-(NOAUTH|NOPERM|LOADING)/.test(text) ? `Redis answers (${text.slice(1).split(' ')[0]})` : undefined),
+    answer: text =>
+      text.startsWith('+PONG')
+        ? 'Redis answers'
+        : /^-(NOAUTH|NOPERM|LOADING)/.test(text)
+          ? `Redis answers (${text.slice(1).split(' ')[0]})`
+          : undefined,
   },
   nats: {
     port: 4222,
@@ -51,7 +61,9 @@ export function probe(kind: ServerKind, url: string, timeoutMs = 3_000): Promise
     socket.once('connect', () => protocol.hello && socket.write(protocol.hello))
     socket.once('data', data => {
       const says = protocol.answer(data.toString('latin1'))
-      settle(() => (says === undefined ? reject(new Error(`${place} answers, but not as a ${kind} server does`)) : resolve(`${says} at ${place}`)))
+      settle(() =>
+        says === undefined ? reject(new Error(`${place} answers, but not as a ${kind} server does`)) : resolve(`${says} at ${place}`),
+      )
     })
     socket.once('error', error => settle(() => reject(new Error(`${place}: ${reason(error)}`))))
     socket.once('close', () => settle(() => reject(new Error(`${place} closed the connection`))))

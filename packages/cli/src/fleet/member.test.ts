@@ -37,7 +37,15 @@ function logbook() {
 }
 
 function options(script: string, more: Partial<MemberOptions> = {}): MemberOptions {
-  return { name: 'worker 1', command: [process.execPath, '-e', script], env: {}, cwd: dir, log: () => undefined, restartAfterMs: 0, ...more }
+  return {
+    name: 'worker 1',
+    command: [process.execPath, '-e', script],
+    env: {},
+    cwd: dir,
+    log: () => undefined,
+    restartAfterMs: 0,
+    ...more,
+  }
 }
 
 function lives(pid: number): boolean {
@@ -52,7 +60,9 @@ function lives(pid: number): boolean {
 describe('a member of a fleet', () => {
   test('is started when its first line says so, and stopped in order', async () => {
     const { log, lines } = logbook()
-    member = await Member.start(options(`console.error('hello'); ${sayReady} process.on('SIGTERM', () => { console.log('bye'); process.exit(0) }); ${stay}`, { log }))
+    member = await Member.start(
+      options(`console.error('hello'); ${sayReady} process.on('SIGTERM', () => { console.log('bye'); process.exit(0) }); ${stay}`, { log }),
+    )
     const { pid } = member
     expect(member.ready).toEqual({ id: 'w', pid })
     await member.stop()
@@ -71,7 +81,12 @@ describe('a member of a fleet', () => {
 
   test('that asks for a restart is started again', async () => {
     const { log, line } = logbook()
-    member = await Member.start(options(`const fs = require('fs'); const again = fs.existsSync('once'); fs.writeFileSync('once', ''); ${sayReady} if (again) { console.log('here again'); ${stay} } else setTimeout(() => process.exit(75), 10)`, { log }))
+    member = await Member.start(
+      options(
+        `const fs = require('fs'); const again = fs.existsSync('once'); fs.writeFileSync('once', ''); ${sayReady} if (again) { console.log('here again'); ${stay} } else setTimeout(() => process.exit(75), 10)`,
+        { log },
+      ),
+    )
     const first = member.ready['pid']
     await line('here again')
     expect(member.pid).toBeDefined()
@@ -87,7 +102,9 @@ describe('a member of a fleet', () => {
   })
 
   test('that ends before it is ready says why', async () => {
-    await expect(Member.start(options(`console.error('no Redis'); process.exitCode = 2`))).rejects.toThrow('worker 1 ended with code 2 before it was ready; it said: no Redis')
+    await expect(Member.start(options(`console.error('no Redis'); process.exitCode = 2`))).rejects.toThrow(
+      'worker 1 ended with code 2 before it was ready; it said: no Redis',
+    )
   })
 
   test('that is never ready is given up', async () => {

@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { BatonError } from '@baton/shared'
 import { exitCodes } from '../exit-codes.js'
-import { type Watchdog, startWatchdog } from '../servers/watchdog.js'
+import { startWatchdog, type Watchdog } from '../servers/watchdog.js'
 
 export interface MemberOptions {
   /** How its lines are marked in the log: `worker 2`. */
@@ -141,7 +141,9 @@ export class Member {
     this.starting = new Promise<void>(resolve => setTimeout(resolve, waitMs)).then(async () => {
       if (!this.leaving) await this.launch()
     })
-    this.starting.catch((error: unknown) => this.options.log(`${this.options.name}: ${error instanceof Error ? error.message : String(error)}`))
+    this.starting.catch((error: unknown) =>
+      this.options.log(`${this.options.name}: ${error instanceof Error ? error.message : String(error)}`),
+    )
   }
 
   private problem(what: string, { said, code }: { said: readonly string[]; code: number | null }): BatonError {

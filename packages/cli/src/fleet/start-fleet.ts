@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BatonError } from '@baton/shared'
-import { childEnvironment, processEnvironment, type EnvironmentSource } from '../env.js'
+import { childEnvironment, type EnvironmentSource, processEnvironment } from '../env.js'
 import type { ProvidedServers } from '../servers/index.js'
 import { Member } from './member.js'
 
@@ -62,16 +62,30 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     return stopping
   }
 
-  const settings = { LOG_LEVEL: env['LOG_LEVEL'] || 'warn', ...Object.fromEntries(inherited.map(name => [name, env[name] || undefined])), ...options.settings }
+  const settings = {
+    LOG_LEVEL: env['LOG_LEVEL'] || 'warn',
+    ...Object.fromEntries(inherited.map(name => [name, env[name] || undefined])),
+    ...options.settings,
+  }
   const stores = { REDIS_URL: servers.redisUrl, NATS_URL: servers.natsUrl }
   const start = (name: string, args: readonly string[], urls: Record<string, string>) =>
-    Member.start({ name, command: [process.execPath, main, ...args, '--json'], cwd, log, env: childEnvironment(env, { ...settings, ...urls }), ...(signal && { signal }) })
+    Member.start({
+      name,
+      command: [process.execPath, main, ...args, '--json'],
+      cwd,
+      log,
+      env: childEnvironment(env, { ...settings, ...urls }),
+      ...(signal && { signal }),
+    })
   const config = options.config ? ['--config', options.config] : []
   const agentsModule = options.agentsModule ?? (options.config ? undefined : join(dirname(main), 'fleet', 'echo-agents.js'))
   const startOneWorker = (n: number) => start(`worker ${n}`, ['worker', ...(agentsModule ? ['--agents', agentsModule] : config)], stores)
 
   try {
-    const coordinator = await start('coordinator', ['up', ...config, '--host', '127.0.0.1', '--port', '0'], { ...stores, DATABASE_URL: servers.databaseUrl })
+    const coordinator = await start('coordinator', ['up', ...config, '--host', '127.0.0.1', '--port', '0'], {
+      ...stores,
+      DATABASE_URL: servers.databaseUrl,
+    })
     members.push(coordinator)
     const started = await Promise.allSettled(Array.from({ length: options.workers ?? 3 }, (_, i) => startOneWorker(i + 1)))
     for (const result of started) if (result.status === 'fulfilled') members.push(result.value)

@@ -1,12 +1,14 @@
 /** Where the log of a long-running command goes: stderr, as lines for people on a terminal, as JSON elsewhere. */
-import { type LogLevel, type Logger, createLogger } from '@baton/shared/node'
+import { createLogger, type Logger, type LogLevel } from '@baton/shared/node'
 import type { Io } from '../io.js'
 import { type Colour, type Paint, paintFor } from './style.js'
 import { visible } from './text.js'
 
 export function commandLogger(io: Io, level: LogLevel, bindings?: Record<string, unknown>): Logger {
   const paint = paintFor(io, io.stderr)
-  const write = io.stderr.isTTY ? (line: string) => io.stderr.write(`${readableLine(line, paint)}\n`) : (line: string) => io.stderr.write(line)
+  const write = io.stderr.isTTY
+    ? (line: string) => io.stderr.write(`${readableLine(line, paint)}\n`)
+    : (line: string) => io.stderr.write(line)
   return createLogger({ level, ...(bindings && { bindings }), destination: { write: line => void write(line) } })
 }
 

@@ -47,7 +47,13 @@ const running = fakeTask({
   started_at: started,
   subtasks: [
     fakeSubtask('build', { state: 'completed', agent: 'dev', attempt: 1, started_at: started, finished_at: '2026-01-01T00:00:02.000Z' }),
-    fakeSubtask('review', { state: 'running', agent: 'reviewer', attempt: 2, started_at: '2026-01-01T00:00:02.000Z', progress: { files: 3 } }),
+    fakeSubtask('review', {
+      state: 'running',
+      agent: 'reviewer',
+      attempt: 2,
+      started_at: '2026-01-01T00:00:02.000Z',
+      progress: { files: 3 },
+    }),
     fakeSubtask('release', { why: 'waits for review' }),
   ],
 })
@@ -66,7 +72,12 @@ describe('a frame', () => {
   })
 
   test('is never higher or wider than its room', () => {
-    const many = fakeTask({ status: 'running', subtasks: Array.from({ length: 500 }, (_, i) => fakeSubtask(`step-${i}`, { state: i === 400 ? 'failed' : i < 300 ? 'completed' : 'pending' })) })
+    const many = fakeTask({
+      status: 'running',
+      subtasks: Array.from({ length: 500 }, (_, i) =>
+        fakeSubtask(`step-${i}`, { state: i === 400 ? 'failed' : i < 300 ? 'completed' : 'pending' }),
+      ),
+    })
     for (const rows of [3, 5, 24]) {
       const lines = frameLines(many, { ...options, columns: 40, rows })
       expect(lines.length).toBeLessThanOrEqual(rows)
@@ -79,7 +90,12 @@ describe('a frame', () => {
   })
 
   test('shows the failure of what failed', () => {
-    const task = fakeTask({ status: 'failed', subtasks: [fakeSubtask('build', { state: 'failed', attempt: 3, failure: { code: 'agent_exit', message: 'exit code 2', retryable: true } })] })
+    const task = fakeTask({
+      status: 'failed',
+      subtasks: [
+        fakeSubtask('build', { state: 'failed', attempt: 3, failure: { code: 'agent_exit', message: 'exit code 2', retryable: true } }),
+      ],
+    })
     expect(frameLines(task, options).at(-1)).toBe('  ✘ build  failed     build  attempt 3  exit code 2')
   })
 })
@@ -88,14 +104,22 @@ describe('plain lines', () => {
   test('begin with what stands, then one per change', () => {
     const before = fakeTask({ subtasks: [fakeSubtask('build'), fakeSubtask('review')] })
     expect(changeLines(undefined, before)).toEqual(['feature-7 planned, 2 pending'])
-    const after = fakeTask({ status: 'running', subtasks: [fakeSubtask('build', { state: 'running', agent: 'dev', attempt: 1 }), fakeSubtask('review')] })
+    const after = fakeTask({
+      status: 'running',
+      subtasks: [fakeSubtask('build', { state: 'running', agent: 'dev', attempt: 1 }), fakeSubtask('review')],
+    })
     expect(changeLines(before, after)).toEqual(['  ▶ build running (by dev)', 'feature-7 running, 0 of 2 done'])
     expect(changeLines(after, after)).toEqual([])
   })
 
   test('tell of further attempts and of failures', () => {
     const before = fakeTask({ status: 'running', subtasks: [fakeSubtask('build', { state: 'running', attempt: 1 })] })
-    const retrying = fakeTask({ status: 'running', subtasks: [fakeSubtask('build', { state: 'retrying', attempt: 1, failure: { code: 'agent_error', message: 'no\nluck', retryable: true } })] })
+    const retrying = fakeTask({
+      status: 'running',
+      subtasks: [
+        fakeSubtask('build', { state: 'retrying', attempt: 1, failure: { code: 'agent_error', message: 'no\nluck', retryable: true } }),
+      ],
+    })
     expect(changeLines(before, retrying)).toEqual(['  ↻ build retrying: no luck'])
     const again = fakeTask({ status: 'running', subtasks: [fakeSubtask('build', { state: 'running', attempt: 2 })] })
     expect(changeLines(retrying, again)).toEqual(['  ▶ build running (attempt 2)'])
@@ -115,7 +139,10 @@ describe('a plan', () => {
   const edge = (from: string, to: string) => ({ from: `${from}::feature-7::1`, to: `${to}::feature-7::1` })
 
   test('is a tree of what waits for what', () => {
-    const task = fakeTask({ subtasks, dependencies: [edge('build', 'review'), edge('build', 'docs'), edge('review', 'release'), edge('docs', 'release')] })
+    const task = fakeTask({
+      subtasks,
+      dependencies: [edge('build', 'review'), edge('build', 'docs'), edge('review', 'release'), edge('docs', 'release')],
+    })
     expect(planLines(task, { paint: plain, columns: 100 })).toEqual([
       'feature-7  Search  planned',
       '4 subtasks, planned by explicit, priority medium',
@@ -137,27 +164,62 @@ describe('a plan', () => {
   test('says what was understood and what is not shown', () => {
     const task = fakeTask({
       subtasks,
-      plan: { made_by: 'rules', objectives: ['find things'], constraints: ['no new service'], acceptance_criteria: [], diagnostics: ['left out: lunch'] },
+      plan: {
+        made_by: 'rules',
+        objectives: ['find things'],
+        constraints: ['no new service'],
+        acceptance_criteria: [],
+        diagnostics: ['left out: lunch'],
+      },
       metrics: { ...fakeTask().metrics, subtasks_total: 1_004 },
     })
     const lines = planLines(task, { paint: plain, columns: 100 })
-    expect(lines.slice(1, 5)).toEqual(['1004 subtasks, planned by rules, priority medium', 'objectives  find things', 'constraints no new service', 'note: left out: lunch'])
+    expect(lines.slice(1, 5)).toEqual([
+      '1004 subtasks, planned by rules, priority medium',
+      'objectives  find things',
+      'constraints no new service',
+      'note: left out: lunch',
+    ])
     expect(lines.at(-1)).toBe('… 1000 more')
   })
 })
 
 test('a table is as wide as its cells, its last column gives way', () => {
-  expect(tableLines(['a', 'b'], [['long cell', 'x'], ['s', 'quite long']], 16)).toEqual(['A          B', 'long cell  x', 's          quit…'])
+  expect(
+    tableLines(
+      ['a', 'b'],
+      [
+        ['long cell', 'x'],
+        ['s', 'quite long'],
+      ],
+      16,
+    ),
+  ).toEqual(['A          B', 'long cell  x', 's          quit…'])
 })
 
 test('errors show the sentence and further fields, and no stack', () => {
   expect(errorLines(new BatonError('task_not_found', 'there is no task x'))).toEqual(['error: there is no task x'])
-  expect(errorLines(new BatonError('invalid_request', '2 problems', { fields: [{ path: 'title', issue: 'is required' }, { path: '', issue: 'is odd' }] }))).toEqual(['error: 2 problems', '  title is required', '  is odd'])
+  expect(
+    errorLines(
+      new BatonError('invalid_request', '2 problems', {
+        fields: [
+          { path: 'title', issue: 'is required' },
+          { path: '', issue: 'is odd' },
+        ],
+      }),
+    ),
+  ).toEqual(['error: 2 problems', '  title is required', '  is odd'])
   expect(errorLines(new TypeError('boom\u001b[2J'))).toEqual(['error: boom\\u001b[2J'])
 })
 
 test('a log line for people', () => {
-  const line = JSON.stringify({ level: 'warn', time: '2026-01-01T12:04:05.000Z', err: { message: 'refused' }, msg: 'waiting for NATS', url: 'nats://x' })
+  const line = JSON.stringify({
+    level: 'warn',
+    time: '2026-01-01T12:04:05.000Z',
+    err: { message: 'refused' },
+    msg: 'waiting for NATS',
+    url: 'nats://x',
+  })
   expect(readableLine(line, plain)).toBe('12:04:05 warn  waiting for NATS: refused  url=nats://x')
   expect(readableLine('no json\n', plain)).toBe('no json')
 })
@@ -167,7 +229,10 @@ test('live lines are redrawn in place, in one write', () => {
   const live = new LiveLines({ write: text => writes.push(text), isTTY: true, columns: 80, rows: 24 })
   live.draw(['a', 'b'])
   live.draw(['c'])
-  expect(writes).toEqual(['\u001b[?2026ha\u001b[K\nb\u001b[K\n\u001b[J\u001b[?2026l', '\u001b[?2026h\u001b[2A\rc\u001b[K\n\u001b[J\u001b[?2026l'])
+  expect(writes).toEqual([
+    '\u001b[?2026ha\u001b[K\nb\u001b[K\n\u001b[J\u001b[?2026l',
+    '\u001b[?2026h\u001b[2A\rc\u001b[K\n\u001b[J\u001b[?2026l',
+  ])
   expect(live.room).toEqual({ columns: 79, rows: 23 })
 })
 
@@ -184,6 +249,8 @@ describe('the curl to try', () => {
   })
 
   test('gives way to a hint when there is no agent', () => {
-    expect(tryItLines({ url: 'http://x', agents: [], keyed: false, suffix: 'x', defaultUrl: true })).toEqual(['no agents are configured; `baton init` writes a configuration with one'])
+    expect(tryItLines({ url: 'http://x', agents: [], keyed: false, suffix: 'x', defaultUrl: true })).toEqual([
+      'no agents are configured; `baton init` writes a configuration with one',
+    ])
   })
 })

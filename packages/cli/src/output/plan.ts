@@ -1,6 +1,6 @@
 /** A plan as people read it: a tree of what waits for what, or a table when the graph is too deep or too wide for one. */
 import type { SubtaskView, TaskView } from '@baton/shared'
-import { type Paint, colourOf, lookOf } from './style.js'
+import { colourOf, lookOf, type Paint } from './style.js'
 import { tableLines } from './table.js'
 import { cut, padEnd, visible, widthOf } from './text.js'
 
@@ -18,10 +18,14 @@ interface Node {
 export function planLines(task: TaskView, { paint, columns }: { paint: Paint; columns: number }): string[] {
   const total = task.metrics.subtasks_total || task.subtasks.length
   const { plan } = task
-  const list = (title: string, items: readonly string[]) => items.map((item, i) => `${i === 0 ? padEnd(title, 12) : ' '.repeat(12)}${visible(item)}`)
+  const list = (title: string, items: readonly string[]) =>
+    items.map((item, i) => `${i === 0 ? padEnd(title, 12) : ' '.repeat(12)}${visible(item)}`)
   const head = [
     `${paint('bold', visible(task.task_id))}  ${visible(task.title)}  ${paint(colourOf(task.status), task.status)}`,
-    paint('dim', `${total} ${total === 1 ? 'subtask' : 'subtasks'}, planned by ${plan.made_by}, priority ${task.priority}${task.metrics.due_date ? `, due ${task.metrics.due_date}` : ''}`),
+    paint(
+      'dim',
+      `${total} ${total === 1 ? 'subtask' : 'subtasks'}, planned by ${plan.made_by}, priority ${task.priority}${task.metrics.due_date ? `, due ${task.metrics.due_date}` : ''}`,
+    ),
     ...list('objectives', plan.objectives),
     ...list('constraints', plan.constraints),
     ...list('accepted if', plan.acceptance_criteria),
@@ -85,7 +89,9 @@ function treeLines(roots: readonly Node[], paint: Paint): string[] {
   const leftWidth = Math.max(0, ...rows.map(row => widthOf(row.left)))
   const workWidth = Math.max(0, ...rows.map(row => widthOf(workOf(row.node.subtask))))
   return rows.map(({ left, node: { subtask, further } }) => {
-    const notes = [further.length > 0 ? `also after ${further.map(visible).join(', ')}` : '', stateNote(subtask, paint)].filter(note => note !== '')
+    const notes = [further.length > 0 ? `also after ${further.map(visible).join(', ')}` : '', stateNote(subtask, paint)].filter(
+      note => note !== '',
+    )
     return `${padEnd(left, leftWidth)}  ${padEnd(workOf(subtask), workWidth)}  ${notes.join('  ')}`.trimEnd()
   })
 }

@@ -2,8 +2,8 @@
  * A task's progress as text. Pure: the same snapshot gives the same lines. On a terminal a frame that is redrawn in
  * place, never higher than the terminal; in a pipe one line per change.
  */
-import { type SubtaskState, type SubtaskView, type TaskView, formatDuration, subtaskStates, terminalSubtaskStates } from '@baton/shared'
-import { type Paint, colourOf, lookOf, plain } from './style.js'
+import { formatDuration, type SubtaskState, type SubtaskView, subtaskStates, type TaskView, terminalSubtaskStates } from '@baton/shared'
+import { colourOf, lookOf, type Paint, plain } from './style.js'
 import { cut, padEnd, visible, widthOf } from './text.js'
 
 export interface FrameOptions {
@@ -102,7 +102,9 @@ export function changeLines(before: TaskView | undefined, task: TaskView, paint:
   const known = new Map(before?.subtasks.map(subtask => [keyOf(subtask), subtask]))
   for (const subtask of task.subtasks) {
     const earlier = known.get(keyOf(subtask))
-    const changed = earlier ? earlier.state !== subtask.state || earlier.attempt !== subtask.attempt : before !== undefined || subtask.state !== 'pending'
+    const changed = earlier
+      ? earlier.state !== subtask.state || earlier.attempt !== subtask.attempt
+      : before !== undefined || subtask.state !== 'pending'
     if (changed) lines.push(changeLine(subtask, paint))
   }
   if (before && before.status !== task.status) {

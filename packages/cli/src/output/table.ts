@@ -5,5 +5,13 @@ export function tableLines(heading: readonly string[], rows: readonly (readonly 
   const all = [heading.map(title => title.toUpperCase()), ...rows]
   const widths = heading.map((_, i) => Math.max(...all.map(row => widthOf(row[i] ?? ''))))
   const last = heading.length - 1
-  return all.map(row => cut(row.map((cell, i) => (i === last ? cell : padEnd(cell, widths[i] ?? 0))).join('  ').trimEnd(), columns))
+  return all.map(row =>
+    cut(
+      row
+        .map((cell, i) => (i === last ? cell : padEnd(cell, widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+      columns,
+    ),
+  )
 }

@@ -17,7 +17,12 @@ export function tryItLines({ url, agents, keyed, suffix, defaultUrl, input = { t
   const [agent] = agents
   if (!agent) return ['no agents are configured; `baton init` writes a configuration with one']
   const taskId = `hello-${suffix}`
-  const body = { task_id: taskId, title: 'Hello', subtasks: [{ name: 'hello', capability: agent.capabilities?.[0] ?? agent.name, input }], execute: true }
+  const body = {
+    task_id: taskId,
+    title: 'Hello',
+    subtasks: [{ name: 'hello', capability: agent.capabilities?.[0] ?? agent.name, input }],
+    execute: true,
+  }
   return [
     'try it:',
     `  curl -s ${url}/orchestrate -H 'content-type: application/json'${keyed ? ' -H "authorization: Bearer $BATON_API_KEY"' : ''} -d ${shellQuoted(JSON.stringify(body))}`,

@@ -18,7 +18,7 @@ export function ask<Result>(options: {
   read: (received: Buffer, send: (question: Uint8Array) => void) => Result | undefined
 }): Promise<Result | undefined> {
   const { port, question, read } = options
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     let received: Buffer = Buffer.alloc(0)
     const socket = connect({ port, host: '127.0.0.1' })
     const finish = (result?: Result) => {
@@ -28,9 +28,9 @@ export function ask<Result>(options: {
     }
     const timer = setTimeout(finish, answerTimeoutMs)
     socket.on('connect', () => question !== undefined && socket.write(question))
-    socket.on('data', (chunk) => {
+    socket.on('data', chunk => {
       received = Buffer.concat([received, chunk])
-      const result = read(received, (next) => socket.write(next))
+      const result = read(received, next => socket.write(next))
       if (result !== undefined) finish(result)
     })
     socket.on('error', () => finish())
@@ -43,7 +43,7 @@ export async function redisAnswers({ port, pid }: { port: number; pid: number })
   const answer = await ask({
     port,
     question: 'PING\r\nINFO server\r\n',
-    read: (received) => {
+    read: received => {
       const text = received.toString('latin1')
       if (text.startsWith('-')) return 'not ready' // still loading, says so instead of +PONG
       return /\r\nprocess_id:(\d+)\r\n/.exec(text)?.[1]
@@ -56,7 +56,7 @@ export async function redisAnswers({ port, pid }: { port: number; pid: number })
 export async function natsAnswers({ port, serverName }: { port: number; serverName: string }): Promise<boolean> {
   const answer = await ask({
     port,
-    read: (received) => /^INFO (\{.*\})\s*\r\n/.exec(received.toString('utf8'))?.[1],
+    read: received => /^INFO (\{.*\})\s*\r\n/.exec(received.toString('utf8'))?.[1],
   })
   return answer?.includes(`"server_name":${JSON.stringify(serverName)}`) ?? false
 }

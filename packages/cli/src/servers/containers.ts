@@ -26,7 +26,7 @@ const recipes: Record<ServerName, Recipe> = {
     environment: { POSTGRES_HOST_AUTH_METHOD: 'trust', POSTGRES_DB: 'baton' },
     command: ['postgres', '-c', 'max_connections=200'],
     ready: { text: /ready to accept connections/, times: 2 },
-    url: (address) => `postgres://postgres@${address}/baton`,
+    url: address => `postgres://postgres@${address}/baton`,
   },
   redis: {
     image: 'redis:7',
@@ -34,7 +34,7 @@ const recipes: Record<ServerName, Recipe> = {
     environment: {},
     command: ['redis-server', '--save', '', '--appendonly', 'yes', '--maxmemory-policy', 'noeviction'],
     ready: { text: /Ready to accept connections/, times: 1 },
-    url: (address) => `redis://${address}`,
+    url: address => `redis://${address}`,
   },
   nats: {
     image: 'nats:2.10',
@@ -42,7 +42,7 @@ const recipes: Record<ServerName, Recipe> = {
     environment: {},
     command: [],
     ready: { text: /Server is ready/, times: 1 },
-    url: (address) => `nats://${address}`,
+    url: address => `nats://${address}`,
   },
 }
 

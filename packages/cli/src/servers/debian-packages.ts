@@ -44,11 +44,8 @@ exit $code
 `
 
 /** Installs the packages of the given servers. Throws with the end of apt's output when that fails. */
-export async function installPackages(
-  names: readonly ServerName[],
-  policyFile = '/usr/sbin/policy-rc.d',
-): Promise<void> {
-  const packages = names.map((name) => debianPackages[name])
+export async function installPackages(names: readonly ServerName[], policyFile = '/usr/sbin/policy-rc.d'): Promise<void> {
+  const packages = names.map(name => debianPackages[name])
   const args = ['-c', script, 'install', policyFile, ...packages]
   const result = await runTool({ command: 'sh', args, timeoutMs: installTimeoutMs, cwd: '/', detached: true })
   if (result.kind === 'failed') {

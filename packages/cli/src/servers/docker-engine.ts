@@ -30,12 +30,12 @@ function enginePlaces(env: NodeJS.ProcessEnv): Place[] {
     join(homedir(), '.docker/run/docker.sock'),
     join(homedir(), '.docker/desktop/docker.sock'),
     `/run/user/${process.getuid?.() ?? 0}/docker.sock`,
-  ].map((socketPath) => ({ socketPath }))
+  ].map(socketPath => ({ socketPath }))
 }
 
 function ping(place: Place): Promise<boolean> {
-  return new Promise((resolve) => {
-    const asked = request({ ...place, path: '/_ping', timeout: answerTimeoutMs }, (response) => {
+  return new Promise(resolve => {
+    const asked = request({ ...place, path: '/_ping', timeout: answerTimeoutMs }, response => {
       response.resume()
       resolve(response.statusCode !== undefined)
     })

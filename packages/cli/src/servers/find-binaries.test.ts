@@ -53,15 +53,15 @@ test('Docker answers only when an engine is behind the socket', async () => {
   const env = { DOCKER_HOST: `unix://${socket}` }
   expect(await dockerEngineAnswers(env)).toBe(false)
 
-  const mute = createSocketServer((connection) => connection.destroy())
-  await new Promise<void>((resolve) => mute.listen(socket, resolve))
+  const mute = createSocketServer(connection => connection.destroy())
+  await new Promise<void>(resolve => mute.listen(socket, resolve))
   expect(await dockerEngineAnswers(env)).toBe(false)
-  await new Promise((resolve) => mute.close(resolve))
+  await new Promise(resolve => mute.close(resolve))
 
   const engine = createServer((_request, response) => response.end('OK'))
-  await new Promise<void>((resolve) => engine.listen(socket, resolve))
+  await new Promise<void>(resolve => engine.listen(socket, resolve))
   expect(await dockerEngineAnswers(env)).toBe(true)
-  await new Promise((resolve) => engine.close(resolve))
+  await new Promise(resolve => engine.close(resolve))
 })
 
 async function tool(name: string, answer: string): Promise<void> {

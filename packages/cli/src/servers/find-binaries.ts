@@ -62,11 +62,7 @@ export function findNats(): Promise<string | undefined> {
   })
 }
 
-async function findAnswering(wanted: {
-  names: readonly string[]
-  pattern: RegExp
-  oldest: Version
-}): Promise<string | undefined> {
+async function findAnswering(wanted: { names: readonly string[]; pattern: RegExp; oldest: Version }): Promise<string | undefined> {
   for (const name of wanted.names) {
     for (const folder of [...pathFolders(), ...systemFolders]) {
       const command = join(folder, name)
@@ -97,9 +93,7 @@ function isAtLeast(version: Version, oldest: Version): boolean {
 async function unprivilegedUser(): Promise<RunAs | undefined | 'none'> {
   if (process.getuid?.() !== 0) return undefined
   for (const name of ['postgres', 'nobody']) {
-    const [uid, gid] = await Promise.all(
-      ['-u', '-g'].map((flag) => runTool({ command: 'id', args: [flag, name], timeoutMs: 5_000 })),
-    )
+    const [uid, gid] = await Promise.all(['-u', '-g'].map(flag => runTool({ command: 'id', args: [flag, name], timeoutMs: 5_000 })))
     if (uid?.kind === 'done' && gid?.kind === 'done') return { uid: Number(uid.output), gid: Number(gid.output) }
   }
   return 'none'
@@ -113,7 +107,7 @@ const systemFolders = [
   '/usr/sbin',
   '/usr/local/bin',
   '/usr/local/sbin',
-  ...brewPrefixes.map((prefix) => join(prefix, 'bin')),
+  ...brewPrefixes.map(prefix => join(prefix, 'bin')),
   join(homedir(), 'go/bin'),
 ]
 
@@ -123,13 +117,13 @@ function pathFolders(): string[] {
 
 async function postgresFolders(): Promise<string[]> {
   const debian = await newestFirst('/usr/lib/postgresql')
-  const brewed = await Promise.all(brewPrefixes.map((prefix) => newestFirst(join(prefix, 'opt'))))
+  const brewed = await Promise.all(brewPrefixes.map(prefix => newestFirst(join(prefix, 'opt'))))
   return [
-    ...[...debian, '/usr/local/pgsql'].map((folder) => join(folder, 'bin')),
+    ...[...debian, '/usr/local/pgsql'].map(folder => join(folder, 'bin')),
     ...brewed
       .flat()
-      .filter((folder) => basename(folder).startsWith('postgresql'))
-      .map((folder) => join(folder, 'bin')),
+      .filter(folder => basename(folder).startsWith('postgresql'))
+      .map(folder => join(folder, 'bin')),
     '/Applications/Postgres.app/Contents/Versions/latest/bin',
   ]
 }
@@ -138,12 +132,12 @@ async function postgresFolders(): Promise<string[]> {
 async function newestFirst(parent: string): Promise<string[]> {
   const names = await readdir(parent).catch(() => [])
   const number = (name: string) => Number(/\d+/.exec(name)?.[0] ?? 0)
-  return names.sort((a, b) => number(b) - number(a)).map((name) => join(parent, name))
+  return names.sort((a, b) => number(b) - number(a)).map(name => join(parent, name))
 }
 
 async function isFile(path: string): Promise<boolean> {
   return stat(path).then(
-    (found) => found.isFile(),
+    found => found.isFile(),
     () => false,
   )
 }

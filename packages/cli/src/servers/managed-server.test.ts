@@ -28,7 +28,7 @@ test('a start that finds its port taken moves to another one', async () => {
   const scripts = [portTaken, portTaken, listens]
   const ports: number[] = []
   const server = await startManaged(
-    program((port) => {
+    program(port => {
       ports.push(port)
       return scripts.shift() ?? listens
     }),
@@ -75,7 +75,7 @@ test('a restart waits for its port when somebody borrowed it', async () => {
   const server = await startManaged(
     program(() => listens),
     {
-      log: (line) => {
+      log: line => {
         said.push(line)
         if (line.includes('EADDRINUSE')) borrower.close()
       },
@@ -83,7 +83,7 @@ test('a restart waits for its port when somebody borrowed it', async () => {
   )
   onTestFinished(() => server.stop())
   await server.kill()
-  await new Promise<void>((resolve) => borrower.listen(server.port, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => borrower.listen(server.port, '127.0.0.1', resolve))
   await server.restart()
   expect(said.join('\n')).toContain('EADDRINUSE')
   expect(await answers(server.port)).toBe(true)
@@ -101,7 +101,7 @@ test('operations take turns', async () => {
 
 test('a process that ignores the request to end is killed when the grace runs out', async () => {
   let hears = () => {}
-  const listening = new Promise<void>((resolve) => {
+  const listening = new Promise<void>(resolve => {
     hears = resolve
   })
   const process_ = await ServerProcess.spawn({
@@ -128,10 +128,10 @@ function program(script: (port: number) => string): ServerProgram {
     endWith: 'KILL',
     args: ({ port }) => ['-e', script(port), String(port)],
     answers: ({ port }) => answers(port),
-    url: (port) => `test://127.0.0.1:${port}`,
+    url: port => `test://127.0.0.1:${port}`,
   }
 }
 
 async function answers(port: number): Promise<boolean> {
-  return (await ask({ port, read: (bytes) => bytes.toString() })) === 'hi'
+  return (await ask({ port, read: bytes => bytes.toString() })) === 'hi'
 }

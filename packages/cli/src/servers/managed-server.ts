@@ -54,7 +54,7 @@ export async function startManaged(program: ServerProgram, options: ServerOption
   const temporary = options.dataDir === undefined
   const directory = temporary ? await mkdtemp(join(tmpdir(), `baton-${program.name}-`)) : resolve(options.dataDir ?? '')
   const server = new ManagedServer(program, { directory, temporary, options })
-  const onAbort = () => void server.stop().catch((error) => options.log?.(String(error)))
+  const onAbort = () => void server.stop().catch(error => options.log?.(String(error)))
   try {
     if (!temporary) await mkdir(directory, { recursive: true })
     else if (program.user !== undefined) await chown(directory, program.user.uid, program.user.gid)
@@ -115,7 +115,7 @@ class ManagedServer implements ServerHandle {
       await this.#program.prepare?.({
         ...this.#place(),
         signal: this.#stopping.signal,
-        onPid: (pid) => this.#watchdog.watch(pid),
+        onPid: pid => this.#watchdog.watch(pid),
       })
       this.#watchdog.forget()
       for (let attempt = 1; ; attempt++) {
@@ -181,7 +181,7 @@ class ManagedServer implements ServerHandle {
     this.#watchdog.watch(pid) // M4
     this.#lastPid = pid
     this.#state = { kind: 'running', process }
-    void process.exited.then((how) => {
+    void process.exited.then(how => {
       this.#log.add(`(${this.name}, process ${pid}, ${how})`)
       this.#watchdog.forget()
       this.#state = { kind: 'down' }
@@ -193,9 +193,7 @@ class ManagedServer implements ServerHandle {
     await process.kill()
     await process.printed
     const what = readiness.kind === 'exited' ? readiness.how : `did not answer within ${startTimeoutMs} ms`
-    const error = new Error(
-      `${this.name} on port ${this.#port} ${what}. Command: ${command}. The end of its log:\n${this.#log.tail()}`,
-    )
+    const error = new Error(`${this.name} on port ${this.#port} ${what}. Command: ${command}. The end of its log:\n${this.#log.tail()}`)
     return { kind: /address already in use/i.test(this.#log.tail()) ? 'port_taken' : 'failed', error }
   }
 

@@ -27,7 +27,7 @@ export async function startNats(options: ServerOptions = {}): Promise<ServerHand
       endWith: 'KILL',
       args: ({ port }) => ['--addr', '127.0.0.1', '--port', String(port), '--name', serverName],
       answers: ({ port }) => natsAnswers({ port, serverName }),
-      url: (port) => `nats://127.0.0.1:${port}`,
+      url: port => `nats://127.0.0.1:${port}`,
     },
     options,
   )

@@ -7,11 +7,7 @@ import { ask } from './answers.js'
 export type PostgresAnswer = { kind: 'rows'; rows: string[] } | { kind: 'error'; sqlState: string; message: string }
 
 /** Runs one statement as superuser. Undefined when the server does not answer. */
-export function askPostgres(options: {
-  port: number
-  database: string
-  sql: string
-}): Promise<PostgresAnswer | undefined> {
+export function askPostgres(options: { port: number; database: string; sql: string }): Promise<PostgresAnswer | undefined> {
   let asked = false
   return ask({
     port: options.port,
@@ -74,6 +70,6 @@ function firstColumn(row: Buffer): string {
 
 function readError(body: Buffer): PostgresAnswer {
   const fields = body.toString('utf8').split('\0')
-  const field = (code: string) => fields.find((text) => text.startsWith(code))?.slice(1) ?? ''
+  const field = (code: string) => fields.find(text => text.startsWith(code))?.slice(1) ?? ''
   return { kind: 'error', sqlState: field('C'), message: field('M') }
 }

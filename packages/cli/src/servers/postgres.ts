@@ -36,9 +36,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Serv
       stopSignal: 'SIGINT', // "fast": ends sessions instead of waiting for clients to leave
       endWith: 'QUIT', // "immediate": the postmaster takes its backends along, which SIGKILL would not
       args: ({ port, directory }) => ['-D', cluster(directory), ...flags({ port, settings: options.settings })],
-      prepare: (context) => createCluster({ ...context, binaries }),
+      prepare: context => createCluster({ ...context, binaries }),
       answers: ({ port, directory }) => isReady({ port, directory }),
-      url: (port) => `postgres://postgres@127.0.0.1:${port}/baton`,
+      url: port => `postgres://postgres@127.0.0.1:${port}/baton`,
     },
     options,
   )

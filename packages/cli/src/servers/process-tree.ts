@@ -33,8 +33,8 @@ export async function allGone(pids: readonly number[], timeoutMs: number): Promi
 
 /** Those of the processes that run or are frozen; a zombie does neither. */
 export function stillRunning(pids: readonly number[]): number[] {
-  const alive = new Set(listProcesses().flatMap((entry) => (entry.zombie ? [] : [entry.pid])))
-  return pids.filter((pid) => alive.has(pid))
+  const alive = new Set(listProcesses().flatMap(entry => (entry.zombie ? [] : [entry.pid])))
+  return pids.filter(pid => alive.has(pid))
 }
 
 /** The descendants of a process that are alive now. */
@@ -64,10 +64,10 @@ function send(pid: number, signal: NodeJS.Signals): void {
 function listProcesses(): ProcessEntry[] {
   if (process.platform !== 'linux') {
     const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat='], { encoding: 'utf8' })
-    return table.split('\n').flatMap((line) => parseEntry(line.trim().split(/\s+/)))
+    return table.split('\n').flatMap(line => parseEntry(line.trim().split(/\s+/)))
   }
   // Slim images come without ps.
-  return readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? readEntry(name) : []))
+  return readdirSync('/proc').flatMap(name => (/^\d+$/.test(name) ? readEntry(name) : []))
 }
 
 function readEntry(pid: string): ProcessEntry[] {

@@ -73,19 +73,19 @@ function fakeMachine(has: { binaries?: ServerName[]; docker?: boolean | 'broken'
   const events: string[] = []
   const installed = new Set(has.binaries)
   const machine: Machine = {
-    missing: async () => (['postgres', 'redis', 'nats'] as const).filter((name) => !installed.has(name)),
-    startBinary: async (name) => {
+    missing: async () => (['postgres', 'redis', 'nats'] as const).filter(name => !installed.has(name)),
+    startBinary: async name => {
       events.push(`start ${name}`)
       return fakeHandle(name, events)
     },
     dockerAnswers: async () => Boolean(has.docker),
-    startContainer: async (name) => {
+    startContainer: async name => {
       if (has.docker === 'broken') throw new Error('no image')
       events.push(`container ${name}`)
       return { url: `${name}://container`, stop: async () => void events.push(`stop ${name}`) }
     },
     canInstall: async () => Boolean(has.apt),
-    install: async (names) => {
+    install: async names => {
       if (has.apt === 'broken') throw new Error('no network')
       events.push(`install ${names.join(' ')}`)
       for (const name of names) installed.add(name)

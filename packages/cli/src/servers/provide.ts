@@ -86,25 +86,21 @@ export async function provideServers(options: ProvideOptions = {}, machine = thi
   }
 }
 
-async function provideAll(
-  provided: Map<ServerName, Provided>,
-  options: ProvideOptions,
-  machine: Machine,
-): Promise<void> {
+async function provideAll(provided: Map<ServerName, Provided>, options: ProvideOptions, machine: Machine): Promise<void> {
   const { databaseUrl, redisUrl, natsUrl } = options.urls ?? {}
   const given: Record<ServerName, string | undefined> = { postgres: databaseUrl, redis: redisUrl, nats: natsUrl }
   for (const name of serverNames) {
     const url = given[name]
     if (url) provided.set(name, { origin: 'given', url }) // P1
   }
-  const open = () => serverNames.filter((name) => !provided.has(name))
+  const open = () => serverNames.filter(name => !provided.has(name))
   if (open().length === 0) return
 
   const fromBinaries = async () => {
     const missing = await machine.missing()
     await together(
-      open().filter((name) => !missing.includes(name)),
-      async (name) => {
+      open().filter(name => !missing.includes(name)),
+      async name => {
         const handle = await machine.startBinary(name, options)
         provided.set(name, { origin: 'binary', url: handle.url, handle })
       },
@@ -118,7 +114,7 @@ async function provideAll(
   await fromBinaries()
   options.signal?.throwIfAborted()
   if (open().length > 0 && (await machine.dockerAnswers())) {
-    await together(open(), async (name) => {
+    await together(open(), async name => {
       const container = await machine.startContainer(name)
       provided.set(name, { origin: 'container', url: container.url, container })
     }).catch(report('Docker answers, but'))
@@ -133,7 +129,7 @@ async function provideAll(
 
 /** All at once. Waits for every one before it throws the first failure, so that none is left half started. */
 async function together(names: readonly ServerName[], start: (name: ServerName) => Promise<void>): Promise<void> {
-  const failed = (await Promise.allSettled(names.map(start))).find((result) => result.status === 'rejected')
+  const failed = (await Promise.allSettled(names.map(start))).find(result => result.status === 'rejected')
   if (failed !== undefined) throw failed.reason
 }
 
@@ -151,10 +147,10 @@ const names: Record<ServerName, { product: string; variable: string; brew: strin
 function remedies(missing: readonly ServerName[], obstacles: readonly string[]): string {
   const list = (pick: (name: ServerName) => string, separator: string) => missing.map(pick).join(separator)
   return [
-    `No ${list((name) => names[name].product, ', no ')} on this machine. One of these helps:`,
-    `- point ${list((name) => names[name].variable, ', ')} to running servers`,
-    `- install them: apt-get install ${list((name) => debianPackages[name], ' ')} (Debian, Ubuntu)` +
-      ` or brew install ${list((name) => names[name].brew, ' ')} (Homebrew)`,
+    `No ${list(name => names[name].product, ', no ')} on this machine. One of these helps:`,
+    `- point ${list(name => names[name].variable, ', ')} to running servers`,
+    `- install them: apt-get install ${list(name => debianPackages[name], ' ')} (Debian, Ubuntu)` +
+      ` or brew install ${list(name => names[name].brew, ' ')} (Homebrew)`,
     '- start Docker, with testcontainers installed (npm install in the repository does that)',
     ...obstacles,
   ].join('\n')
@@ -165,14 +161,14 @@ const thisMachine: Machine = {
   startBinary: (name, options) => {
     const common = commonOptions(name, options)
     const start: Record<ServerName, (given: ServerOptions) => Promise<ServerHandle>> = {
-      postgres: (given) => startPostgres({ ...options.postgres, ...given }),
-      redis: (given) => startRedis({ ...options.redis, ...given }),
-      nats: (given) => startNats({ ...options.nats, ...given }),
+      postgres: given => startPostgres({ ...options.postgres, ...given }),
+      redis: given => startRedis({ ...options.redis, ...given }),
+      nats: given => startNats({ ...options.nats, ...given }),
     }
     return start[name](common)
   },
   dockerAnswers: () => dockerEngineAnswers(),
   startContainer,
   canInstall: canInstallPackages,
-  install: (names) => installPackages(names),
+  install: names => installPackages(names),
 }

@@ -42,10 +42,9 @@ export async function startRedis(options: RedisOptions = {}): Promise<ServerHand
       user: undefined,
       stopSignal: 'SIGTERM',
       endWith: 'KILL',
-      args: ({ port, directory }) =>
-        Object.entries(settings(port, directory)).flatMap(([name, value]) => [`--${name}`, value]),
+      args: ({ port, directory }) => Object.entries(settings(port, directory)).flatMap(([name, value]) => [`--${name}`, value]),
       answers: redisAnswers,
-      url: (port) => `redis://127.0.0.1:${port}`,
+      url: port => `redis://127.0.0.1:${port}`,
     },
     options,
   )

@@ -26,7 +26,7 @@ export interface ToolOptions {
 /** Resolves when the command has ended, whichever way; never rejects. Output is stdout and stderr as they came. */
 export function runTool(options: ToolOptions): Promise<ToolResult> {
   const { command, args, timeoutMs, user, cwd, env, signal, detached, onPid } = options
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     if (signal?.aborted) {
       resolve({ kind: 'failed', reason: `${command} was aborted`, output: '' })
       return
@@ -56,7 +56,7 @@ export function runTool(options: ToolOptions): Promise<ToolResult> {
       signal?.removeEventListener('abort', onAbort)
       resolve(result)
     }
-    child.once('error', (error) => finish({ kind: 'failed', reason: error.message, output }))
+    child.once('error', error => finish({ kind: 'failed', reason: error.message, output }))
     child.once('close', (code, killedBy) => {
       if (interrupted !== undefined) finish({ kind: 'failed', reason: interrupted, output })
       else if (code === 0) finish({ kind: 'done', output })

@@ -32,14 +32,14 @@ export class ServerProcess {
 
   private constructor(child: ChildProcess, pid: number) {
     this.pid = pid
-    this.exited = new Promise((resolve) => {
+    this.exited = new Promise(resolve => {
       child.once('exit', (code, signal) => {
         this.#exit = signal === null ? `ended with code ${code}` : `was ended by ${signal}`
         resolve(this.#exit)
       })
     })
     // The end of the process overtakes its last words in the pipe. A child of its own may keep the pipe open.
-    const closed = new Promise((resolve) => child.once('close', resolve))
+    const closed = new Promise(resolve => child.once('close', resolve))
     this.printed = Promise.race([closed, this.exited.then(() => delay(lastWordsMs, undefined, { ref: false }))])
   }
 
@@ -51,7 +51,7 @@ export class ServerProcess {
     log.follow(child.stderr)
     const { pid } = child
     if (pid !== undefined) return new ServerProcess(child, pid)
-    throw await new Promise((resolve) => child.once('error', resolve))
+    throw await new Promise(resolve => child.once('error', resolve))
   }
 
   get running(): boolean {
@@ -59,11 +59,7 @@ export class ServerProcess {
   }
 
   /** Asks until the server answers, ends, or the deadline passes. Throws the reason of an aborted signal. */
-  async ready(options: {
-    answers: () => Promise<boolean>
-    timeoutMs: number
-    signal: AbortSignal
-  }): Promise<Readiness> {
+  async ready(options: { answers: () => Promise<boolean>; timeoutMs: number; signal: AbortSignal }): Promise<Readiness> {
     const deadline = Date.now() + options.timeoutMs
     while (Date.now() < deadline) {
       options.signal.throwIfAborted()

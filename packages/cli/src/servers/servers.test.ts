@@ -38,9 +38,9 @@ interface Kind {
 }
 
 const kinds: Kind[] = [
-  { name: 'postgres', start: startPostgres, answer: (port) => query(port, 'SELECT 1') },
-  { name: 'redis', start: startRedis, answer: (port) => redis(port, 'PING') },
-  { name: 'nats', start: startNats, answer: (port) => ask({ port, read: (bytes) => bytes.length || undefined }) },
+  { name: 'postgres', start: startPostgres, answer: port => query(port, 'SELECT 1') },
+  { name: 'redis', start: startRedis, answer: port => redis(port, 'PING') },
+  { name: 'nats', start: startNats, answer: port => ask({ port, read: bytes => bytes.length || undefined }) },
 ]
 
 for (const { name, start, answer } of kinds) {
@@ -161,5 +161,5 @@ async function query(port: number, sql: string): Promise<string[] | undefined> {
 }
 
 function redis(port: number, command: string): Promise<string | undefined> {
-  return ask({ port, question: `${command}\r\n`, read: (bytes) => /^(.*)\r\n/.exec(bytes.toString())?.[1] })
+  return ask({ port, question: `${command}\r\n`, read: bytes => /^(.*)\r\n/.exec(bytes.toString())?.[1] })
 }

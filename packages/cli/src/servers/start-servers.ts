@@ -61,28 +61,25 @@ export async function startServers(options: StartServersOptions = {}): Promise<S
   } catch (error) {
     failed.abort(error)
     const settled = await Promise.allSettled(starting)
-    await stopAll(settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])))
+    await stopAll(settled.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])))
     throw error
   }
 }
 
 /** Stops every one of them, also when one cannot be stopped, and then throws what went wrong. */
 export async function stopAll(servers: readonly { stop(): Promise<void> }[]): Promise<void> {
-  const results = await Promise.allSettled(servers.map((server) => server.stop()))
-  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
+  const results = await Promise.allSettled(servers.map(server => server.stop()))
+  const failures = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
   if (failures.length === 1) throw failures[0]
   if (failures.length > 1) throw new AggregateError(failures, 'several servers did not stop')
 }
 
 /** What all servers of a fleet are given alike. */
-export function commonOptions(
-  name: string,
-  options: Pick<StartServersOptions, 'signal' | 'log' | 'dataDir'>,
-): ServerOptions {
+export function commonOptions(name: string, options: Pick<StartServersOptions, 'signal' | 'log' | 'dataDir'>): ServerOptions {
   const { signal, log, dataDir } = options
   return {
     signal,
-    log: log && ((line) => log(`${name}: ${line}`)),
+    log: log && (line => log(`${name}: ${line}`)),
     dataDir: dataDir === undefined ? undefined : join(dataDir, name),
   }
 }

@@ -11,19 +11,19 @@ let sockets: Socket[]
 beforeEach(async () => {
   arrived = []
   sockets = []
-  echo = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on('data', (data) => arrived.push(String(data)))
+  echo = createServer({ allowHalfOpen: true }, socket => {
+    socket.on('data', data => arrived.push(String(data)))
     socket.on('error', () => {})
     socket.pipe(socket)
   })
-  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => echo.listen(0, '127.0.0.1', resolve))
   proxy = await startTcpProxy({ target: { host: '127.0.0.1', port: (echo.address() as AddressInfo).port } })
 })
 
 afterEach(async () => {
   for (const socket of sockets) socket.destroy()
   await proxy.stop()
-  await new Promise((resolve) => echo.close(resolve))
+  await new Promise(resolve => echo.close(resolve))
 })
 
 test('forwards both ways, and the end of a stream too', async () => {
@@ -67,7 +67,7 @@ test('a stall keeps connections, forwards nothing, and loses nothing', async () 
   const other = await startTcpProxy({ target: { host: '127.0.0.1', port: (echo.address() as AddressInfo).port } })
   const witness = await dial(other.port)
   for (let round = 0; round < 20; round++) await send(witness, 'tick')
-  expect(arrived.filter((text) => text !== 'tick')).toEqual(['before'])
+  expect(arrived.filter(text => text !== 'tick')).toEqual(['before'])
   expect(proxy.connections).toBe(2)
   await other.stop()
 
@@ -86,9 +86,9 @@ test('a cut ends a stall for the connections it drops', async () => {
 
 test('a target that refuses resets the client', async () => {
   const gone = createServer()
-  await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => gone.listen(0, '127.0.0.1', resolve))
   const { port } = gone.address() as AddressInfo
-  await new Promise((resolve) => gone.close(resolve))
+  await new Promise(resolve => gone.close(resolve))
   const toNobody = await startTcpProxy({ target: { host: '127.0.0.1', port } })
   expect(await closed(open(toNobody.port))).toBe('ECONNRESET')
   await toNobody.stop()
@@ -123,7 +123,7 @@ async function send(socket: Socket, text: string): Promise<string> {
 
 /** The error code with which a socket closes. */
 function closed(socket: Socket): Promise<string> {
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     let code = 'closed'
     socket.on('error', (error: NodeJS.ErrnoException) => {
       code = error.code ?? error.message

@@ -62,7 +62,7 @@ export async function startTcpProxy(options: { target: { host: string; port: num
   }
 
   // Paused on accept, so that a stalled client sends into the void of its own socket buffer.
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, client => {
     const pair: Pair = { client, upstream: undefined }
     client.on('error', () => drop(pair))
     if (mode === 'cut') {
@@ -103,7 +103,7 @@ export async function startTcpProxy(options: { target: { host: string; port: num
       mode = 'forwarding'
     },
     stop: () => {
-      stopped ??= new Promise((resolve) => {
+      stopped ??= new Promise(resolve => {
         cut()
         server.close(() => resolve())
       })

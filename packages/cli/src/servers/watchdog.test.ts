@@ -43,7 +43,7 @@ for (const [circumstance, env] of [
     onTestFinished(() => void child.kill('SIGKILL'))
     const [line] = await once(createInterface(child.stdout), 'line')
     const pids: number[] = JSON.parse(line)
-    const all = [...pids, ...pids.flatMap((pid) => descendants(pid))]
+    const all = [...pids, ...pids.flatMap(pid => descendants(pid))]
     expect(await readdir(scratch)).toHaveLength(3)
 
     child.kill('SIGKILL')

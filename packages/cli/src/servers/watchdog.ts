@@ -68,7 +68,7 @@ export function startWatchdog(options: {
   child.stdin.on('error', () => {})
   ;(child.stdin as Socket).unref() // a pipe of a child process is a Socket; its type just says Writable
   return {
-    watch: (pid) => void child.stdin.write(`watch ${pid}\n`),
+    watch: pid => void child.stdin.write(`watch ${pid}\n`),
     forget: () => void child.stdin.write('forget\n'),
     dismiss: () => void child.stdin.end('dismiss\n'),
   }

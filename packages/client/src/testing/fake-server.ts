@@ -1,5 +1,5 @@
 /** A coordinator of a test's own: answers over real HTTP whatever the test says, and remembers what it was asked. */
-import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type ErrorCode, errorTable } from '@baton/shared'
 
@@ -49,7 +49,11 @@ export async function startFakeServer(answer: (request: FakeRequest, n: number) 
 /** An answer that is an error of the closed table. */
 export function problem(code: ErrorCode, detail: string, extra: Record<string, unknown> = {}): FakeAnswer {
   const { status, title } = errorTable[code]
-  return { status, body: { type: `/docs#${code}`, title, status, code, detail, request_id: 'r-1', ...extra }, headers: { 'content-type': 'application/problem+json' } }
+  return {
+    status,
+    body: { type: `/docs#${code}`, title, status, code, detail, request_id: 'r-1', ...extra },
+    headers: { 'content-type': 'application/problem+json' },
+  }
 }
 
 async function take(incoming: IncomingMessage): Promise<FakeRequest> {

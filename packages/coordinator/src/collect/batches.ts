@@ -10,7 +10,11 @@ const maxRepeats = 8
 export type ItemResult<R> = { readonly ok: true; readonly value: R } | { readonly ok: false; readonly reason: string }
 
 /** Results in order. Throws only when the database cannot commit at present. */
-export async function runBatch<T, R>(items: readonly T[], run: (items: readonly T[]) => Promise<R[]>, log: Logger): Promise<ItemResult<R>[]> {
+export async function runBatch<T, R>(
+  items: readonly T[],
+  run: (items: readonly T[]) => Promise<R[]>,
+  log: Logger,
+): Promise<ItemResult<R>[]> {
   for (let repeat = 0; ; repeat++) {
     try {
       const values = await run(items)

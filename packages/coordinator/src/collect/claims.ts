@@ -1,7 +1,7 @@
 /** Answers claims: one lane, one statement for what has gathered. */
 import { type ClaimItem, type ClaimReply, maxBatchItems } from '@baton/shared'
 import { BatchLane, type Logger } from '@baton/shared/node'
-import { type ClaimVerdict, type ClaimedItem, grantClaims } from '../store/claims.js'
+import { type ClaimedItem, type ClaimVerdict, grantClaims } from '../store/claims.js'
 import type { Database } from '../store/database.js'
 import { type ItemResult, runBatch } from './batches.js'
 
@@ -29,9 +29,12 @@ export class Claims {
 
   /** Replies in order. Throws `LaneFullError`, or the database's error when nothing could be committed. */
   async take(workerId: string, items: readonly ClaimItem[]): Promise<ClaimReply[]> {
-    const results = await Promise.all(items.map(i => this.lane.push({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })))
+    const results = await Promise.all(
+      items.map(i => this.lane.push({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })),
+    )
     return results.map(result => {
-      if (!result.ok || result.value.status !== 'granted' || result.value.grant === null) return { status: result.ok && result.value.status !== 'granted' ? result.value.status : 'gone' }
+      if (!result.ok || result.value.status !== 'granted' || result.value.grant === null)
+        return { status: result.ok && result.value.status !== 'granted' ? result.value.status : 'gone' }
       return { status: 'granted', grant: { ...result.value.grant, lease_ms: this.options.leaseMs } }
     })
   }

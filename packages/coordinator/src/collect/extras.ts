@@ -2,10 +2,10 @@
  * Accepts a result that brings artifacts, chunks or spawned subtasks: in one transaction, spawned subtasks before the
  * decrement, so that nothing that depends on the spawner starts too early.
  */
-import { type Failure, type Outcome, failure, outputChunkName, parseStrictJson, spawnChunkName, subtaskRequestSchema } from '@baton/shared'
+import { type Failure, failure, type Outcome, outputChunkName, parseStrictJson, spawnChunkName, subtaskRequestSchema } from '@baton/shared'
 import { z } from 'zod'
 import { brokenArtifacts, keepArtifacts, readChunks } from '../store/chunks.js'
-import { type CompletedItem, type Settled, completeAttempts } from '../store/complete.js'
+import { type CompletedItem, completeAttempts, type Settled } from '../store/complete.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { Room } from '../store/room.js'
 import { insertSpawned, lockSpawner } from '../store/spawn.js'
@@ -17,7 +17,9 @@ interface Means {
   readonly spawner: SpawnPlanner
 }
 
-export type ExtrasOutcome = { readonly kind: 'settled'; readonly settled: Settled; readonly spawned: number } | { readonly kind: 'rejected'; readonly failure: Failure }
+export type ExtrasOutcome =
+  | { readonly kind: 'settled'; readonly settled: Settled; readonly spawned: number }
+  | { readonly kind: 'rejected'; readonly failure: Failure }
 
 /** Undoes the transaction and says why. */
 class Rejection extends Error {
@@ -28,8 +30,14 @@ class Rejection extends Error {
   }
 }
 
-export async function completeWithExtras({ database, room, spawner }: Means, item: CompletedItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<ExtrasOutcome> {
+export async function completeWithExtras(
+  { database, room, spawner }: Means,
+  item: CompletedItem,
+  outcome: Extract<Outcome, { kind: 'completed' }>,
+): Promise<ExtrasOutcome> {
   try {
+    const requests = outcome.spawn ?? (outcome.spawn_chunked ? await readSpawned(database, item.claim_id) : [])
+    const prepared = requests.length > 0 ? await spawner.prepare(requests) : undefined
     return await database.transaction(async tx => {
       const task = await lockSpawner(tx, item.id)
       // A late or repeated report is judged, and adds nothing.
@@ -39,12 +47,12 @@ export async function completeWithExtras({ database, room, spawner }: Means, ite
         if (outcome.output === null) await checkOutput(tx, item.claim_id)
         if (outcome.artifacts) {
           const broken = await brokenArtifacts(tx, item.claim_id, outcome.artifacts)
-          if (broken.length > 0) throw new Rejection(failure('result_invalid', `these artifacts did not arrive whole: ${broken.join(', ')}`))
+          if (broken.length > 0)
+            throw new Rejection(failure('result_invalid', `these artifacts did not arrive whole: ${broken.join(', ')}`))
           await keepArtifacts(tx, item.id, item.claim_id, outcome.artifacts)
         }
-        const requests = outcome.spawn ?? (outcome.spawn_chunked ? await readSpawned(tx, item.claim_id) : [])
-        if (requests.length > 0) {
-          const rows = await spawner.plan(tx, task, item.id, requests)
+        if (prepared) {
+          const rows = await spawner.plan(tx, task, item.id, prepared)
           if (!rows.ok) throw new Rejection(rows.failure)
           await insertSpawned(tx, { spawner: item.id, taskPk: task.task_pk, subtasks: rows.subtasks, edges: rows.edges })
           spawned = rows.subtasks.length
@@ -66,8 +74,8 @@ async function checkOutput(tx: Queryable, claimId: string): Promise<void> {
   }
 }
 
-async function readSpawned(tx: Queryable, claimId: string) {
-  const text = decode(await readChunks(tx, claimId, spawnChunkName))
+async function readSpawned(db: Queryable, claimId: string) {
+  const text = decode(await readChunks(db, claimId, spawnChunkName))
   const parsed = z.array(subtaskRequestSchema).safeParse(JSON.parse(text))
   if (!parsed.success) throw new Rejection(failure('spawn_invalid', 'the spawned subtasks are not acceptable'))
   return parsed.data

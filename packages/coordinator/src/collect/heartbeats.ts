@@ -21,12 +21,19 @@ export class Heartbeats {
   constructor(options: HeartbeatsOptions) {
     this.options = options
     const { database, leaseMs, maxWaiting, log } = options
-    this.lane = new BatchLane({ maxItems: 500, maxWaiting, send: items => runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log) })
+    this.lane = new BatchLane({
+      maxItems: 500,
+      maxWaiting,
+      send: items => runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log),
+    })
   }
 
   async register(worker: WorkerInfo): Promise<void> {
     await registerWorker(this.options.database, worker)
-    this.options.log.info({ worker_id: worker.id, agents: worker.agents.map(a => a.name), host: worker.host, pid: worker.pid }, 'a worker registered')
+    this.options.log.info(
+      { worker_id: worker.id, agents: worker.agents.map(a => a.name), host: worker.host, pid: worker.pid },
+      'a worker registered',
+    )
     this.options.onFleetChange()
   }
 

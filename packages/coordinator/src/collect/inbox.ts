@@ -2,8 +2,19 @@
  * Where workers' requests arrive: on this coordinator's own subject, and, by turns with the others, on the group's.
  * An answer means committed. A coordinator that cannot commit leaves the group; one that is over its limit says `busy`.
  */
-import { BatonError, type Failure, type Reply, type Subjects, type WorkerRequest, assertNever, failure, protocolVersion, toFailure, workerRequestSchema } from '@baton/shared'
-import { type Bus, type BusSubscription, LaneFullError, type Logger, type Service, maxMessageBytes } from '@baton/shared/node'
+import {
+  assertNever,
+  BatonError,
+  type Failure,
+  failure,
+  protocolVersion,
+  type Reply,
+  type Subjects,
+  toFailure,
+  type WorkerRequest,
+  workerRequestSchema,
+} from '@baton/shared'
+import { type Bus, type BusSubscription, LaneFullError, type Logger, maxMessageBytes, type Service } from '@baton/shared/node'
 import { putChunk } from '../store/chunks.js'
 import { type Database, isUnavailable } from '../store/database.js'
 import type { Claims } from './claims.js'
@@ -88,7 +99,8 @@ export class Inbox implements Service {
     try {
       return await this.route(parsed.request)
     } catch (error) {
-      if (error instanceof LaneFullError) return refuse('busy', failure('too_many_requests', 'this coordinator has more than it can take in'))
+      if (error instanceof LaneFullError)
+        return refuse('busy', failure('too_many_requests', 'this coordinator has more than it can take in'))
       if (isUnavailable(error)) {
         this.leave()
         return refuse('busy', failure('unavailable', 'this coordinator cannot commit at present'))
@@ -111,8 +123,18 @@ export class Inbox implements Service {
       case 'heartbeat':
         return ok(await heartbeats.take(request))
       case 'chunk': {
-        const status = await putChunk(database, { subtask: request.subtask, claimId: request.claim_id, name: request.name, n: request.n, data: Buffer.from(request.data, 'base64') })
-        return ok(status === 'too_large' ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) } : { status })
+        const status = await putChunk(database, {
+          subtask: request.subtask,
+          claimId: request.claim_id,
+          name: request.name,
+          n: request.n,
+          data: Buffer.from(request.data, 'base64'),
+        })
+        return ok(
+          status === 'too_large'
+            ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) }
+            : { status },
+        )
       }
       case 'read':
         return ok(await answerRead(database, request))
@@ -130,9 +152,16 @@ function parse(payload: string): { request: WorkerRequest; problem?: never } | {
     return { problem: 'the request is not JSON' }
   }
   const v = (json as { v?: unknown } | null)?.v
-  if (v !== protocolVersion && v !== protocolVersion - 1) return { problem: `protocol version ${String(v)} is not spoken here; this coordinator speaks ${protocolVersion}` }
+  if (v !== protocolVersion && v !== protocolVersion - 1)
+    return { problem: `protocol version ${String(v)} is not spoken here; this coordinator speaks ${protocolVersion}` }
   const parsed = workerRequestSchema.safeParse(json)
-  if (!parsed.success) return { problem: parsed.error.issues.slice(0, 5).map(i => `${i.path.join('.')}: ${i.message}`).join('; ') }
+  if (!parsed.success)
+    return {
+      problem: parsed.error.issues
+        .slice(0, 5)
+        .map(i => `${i.path.join('.')}: ${i.message}`)
+        .join('; '),
+    }
   return { request: parsed.data }
 }
 

@@ -1,7 +1,7 @@
 /** Hands a running attempt what did not fit into its grant. */
-import { type ReadReply, type WorkerRequest, assertNever } from '@baton/shared'
+import { assertNever, type ReadReply, type WorkerRequest } from '@baton/shared'
 import type { Database } from '../store/database.js'
-import { type TextPage, holdsClaim, pageArtifact, pageDependencies, pageInput, pageOutput, pageSize } from '../store/read-claim.js'
+import { holdsClaim, pageArtifact, pageDependencies, pageInput, pageOutput, pageSize, type TextPage } from '../store/read-claim.js'
 
 type ReadRequest = Extract<WorkerRequest, { type: 'read' }>
 
@@ -18,7 +18,12 @@ export async function answerRead(database: Database, { subtask, claim_id: claimI
       const page = await pageArtifact(database, subtask, claimId, { dependency: what.name, artifact: what.artifact }, offset)
       if (!page) return notFound
       const more = page.last !== null && offset < page.last
-      return { status: 'ok', data: Buffer.from(page.data ?? []).toString('base64'), next_offset: more ? offset + 1 : null, media_type: page.media_type }
+      return {
+        status: 'ok',
+        data: Buffer.from(page.data ?? []).toString('base64'),
+        next_offset: more ? offset + 1 : null,
+        media_type: page.media_type,
+      }
     }
     case 'dependencies': {
       const list = await pageDependencies(database, subtask, claimId, what.after)

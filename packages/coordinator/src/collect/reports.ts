@@ -3,15 +3,26 @@
  * lane and failures through another, each with one statement for what has gathered. A result with artifacts, chunks or
  * spawned subtasks gets a transaction of its own.
  */
-import { type Failure, type Outcome, type ReportItem, type ReportReply, assertNever, failure, maxBatchItems, parseStrictJson, reportItemSchema, toFailure } from '@baton/shared'
+import {
+  assertNever,
+  type Failure,
+  failure,
+  maxBatchItems,
+  type Outcome,
+  parseStrictJson,
+  type ReportItem,
+  type ReportReply,
+  reportItemSchema,
+  toFailure,
+} from '@baton/shared'
 import { BatchLane, type Logger } from '@baton/shared/node'
-import { type CompletedItem, type ReportVerdict, completeAttempts } from '../store/complete.js'
+import { type CompletedItem, completeAttempts, type ReportVerdict } from '../store/complete.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
 import type { AfterCommit } from './effects.js'
-import { type ExtrasOutcome, completeWithExtras } from './extras.js'
+import { completeWithExtras, type ExtrasOutcome } from './extras.js'
 import type { SpawnPlanner } from './spawn.js'
 
 interface ReportsOptions {
@@ -34,7 +45,13 @@ export class Reports {
   constructor(options: ReportsOptions) {
     this.options = options
     const { maxWaiting } = options
-    this.results = new BatchLane({ maxItems: maxBatchItems, maxBytes: maxResultBatchBytes, sizeOf: i => i.output?.length ?? 0, maxWaiting, send: items => this.complete(items) })
+    this.results = new BatchLane({
+      maxItems: maxBatchItems,
+      maxBytes: maxResultBatchBytes,
+      sizeOf: i => i.output?.length ?? 0,
+      maxWaiting,
+      send: items => this.complete(items),
+    })
     this.failures = new BatchLane({ maxItems: maxBatchItems, maxWaiting, send: items => this.fail(items) })
   }
 
@@ -45,7 +62,16 @@ export class Reports {
 
   private async takeOne(item: unknown): Promise<ReportReply> {
     const parsed = reportItemSchema.safeParse(item)
-    if (!parsed.success) return rejected(failure('result_invalid', `the report is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).slice(0, 5).join('; ')}`))
+    if (!parsed.success)
+      return rejected(
+        failure(
+          'result_invalid',
+          `the report is not acceptable: ${parsed.error.issues
+            .map(i => `${i.path.join('.')}: ${i.message}`)
+            .slice(0, 5)
+            .join('; ')}`,
+        ),
+      )
     const report = parsed.data
     const problem = problemOf(report.outcome)
     if (problem) return rejected(problem)
@@ -64,9 +90,14 @@ export class Reports {
 
   private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<ReportReply> {
     const item: CompletedItem = { id: report.subtask, attempt: report.attempt, claim_id: report.claim_id, output: outcome.output }
-    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null) return reply(await this.results.push(item))
+    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null)
+      return reply(await this.results.push(item))
     const { database, after, room, spawner, log } = this.options
-    const [result] = await runBatch<CompletedItem, ExtrasOutcome>([item], async () => [await completeWithExtras({ database, room: room(), spawner }, item, outcome)], log)
+    const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
+      [item],
+      async () => [await completeWithExtras({ database, room: room(), spawner }, item, outcome)],
+      log,
+    )
     if (!result?.ok) return rejected(failure('result_invalid', `the result could not be stored: ${result?.reason}`))
     if (result.value.kind === 'rejected') return rejected(result.value.failure)
     const { settled, spawned } = result.value
@@ -116,13 +147,26 @@ function problemOf(outcome: Outcome): Failure | undefined {
 
 function failedItem(report: ReportItem, cause: Failure, outcome: 'failed' | 'released'): FailedItem {
   const clean = toStorable(cause)
-  return { id: report.subtask, attempt: report.attempt, claim_id: report.claim_id, outcome, failure: JSON.stringify(clean), retryable: outcome === 'released' || clean.retryable, charged: outcome === 'failed' }
+  return {
+    id: report.subtask,
+    attempt: report.attempt,
+    claim_id: report.claim_id,
+    outcome,
+    failure: JSON.stringify(clean),
+    retryable: outcome === 'released' || clean.retryable,
+    charged: outcome === 'failed',
+  }
 }
 
 /** An agent's own words may hold what no database stores. */
 function toStorable(cause: Failure, depth = 0): Failure {
   const { message } = toFailure(new Error(cause.message))
-  return { code: cause.code, message, retryable: cause.retryable, ...(cause.cause && depth < 5 && { cause: toStorable(cause.cause, depth + 1) }) }
+  return {
+    code: cause.code,
+    message,
+    retryable: cause.retryable,
+    ...(cause.cause && depth < 5 && { cause: toStorable(cause.cause, depth + 1) }),
+  }
 }
 
 function reply(result: ItemResult<ReportVerdict>): ReportReply {

@@ -3,14 +3,14 @@
  * subtasks may depend on each other and on their spawner; whatever waits for the spawner waits for them too.
  */
 import { randomUUID } from 'node:crypto'
-import { type Failure, type SubtaskRequest, failure, maxSubtasks } from '@baton/shared'
-import { type RouteKey, buildGraph, routeKey } from '../core/graph.js'
+import { type Failure, failure, maxSubtasks, type PlannedSubtask, type SubtaskRequest } from '@baton/shared'
+import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import { planExplicitly } from '../plan/explicit.js'
 import { validateGraph } from '../plan/validate-graph.js'
 import type { Queryable } from '../store/database.js'
 import type { IdSource } from '../store/ids.js'
 import type { Routes } from '../store/routes.js'
-import { type Spawner, readSpawnNames, readSubtaskName } from '../store/spawn.js'
+import { readSpawnNames, readSubtaskName, type Spawner } from '../store/spawn.js'
 import type { Edge, NewSubtask } from '../store/submit.js'
 
 interface SpawnPlannerOptions {
@@ -21,7 +21,16 @@ interface SpawnPlannerOptions {
   readonly fallbackCapability: string
 }
 
-export type SpawnPlan = { readonly ok: true; readonly subtasks: NewSubtask[]; readonly edges: Edge[] } | { readonly ok: false; readonly failure: Failure }
+export type SpawnPlan =
+  | { readonly ok: true; readonly subtasks: NewSubtask[]; readonly edges: Edge[] }
+  | { readonly ok: false; readonly failure: Failure }
+
+export interface PreparedSpawn {
+  readonly requests: readonly SubtaskRequest[]
+  readonly planned: readonly PlannedSubtask[]
+  readonly routeIds: readonly number[]
+  readonly nextId: () => string
+}
 
 export class SpawnPlanner {
   private readonly options: SpawnPlannerOptions
@@ -30,28 +39,48 @@ export class SpawnPlanner {
     this.options = options
   }
 
-  /** Rows for what `spawnerId` spawned; `tx` holds the task's lock. Ids and routes are drawn on other connections. */
-  async plan(tx: Queryable, task: Spawner, spawnerId: string, requests: readonly SubtaskRequest[]): Promise<SpawnPlan> {
-    const { ids, routes, pool, attemptLimit, fallbackCapability } = this.options
+  /** What has to be there before the transaction begins (in local mode there is one connection): ids and routes. */
+  async prepare(requests: readonly SubtaskRequest[]): Promise<PreparedSpawn> {
+    const { ids, routes, pool, fallbackCapability } = this.options
+    const planned = planExplicitly(
+      requests,
+      { slaMs: null, maxAttempts: null, onFailure: 'review' },
+      { defaultAgent: undefined, fallbackCapability },
+    )
+    const keys: RouteKey[] = planned.map(routeKey)
+    return { requests, planned, routeIds: await routes.intern(keys.map(key => ({ pool, ...key }))), nextId: await ids.draw(planned.length) }
+  }
+
+  /** Rows for what `spawnerId` spawned; `tx` holds the task's lock. */
+  async plan(tx: Queryable, task: Spawner, spawnerId: string, { requests, planned, routeIds, nextId }: PreparedSpawn): Promise<SpawnPlan> {
     if (task.total + requests.length > maxSubtasks) return refuse(`the task would have more than ${maxSubtasks} subtasks`)
     const spawner = await readSubtaskName(tx, spawnerId)
-    const planned = planExplicitly(requests, { slaMs: null, maxAttempts: null, onFailure: 'review' }, { defaultAgent: undefined, fallbackCapability })
     const prefixes = [...new Set(planned.map(s => s.agent ?? s.capability))]
-    const { taken, highest } = await readSpawnNames(tx, task.task_pk, planned.map(s => s.name), prefixes)
+    const { taken, highest } = await readSpawnNames(
+      tx,
+      task.task_pk,
+      planned.map(s => s.name),
+      prefixes,
+    )
     const issues = [
       ...validateGraph(requests, { existing: new Set([spawner]), path: 'spawned' }),
-      ...taken.filter(name => name !== spawner).map(name => ({ path: 'spawned', issue: `${JSON.stringify(name)} is already the name of a subtask of this task` })),
+      ...taken
+        .filter(name => name !== spawner)
+        .map(name => ({ path: 'spawned', issue: `${JSON.stringify(name)} is already the name of a subtask of this task` })),
     ]
-    if (issues.length > 0) return refuse(issues.slice(0, 20).map(i => `${i.path} ${i.issue}`).join('; '))
-    const keys: RouteKey[] = planned.map(routeKey)
-    const routeIds = await routes.intern(keys.map(key => ({ pool, ...key })))
-    const nextId = await ids.draw(planned.length)
+    if (issues.length > 0)
+      return refuse(
+        issues
+          .slice(0, 20)
+          .map(i => `${i.path} ${i.issue}`)
+          .join('; '),
+      )
     const graph = buildGraph(planned, {
       tenantId: task.tenant_id,
       taskPk: task.task_pk,
       taskId: task.task_id,
       priority: task.priority,
-      attemptLimit,
+      attemptLimit: this.options.attemptLimit,
       running: true,
       spawnedBy: spawnerId,
       firstOrdinal: task.total + 1,

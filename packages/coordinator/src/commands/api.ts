@@ -5,7 +5,17 @@
  * JSON that was sent by callers and agents (`metadata`, `outputs`, …) appears in views as `RawJson`, so that it leaves
  * with the bytes it came with.
  */
-import type { AgentView, ArtifactView, BatonError, ExecuteRequest, OrchestrateRequest, TaskList, TaskStatus, TaskView, WorkerView } from '@baton/shared'
+import type {
+  AgentView,
+  ArtifactView,
+  BatonError,
+  ExecuteRequest,
+  OrchestrateRequest,
+  TaskList,
+  TaskStatus,
+  TaskView,
+  WorkerView,
+} from '@baton/shared'
 
 export interface Caller {
   readonly tenantId: number
@@ -54,7 +64,11 @@ export interface CoordinatorApi {
   /** Resolves when the version is no longer `version`, or after `timeoutMs`, or when aborted. */
   waitForChange(caller: Caller, taskId: string, version: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<void>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
-  artifacts(caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<{ artifacts: ArtifactView[]; next_cursor: string | null }>
+  artifacts(
+    caller: Caller,
+    taskId: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ artifacts: ArtifactView[]; next_cursor: string | null }>
   /** Throws `artifact_not_found`. */
   artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<{ mediaType: string; sha256: string; data: Buffer }>
   agents(caller: Caller, filters: { domain?: string; capability?: string; health?: string }): Promise<AgentView[]>

@@ -1,10 +1,10 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
-import { type AgentView, BatonError, type TaskSummary, priorities } from '@baton/shared'
+import { type AgentView, BatonError, priorities, type TaskSummary } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
-import { type AgentRow, type WorkerRow, listAgents, listTasks, listWorkers } from '../store/read-lists.js'
+import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
 import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
 import type { Submitter } from './submit.js'
@@ -44,17 +44,35 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const checkpoints = request.checkpoints ?? []
       const preview = await previewExecution(database, caller.tenantId, taskId, checkpoints)
       if (!preview) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-      if (preview.unknown) throw new BatonError('invalid_request', 'checkpoints must name subtasks of the task', { fields: preview.unknown.map(name => ({ path: `checkpoints[${checkpoints.indexOf(name)}]`, issue: `there is no subtask ${JSON.stringify(name)}` })) })
+      if (preview.unknown)
+        throw new BatonError('invalid_request', 'checkpoints must name subtasks of the task', {
+          fields: preview.unknown.map(name => ({
+            path: `checkpoints[${checkpoints.indexOf(name)}]`,
+            issue: `there is no subtask ${JSON.stringify(name)}`,
+          })),
+        })
       await fleet.refresh()
       const unroutable = (preview.root_routes ?? []).filter(route => !fleet.resolves(route))
-      const result = await executeTask(database, { tenantId: caller.tenantId, taskId, mode: request.execution_mode ?? 'auto', checkpoints, unroutable })
+      const result = await executeTask(database, {
+        tenantId: caller.tenantId,
+        taskId,
+        mode: request.execution_mode ?? 'auto',
+        checkpoints,
+        unroutable,
+      })
       if (!result) throw new BatonError('task_not_found', `there is no task ${taskId}`)
       if (result.from_status === 'planned') {
         onChange([result.id])
         onReady()
       }
-      if (result.status === 'needs_review' && result.from_status === 'needs_review') throw new BatonError('state_conflict', `task ${taskId} needs review; decide its open review first`)
-      if (result.status === 'blocked') throw new BatonError('agent_unavailable', `no live worker can take what task ${taskId} would start with; it is blocked and goes on by itself when one appears`, { extra: { task_id: taskId, task_status: 'blocked' } })
+      if (result.status === 'needs_review' && result.from_status === 'needs_review')
+        throw new BatonError('state_conflict', `task ${taskId} needs review; decide its open review first`)
+      if (result.status === 'blocked')
+        throw new BatonError(
+          'agent_unavailable',
+          `no live worker can take what task ${taskId} would start with; it is blocked and goes on by itself when one appears`,
+          { extra: { task_id: taskId, task_status: 'blocked' } },
+        )
       return { task_id: taskId, status: result.status }
     },
 
@@ -120,7 +138,14 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const rows = await readArtifacts(database, task.id, String(integerCursor('cursor', cursor)), limit + 1)
       const shown = rows.slice(0, limit)
       return {
-        artifacts: shown.map(a => ({ name: a.name, subtask_id: a.subtask_id, uri: artifactUri(taskId, a.subtask_id, a.name), media_type: a.media_type, bytes: Number(a.bytes), sha256: a.sha256 })),
+        artifacts: shown.map(a => ({
+          name: a.name,
+          subtask_id: a.subtask_id,
+          uri: artifactUri(taskId, a.subtask_id, a.name),
+          media_type: a.media_type,
+          bytes: Number(a.bytes),
+          sha256: a.sha256,
+        })),
         next_cursor: rows.length > limit ? (shown[shown.length - 1]?.id ?? null) : null,
       }
     },
@@ -134,7 +159,12 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     async agents(caller, filters) {
       return (await listAgents(database, caller.tenantId, silentMs))
         .map(agentView)
-        .filter(a => (filters.domain === undefined || a.domain === filters.domain) && (filters.capability === undefined || a.capabilities.includes(filters.capability)) && (filters.health === undefined || a.health === filters.health))
+        .filter(
+          a =>
+            (filters.domain === undefined || a.domain === filters.domain) &&
+            (filters.capability === undefined || a.capabilities.includes(filters.capability)) &&
+            (filters.health === undefined || a.health === filters.health),
+        )
     },
 
     async workers() {
@@ -150,9 +180,11 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     async readiness() {
       const checks: Record<string, string> = {}
       await Promise.all(
-        Object.entries({ postgres: () => database.query({ text: 'select 1' }).then(() => undefined), ...options.checks }).map(async ([name, check]) => {
-          checks[name] = await answered(check)
-        }),
+        Object.entries({ postgres: () => database.query({ text: 'select 1' }).then(() => undefined), ...options.checks }).map(
+          async ([name, check]) => {
+            checks[name] = await answered(check)
+          },
+        ),
       )
       return { ready: Object.values(checks).every(c => c === 'ok'), checks }
     },

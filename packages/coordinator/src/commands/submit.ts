@@ -3,16 +3,28 @@
  * repeat of the same request finds the task, another request under the same id is refused with the fields that differ.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { BatonError, type OrchestrateRequest, type Plan, type PlannedSubtask, canonicalJson, findReferences, jsonText, lookupIn, plainValue, priorities, resolveTemplates } from '@baton/shared'
+import {
+  BatonError,
+  canonicalJson,
+  findReferences,
+  jsonText,
+  lookupIn,
+  type OrchestrateRequest,
+  type Plan,
+  type PlannedSubtask,
+  plainValue,
+  priorities,
+  resolveTemplates,
+} from '@baton/shared'
 import { BatchLane } from '@baton/shared/node'
-import { type RouteKey, buildGraph, routeKey } from '../core/graph.js'
+import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
 import { type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
 import type { Routes } from '../store/routes.js'
-import { type Edge, type NewSubtask, type NewTask, insertTasks, readDigests } from '../store/submit.js'
+import { type Edge, insertTasks, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
 
@@ -76,15 +88,27 @@ export class Submitter {
     const { database, planner, now } = this.options
     const orchestratorId = request.orchestrator_id ?? 'default'
     const orchestrator = await readOrchestrator(database, caller.tenantId, orchestratorId)
-    if (!orchestrator) throw new BatonError('orchestrator_not_found', `there is no orchestrator ${orchestratorId}`, { fields: [{ path: 'orchestrator_id', issue: `there is no orchestrator ${JSON.stringify(orchestratorId)}` }] })
-    const plan = planner.plan(request, now(), { ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }) })
+    if (!orchestrator)
+      throw new BatonError('orchestrator_not_found', `there is no orchestrator ${orchestratorId}`, {
+        fields: [{ path: 'orchestrator_id', issue: `there is no orchestrator ${JSON.stringify(orchestratorId)}` }],
+      })
+    const plan = planner.plan(request, now(), {
+      ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
+    })
     const prepared = await this.prepare(caller, request, plan, orchestrator, dryRun)
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
-    if (await this.lane.push(prepared)) return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
+    if (await this.lane.push(prepared))
+      return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     return this.existing(caller, prepared.task)
   }
 
-  private async prepare(caller: Caller, request: OrchestrateRequest, plan: Plan, orchestrator: OrchestratorSettings, dryRun: boolean): Promise<Prepared> {
+  private async prepare(
+    caller: Caller,
+    request: OrchestrateRequest,
+    plan: Plan,
+    orchestrator: OrchestratorSettings,
+    dryRun: boolean,
+  ): Promise<Prepared> {
     const { ids, routes, pool, attemptLimit, fleet } = this.options
     const planned = plan.subtasks.map(subtask => resolveTaskReferences(subtask, request))
     const keys = planned.map(subtask => ({ pool, ...routeKey(subtask) }))
@@ -128,7 +152,13 @@ export class Submitter {
       digest,
       field_digests: JSON.stringify(fields),
       callback_url: request.callback_url ?? null,
-      plan: JSON.stringify({ made_by: plan.madeBy, objectives: plan.objectives, constraints: plan.constraints, acceptance_criteria: plan.acceptanceCriteria, diagnostics: plan.diagnostics }),
+      plan: JSON.stringify({
+        made_by: plan.madeBy,
+        objectives: plan.objectives,
+        constraints: plan.constraints,
+        acceptance_criteria: plan.acceptanceCriteria,
+        diagnostics: plan.diagnostics,
+      }),
       sla_ms: plan.slaMs,
       due_at: plan.dueDate,
       total: planned.length,
@@ -150,7 +180,11 @@ export class Submitter {
       if (!firsts.has(key)) firsts.set(key, prepared)
     }
     const graphs = [...firsts.values()]
-    const inserted = await insertTasks(database, { tasks: graphs.map(g => g.task), subtasks: graphs.flatMap(g => g.subtasks), edges: graphs.flatMap(g => g.edges) })
+    const inserted = await insertTasks(database, {
+      tasks: graphs.map(g => g.task),
+      subtasks: graphs.flatMap(g => g.subtasks),
+      edges: graphs.flatMap(g => g.edges),
+    })
     const stored = graphs.filter(g => inserted.has(g.task.id))
     const jobs: QueuedRow[] = []
     const ready = new Set<number>()
@@ -170,11 +204,27 @@ export class Submitter {
       const before = JSON.parse(stored.field_digests) as Record<string, string>
       const now = JSON.parse(task.field_digests) as Record<string, string>
       const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])].filter(field => before[field] !== now[field])
-      throw new BatonError('task_conflict', `task ${task.task_id} exists with another body; choose another task_id, or send the same body again`, {
-        fields: differing.map(path => ({ path, issue: before[path] === undefined ? 'was not sent before' : now[path] === undefined ? 'was sent before' : 'differs from what was sent before' })),
-      })
+      throw new BatonError(
+        'task_conflict',
+        `task ${task.task_id} exists with another body; choose another task_id, or send the same body again`,
+        {
+          fields: differing.map(path => ({
+            path,
+            issue:
+              before[path] === undefined
+                ? 'was not sent before'
+                : now[path] === undefined
+                  ? 'was sent before'
+                  : 'differs from what was sent before',
+          })),
+        },
+      )
     }
-    if (stored.status === null) throw new BatonError('state_conflict', `task ${task.task_id} ended as ${stored.tombstone_status} and was deleted by retention; choose another task_id`)
+    if (stored.status === null)
+      throw new BatonError(
+        'state_conflict',
+        `task ${task.task_id} ended as ${stored.tombstone_status} and was deleted by retention; choose another task_id`,
+      )
     return this.options.read(caller, task.task_id)
   }
 }
@@ -184,15 +234,27 @@ function resolveTaskReferences(subtask: PlannedSubtask, request: OrchestrateRequ
   if (!subtask.input?.includes('{{')) return subtask
   const input = JSON.parse(subtask.input) as unknown
   if (!findReferences(input).some(r => r.kind === 'task')) return subtask
-  const lookup = lookupIn({ task: { task_id: request.task_id, title: request.title, description: request.description, metadata: plainValue(request.metadata ?? {}), context: plainValue(request.context ?? {}) } })
+  const lookup = lookupIn({
+    task: {
+      task_id: request.task_id,
+      title: request.title,
+      description: request.description,
+      metadata: plainValue(request.metadata ?? {}),
+      context: plainValue(request.context ?? {}),
+    },
+  })
   const resolved = resolveTemplates(input, reference => (reference.kind === 'task' ? lookup(reference) : { kind: 'later' }))
-  if (!resolved.ok) throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.failure.message}`, { fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.failure.message }] })
+  if (!resolved.ok)
+    throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.failure.message}`, {
+      fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.failure.message }],
+    })
   return { ...subtask, input: JSON.stringify(resolved.value) }
 }
 
 function digestsOf(request: OrchestrateRequest): { digest: string; fields: Record<string, string> } {
   const fields: Record<string, string> = {}
-  for (const [key, value] of Object.entries(request)) if (key !== 'execute' && value !== undefined) fields[key] = sha256(canonicalJson(value))
+  for (const [key, value] of Object.entries(request))
+    if (key !== 'execute' && value !== undefined) fields[key] = sha256(canonicalJson(value))
   return { digest: sha256(canonicalJson(fields)), fields }
 }
 

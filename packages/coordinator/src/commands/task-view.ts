@@ -1,8 +1,27 @@
 /** `GET /tasks/{id}`: a task as its readers see it, in pages. */
-import { BatonError, type Failure, RawJson, type SubtaskState, type SubtaskView, type TaskStatus, type TaskView, priorities } from '@baton/shared'
+import {
+  BatonError,
+  type Failure,
+  priorities,
+  RawJson,
+  type SubtaskState,
+  type SubtaskView,
+  type TaskStatus,
+  type TaskView,
+} from '@baton/shared'
 import { whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
-import { type SubtaskRow, type TaskRow, countSubtasks, readArtifacts, readDependencies, readOpenReview, readStatusHistory, readSubtasks, readTask } from '../store/read-task.js'
+import {
+  countSubtasks,
+  readArtifacts,
+  readDependencies,
+  readOpenReview,
+  readStatusHistory,
+  readSubtasks,
+  readTask,
+  type SubtaskRow,
+  type TaskRow,
+} from '../store/read-task.js'
 import type { Caller, TaskPage } from './api.js'
 
 export async function readTaskView(db: Queryable, caller: Caller, taskId: string, page: TaskPage): Promise<TaskView> {
@@ -21,7 +40,11 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
   const waiting = views.find(v => v.state === 'needs_review' || v.state === 'blocked' || v.state === 'awaiting_approval')
-  const why = whyTask(task.status, task.orchestrator_status, waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
+  const why = whyTask(
+    task.status,
+    task.orchestrator_status,
+    waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why },
+  )
   const lastSubtask = subtasks[limit - 1]
   const lastEdge = edges[limit - 1]
   const lastArtifact = artifacts[limit - 1]
@@ -40,7 +63,16 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
     ...(subtasks.length > limit && lastSubtask && { subtasks_next_cursor: String(lastSubtask.ordinal) }),
     dependencies: edges.slice(0, limit).map(({ from, to }) => ({ from, to })),
     ...(edges.length > limit && lastEdge && { dependencies_next_cursor: `${lastEdge.to_ordinal}-${lastEdge.from_ordinal}` }),
-    artifacts: artifacts.slice(0, limit).map(a => ({ name: a.name, subtask_id: a.subtask_id, uri: artifactUri(task.task_id, a.subtask_id, a.name), media_type: a.media_type, bytes: Number(a.bytes), sha256: a.sha256 })),
+    artifacts: artifacts
+      .slice(0, limit)
+      .map(a => ({
+        name: a.name,
+        subtask_id: a.subtask_id,
+        uri: artifactUri(task.task_id, a.subtask_id, a.name),
+        media_type: a.media_type,
+        bytes: Number(a.bytes),
+        sha256: a.sha256,
+      })),
     ...(artifacts.length > limit && lastArtifact && { artifacts_next_cursor: lastArtifact.id }),
     status_history: history.map(({ at, data }) => {
       const { from, to, reason } = JSON.parse(data) as { from: TaskStatus | null; to: TaskStatus; reason: string } // written with the event
@@ -132,7 +164,9 @@ function pairCursor(name: string, cursor: string | undefined): [number, number] 
 }
 
 export function badCursor(name: string): BatonError {
-  return new BatonError('invalid_request', `${name} is not a cursor that this server gave out`, { fields: [{ path: name, issue: 'is not a cursor that this server gave out' }] })
+  return new BatonError('invalid_request', `${name} is not a cursor that this server gave out`, {
+    fields: [{ path: name, issue: 'is not a cursor that this server gave out' }],
+  })
 }
 
 function raw(text: string): RawJson {

@@ -2,7 +2,7 @@
  * From planned subtasks to the rows of a graph: ids, subtask ids, edges, counts of unmet dependencies, and where each
  * subtask stands at first. Pure but for what it is given.
  */
-import { type PlannedSubtask, findReferences, subtaskId } from '@baton/shared'
+import { findReferences, type PlannedSubtask, subtaskId } from '@baton/shared'
 import type { Edge, NewSubtask } from '../store/submit.js'
 
 export interface RouteKey {
@@ -45,7 +45,8 @@ export interface GraphRows {
 /** Every name that a subtask waits for: what it says, and what its input refers to (which may be further upstream). */
 export function allDependencies(subtask: PlannedSubtask): ReadonlySet<string> {
   const names = new Set(subtask.dependsOn)
-  if (subtask.input?.includes('{{')) for (const reference of findReferences(JSON.parse(subtask.input))) if (reference.kind === 'output') names.add(reference.subtask)
+  if (subtask.input?.includes('{{'))
+    for (const reference of findReferences(JSON.parse(subtask.input))) if (reference.kind === 'output') names.add(reference.subtask)
   return names
 }
 

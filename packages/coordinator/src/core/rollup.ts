@@ -3,7 +3,7 @@
  * and docs/states.md tells. A subtask that is pending waits for one that can progress, is in review or is blocked; so
  * when nothing of these three is left, everything is finished.
  */
-import { type SubtaskState, type TaskStatus, activeSubtaskStates, reviewingSubtaskStates } from '@baton/shared'
+import { activeSubtaskStates, reviewingSubtaskStates, type SubtaskState, type TaskStatus } from '@baton/shared'
 
 export interface Counters {
   readonly active: number

@@ -33,10 +33,15 @@ export interface Resolution {
 /** The queue for a route, or undefined when no live agent may do the work. */
 export function resolveRoute(route: RouteNeeds, providers: readonly ProviderLoad[]): Resolution | undefined {
   const inPool = providers.filter(p => p.pool === route.pool)
-  const offering = inPool.filter(p => p.capabilities.includes(route.capability) || (route.agent === route.capability && p.agent === route.agent))
-  const eligible = offering.filter(p => (route.agent === null || p.agent === route.agent) && route.requires.every(r => p.capabilities.includes(r)))
+  const offering = inPool.filter(
+    p => p.capabilities.includes(route.capability) || (route.agent === route.capability && p.agent === route.agent),
+  )
+  const eligible = offering.filter(
+    p => (route.agent === null || p.agent === route.agent) && route.requires.every(r => p.capabilities.includes(r)),
+  )
   if (eligible.length === 0) return undefined
-  if (route.agent === null && eligible.length === offering.length) return resolution(route.pool, { kind: 'capability', name: route.capability }, eligible)
+  if (route.agent === null && eligible.length === offering.length)
+    return resolution(route.pool, { kind: 'capability', name: route.capability }, eligible)
   const best = [...groupByAgent(eligible).entries()].sort(([nameA, a], [nameB, b]) => score(b) - score(a) || (nameA < nameB ? -1 : 1))[0]
   return best && resolution(route.pool, { kind: 'agent', name: best[0] }, best[1])
 }

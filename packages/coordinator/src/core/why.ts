@@ -36,7 +36,9 @@ export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestra
       if (subtask.waitsFor.length === 0) return held ?? 'its task has not started'
       return `waiting for ${list(subtask.waitsFor)} to finish`
     case 'awaiting_approval':
-      return subtask.gate === 'release' ? 'waiting to be released (manual execution or a checkpoint)' : `waiting for approval${by(subtask.assignee)}${since(subtask.reviewedSince)}`
+      return subtask.gate === 'release'
+        ? 'waiting to be released (manual execution or a checkpoint)'
+        : `waiting for approval${by(subtask.assignee)}${since(subtask.reviewedSince)}`
     case 'ready':
       return held ?? `ready${since(subtask.readyAt)}; the queue of ${needs(subtask)} is full`
     case 'queued':
@@ -55,7 +57,11 @@ export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestra
 }
 
 /** What a task as a whole waits for. */
-export function whyTask(status: TaskStatus, orchestratorStatus: string, first: { name: string; why: string } | undefined): string | undefined {
+export function whyTask(
+  status: TaskStatus,
+  orchestratorStatus: string,
+  first: { name: string; why: string } | undefined,
+): string | undefined {
   switch (status) {
     case 'planned':
       return 'planned; start it with POST /execute/{task_id}'
@@ -93,4 +99,5 @@ function list(names: readonly string[]): string {
 
 const by = (assignee: string | null): string => (assignee === null ? '' : ` by ${assignee}`)
 const since = (at: Date | null): string => (at === null ? '' : ` since ${at.toISOString().slice(11, 16)}`)
-const because = (message: string | null): string => (message === null ? '' : ` (${message.length > 200 ? `${message.slice(0, 199)}…` : message})`)
+const because = (message: string | null): string =>
+  message === null ? '' : ` (${message.length > 200 ? `${message.slice(0, 199)}…` : message})`

@@ -4,10 +4,11 @@
  * A job's own state, retries and stalled checks are never the truth: `attempts: 1`, and what is finished is removed.
  * During an outage of Redis `ring` fails at once (nothing is buffered); the reconciler rings again later.
  */
+
+import { BatonError } from '@baton/shared'
+import { type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
-import { BatonError } from '@baton/shared'
-import { type Logger, type Ring, type TaskQueue, maskSecrets, redisEndpoint } from '@baton/shared/node'
 
 interface BullmqQueueOptions {
   readonly url: string
@@ -23,7 +24,14 @@ const jobsPerCall = 500
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqQueue(options: BullmqQueueOptions): Promise<TaskQueue> {
-  const connection = new Redis({ ...redisEndpoint(options.url), maxRetriesPerRequest: 0, enableOfflineQueue: false, lazyConnect: true, retryStrategy: tries => Math.min(1_000, 50 * tries), connectionName: 'baton-coordinator' })
+  const connection = new Redis({
+    ...redisEndpoint(options.url),
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    lazyConnect: true,
+    retryStrategy: tries => Math.min(1_000, 50 * tries),
+    connectionName: 'baton-coordinator',
+  })
   let lastError: Error | undefined
   connection.on('error', error => {
     lastError = error
@@ -40,7 +48,11 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
       const hopeless = /WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(message)
       if (hopeless || options.signal?.aborted) {
         connection.disconnect()
-        throw new BatonError(hopeless ? 'invalid_configuration' : 'unreachable', hopeless ? `REDIS_URL ${where}: ${message}` : 'stopped while waiting for Redis', { cause: error })
+        throw new BatonError(
+          hopeless ? 'invalid_configuration' : 'unreachable',
+          hopeless ? `REDIS_URL ${where}: ${message}` : 'stopped while waiting for Redis',
+          { cause: error },
+        )
       }
       if (waited % 15 === 0) options.log.warn({ url: where, reason: message }, 'waiting for Redis')
       await new Promise(resolve => setTimeout(resolve, 200))
@@ -67,7 +79,13 @@ class BullmqQueue implements TaskQueue {
     const calls: Promise<unknown>[] = []
     for (const [name, rings] of perQueue)
       for (let i = 0; i < rings.length; i += jobsPerCall)
-        calls.push(this.queue(name).addBulk(rings.slice(i, i + jobsPerCall).map(({ id, delivery }) => ({ name: 'attempt', data: delivery, opts: { ...jobOptions, jobId: id } }))))
+        calls.push(
+          this.queue(name).addBulk(
+            rings
+              .slice(i, i + jobsPerCall)
+              .map(({ id, delivery }) => ({ name: 'attempt', data: delivery, opts: { ...jobOptions, jobId: id } })),
+          ),
+        )
     await Promise.all(calls)
   }
 
@@ -98,7 +116,12 @@ class BullmqQueue implements TaskQueue {
   private queue(name: string): Queue {
     let queue = this.queues.get(name)
     if (!queue) {
-      queue = new Queue(name, { connection: this.connection, prefix: this.options.namespace, skipVersionCheck: true, skipWaitingForReady: true })
+      queue = new Queue(name, {
+        connection: this.connection,
+        prefix: this.options.namespace,
+        skipVersionCheck: true,
+        skipWaitingForReady: true,
+      })
       queue.on('error', error => this.options.log.debug({ err: error, queue: name }, 'BullMQ reports an error'))
       this.queues.set(name, queue)
     }

@@ -3,7 +3,7 @@
  * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
  * the next reading replaces.
  */
-import { type Resolution, queueLimit, resolveRoute } from '../core/routing.js'
+import { queueLimit, type Resolution, resolveRoute } from '../core/routing.js'
 import type { Queryable } from '../store/database.js'
 import type { Room, RouteRoom } from '../store/room.js'
 import type { Route, Routes } from '../store/routes.js'

@@ -4,7 +4,7 @@
  */
 import { type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
-import { type Shifted, blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, unblockRoutable } from '../store/dispatch.js'
+import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, type Shifted, unblockRoutable } from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { Directory } from './directory.js'
 import type { Ringer } from './ringer.js'
@@ -89,7 +89,8 @@ export class Dispatcher implements Service {
     const rows = await claimReady(database, rooms)
     for (const row of rows) directory.queued(row.queue)
     // A route that gave less than it had room for has nothing left.
-    for (const { route_id, room } of rooms) if (rows.filter(r => r.route_id === route_id).length < room) this.lastLook = Number.NEGATIVE_INFINITY
+    for (const { route_id, room } of rooms)
+      if (rows.filter(r => r.route_id === route_id).length < room) this.lastLook = Number.NEGATIVE_INFINITY
     await ringer.ring(rows)
     return rows.length > 0
   }
@@ -117,7 +118,10 @@ export class Dispatcher implements Service {
     this.changed(shifted)
     for (const id of shifted.routes) {
       const route = directory.route(id)
-      log.warn({ capability: route?.capability, requires: route?.requires, agent: route?.agent, subtasks: shifted.moved }, 'no live worker can take this work; it is blocked until one comes')
+      log.warn(
+        { capability: route?.capability, requires: route?.requires, agent: route?.agent, subtasks: shifted.moved },
+        'no live worker can take this work; it is blocked until one comes',
+      )
     }
   }
 

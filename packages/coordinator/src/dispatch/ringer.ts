@@ -32,11 +32,16 @@ export class Ringer implements Service {
 
   async ring(rows: readonly QueuedRow[]): Promise<void> {
     if (rows.length === 0) return
-    const rings = rows.map(row => ({ queue: row.queue, id: jobId(row.id, row.attempt, row.dispatch), delivery: { v: protocolVersion, s: row.id, a: row.attempt } }))
+    const rings = rows.map(row => ({
+      queue: row.queue,
+      id: jobId(row.id, row.attempt, row.dispatch),
+      delivery: { v: protocolVersion, s: row.id, a: row.attempt },
+    }))
     try {
       await this.queue.ring(rings)
     } catch (error) {
-      if (this.kept.length === 0) this.log.warn({ err: error, jobs: rings.length }, 'the queue does not take jobs; they are kept and tried again')
+      if (this.kept.length === 0)
+        this.log.warn({ err: error, jobs: rings.length }, 'the queue does not take jobs; they are kept and tried again')
       // Beyond the bound the reconciler finds them.
       this.kept.push(...rings.slice(0, maxKept - this.kept.length))
     }

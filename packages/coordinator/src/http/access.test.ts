@@ -1,28 +1,58 @@
-import { ManualClock } from '@baton/shared/testing'
 import { createLogger } from '@baton/shared/node'
+import { ManualClock } from '@baton/shared/testing'
 import { describe, expect, test } from 'vitest'
 import { problemOf, testApp } from './testing/test-app.js'
 
 const apiKey = 'a-key-of-some-length'
-const data = ['/tasks', '/tasks/t-1', '/tasks/t-1/artifacts', '/tasks/t-1/artifacts/s/n', '/agents', '/workers', '/workers/w', '/nowhere', '/tasks/a%20b']
+const data = [
+  '/tasks',
+  '/tasks/t-1',
+  '/tasks/t-1/artifacts',
+  '/tasks/t-1/artifacts/s/n',
+  '/agents',
+  '/workers',
+  '/workers/w',
+  '/nowhere',
+  '/tasks/a%20b',
+]
 const open = ['/', '/docs', '/openapi.json', '/healthz', '/readyz']
 
 describe('without a key', () => {
-  test.each(['localhost', 'LOCALHOST:7420', '127.0.0.1:7420', '127.0.0.1', '[::1]', '[::1]:7420'])('the Host %s is answered', async host => {
-    expect((await testApp().get('/tasks', { host })).statusCode).toBe(200)
-  })
+  test.each(['localhost', 'LOCALHOST:7420', '127.0.0.1:7420', '127.0.0.1', '[::1]', '[::1]:7420'])(
+    'the Host %s is answered',
+    async host => {
+      expect((await testApp().get('/tasks', { host })).statusCode).toBe(200)
+    },
+  )
 
-  test.each(['evil.example', 'localhost.evil.example', 'localhost.', '127.0.0.1.evil.example', '10.0.0.1:7420', '[::2]', 'localhost:x', 'user@localhost'])('the Host %j is refused', async host => {
+  test.each([
+    'evil.example',
+    'localhost.evil.example',
+    'localhost.',
+    '127.0.0.1.evil.example',
+    '10.0.0.1:7420',
+    '[::2]',
+    'localhost:x',
+    'user@localhost',
+  ])('the Host %j is refused', async host => {
     const { api, get } = testApp()
-    for (const path of ['/tasks', '/', '/healthz', '/nowhere']) expect(problemOf(await get(path, { host }))).toMatchObject({ status: 403, code: 'forbidden', detail: expect.stringContaining('BATON_API_KEY') })
+    for (const path of ['/tasks', '/', '/healthz', '/nowhere'])
+      expect(problemOf(await get(path, { host }))).toMatchObject({
+        status: 403,
+        code: 'forbidden',
+        detail: expect.stringContaining('BATON_API_KEY'),
+      })
     expect(api.calls).toEqual([])
   })
 
-  test.each(['http://evil.example', 'null', 'https://localhost', 'http://localhost:8000', 'http://127.0.0.1'])('a request from the origin %s is refused', async origin => {
-    const { api, post } = testApp()
-    expect(problemOf(await post('/execute/t-1', undefined, { origin }))).toMatchObject({ status: 403, code: 'forbidden' })
-    expect(api.calls).toEqual([])
-  })
+  test.each(['http://evil.example', 'null', 'https://localhost', 'http://localhost:8000', 'http://127.0.0.1'])(
+    'a request from the origin %s is refused',
+    async origin => {
+      const { api, post } = testApp()
+      expect(problemOf(await post('/execute/t-1', undefined, { origin }))).toMatchObject({ status: 403, code: 'forbidden' })
+      expect(api.calls).toEqual([])
+    },
+  )
 
   test('a request from its own page is answered, and nobody else may read answers', async () => {
     const response = await testApp().get('/tasks', { host: 'localhost:7420', origin: 'http://localhost:7420' })
@@ -36,7 +66,16 @@ describe('with a key', () => {
 
   test.each(data)('GET %s needs it', async path => {
     const { api, get } = testApp({ apiKey })
-    for (const headers of [{}, { authorization: 'Bearer' }, { authorization: 'Bearer ' }, { authorization: apiKey }, { authorization: `Basic ${apiKey}` }, { authorization: `Bearer ${apiKey}x` }, { authorization: `Bearer ${apiKey.slice(1)}` }, { cookie: `key=${apiKey}` }]) {
+    for (const headers of [
+      {},
+      { authorization: 'Bearer' },
+      { authorization: 'Bearer ' },
+      { authorization: apiKey },
+      { authorization: `Basic ${apiKey}` },
+      { authorization: `Bearer ${apiKey}x` },
+      { authorization: `Bearer ${apiKey.slice(1)}` },
+      { cookie: `key=${apiKey}` },
+    ]) {
       const response = await get(path, headers as Record<string, string>)
       expect(problemOf(response)).toMatchObject({ status: 401, code: 'unauthorized' })
       expect(response.headers['www-authenticate']).toBe('Bearer realm="baton"')
@@ -60,7 +99,15 @@ describe('with a key', () => {
     let logged = ''
     const log = createLogger({ level: 'trace', destination: { write: line => void (logged += line) } })
     const { api, get } = testApp({ apiKey, log })
-    for (const url of [`/tasks?api_key=${apiKey}`, `/tasks?q=${apiKey}`, `/tasks?access_token=wrong`, `/?token=${apiKey}`, `/healthz?key=${apiKey}`, `/tasks?${apiKey}=1`, `/nowhere?x=1&X-Api-Key=`]) {
+    for (const url of [
+      `/tasks?api_key=${apiKey}`,
+      `/tasks?q=${apiKey}`,
+      `/tasks?access_token=wrong`,
+      `/?token=${apiKey}`,
+      `/healthz?key=${apiKey}`,
+      `/tasks?${apiKey}=1`,
+      `/nowhere?x=1&X-Api-Key=`,
+    ]) {
       const response = await get(url, { authorization })
       expect(problemOf(response)).toMatchObject({ status: 401, code: 'unauthorized', detail: expect.stringContaining('Authorization') })
       expect(response.body).not.toContain(apiKey)
@@ -88,7 +135,10 @@ describe('with a key', () => {
 
   test('why a store does not answer is for those who may know', async () => {
     const reason = 'postgres://baton:secret@db.internal refused'
-    for (const [options, shown] of [[{ apiKey }, 'failing'], [{}, 'postgres://baton:***@db.internal refused']] as const) {
+    for (const [options, shown] of [
+      [{ apiKey }, 'failing'],
+      [{}, 'postgres://baton:***@db.internal refused'],
+    ] as const) {
       const { api, get } = testApp(options)
       api.checks = { database: reason, bus: 'ok' }
       const response = await get('/readyz')
@@ -99,8 +149,20 @@ describe('with a key', () => {
 
 test('every answer carries the security headers and a request id', async () => {
   const { get, post } = testApp()
-  for (const response of [await get('/tasks'), await get('/nowhere'), await post('/tasks'), await get('/%zz'), await get('/'), await get('/healthz')]) {
-    expect(response.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer', 'x-request-id': expect.stringMatching(/^req_[\w-]{16}$/) })
+  for (const response of [
+    await get('/tasks'),
+    await get('/nowhere'),
+    await post('/tasks'),
+    await get('/%zz'),
+    await get('/'),
+    await get('/healthz'),
+  ]) {
+    expect(response.headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'x-request-id': expect.stringMatching(/^req_[\w-]{16}$/),
+    })
     expect(response.headers['content-security-policy']).toContain("default-src 'none'")
   }
 })

@@ -18,7 +18,19 @@ import { parametersOf } from './query.js'
 const defaultTenantId = 1
 
 /** Parameters in which people send keys. */
-const keyParameters: ReadonlySet<string> = new Set(['api_key', 'apikey', 'api-key', 'access_token', 'auth', 'authorization', 'key', 'password', 'secret', 'token', 'x-api-key'])
+const keyParameters: ReadonlySet<string> = new Set([
+  'api_key',
+  'apikey',
+  'api-key',
+  'access_token',
+  'auth',
+  'authorization',
+  'key',
+  'password',
+  'secret',
+  'token',
+  'x-api-key',
+])
 const bearer = /^Bearer +(\S+) *$/i
 const loopbackName = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
@@ -64,23 +76,36 @@ export class Access {
     if (timingSafeEqual(sha256(shown), keyHash)) return
     const waitSeconds = this.badKeys.count(request.ip)
     if (waitSeconds !== undefined)
-      throw new BatonError('too_many_requests', `too many wrong API keys came from this address; try again in ${waitSeconds} s with the right one`, { extra: { retry_after_seconds: waitSeconds } })
+      throw new BatonError(
+        'too_many_requests',
+        `too many wrong API keys came from this address; try again in ${waitSeconds} s with the right one`,
+        { extra: { retry_after_seconds: waitSeconds } },
+      )
     throw new BatonError('unauthorized', 'the API key is not valid; the coordinator was given its key as BATON_API_KEY')
   }
 
   private refuseKeyInUrl(url: string, keyHash: Buffer): void {
     for (const [name, value] of parametersOf(url))
       if (keyParameters.has(name.toLowerCase()) || [name, value].some(text => timingSafeEqual(sha256(text), keyHash)))
-        throw new BatonError('unauthorized', 'keys are not taken from URLs, which end up in logs and histories: send the header Authorization: Bearer <key>, and replace a key that was sent in a URL')
+        throw new BatonError(
+          'unauthorized',
+          'keys are not taken from URLs, which end up in logs and histories: send the header Authorization: Bearer <key>, and replace a key that was sent in a URL',
+        )
   }
 }
 
 function refuseStrangers(request: FastifyRequest): void {
   const { host = '', origin } = request.headers
   if (!loopbackName.test(host))
-    throw new BatonError('forbidden', 'without an API key Baton answers only to the names localhost, 127.0.0.1 and [::1]; set BATON_API_KEY to reach it under another name')
+    throw new BatonError(
+      'forbidden',
+      'without an API key Baton answers only to the names localhost, 127.0.0.1 and [::1]; set BATON_API_KEY to reach it under another name',
+    )
   if (origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`)
-    throw new BatonError('forbidden', 'without an API key Baton takes no requests from pages of other origins; set BATON_API_KEY and send it')
+    throw new BatonError(
+      'forbidden',
+      'without an API key Baton takes no requests from pages of other origins; set BATON_API_KEY and send it',
+    )
 }
 
 function sha256(text: string): Buffer {

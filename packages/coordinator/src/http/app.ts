@@ -57,14 +57,18 @@ export function buildApp(options: AppOptions): App {
 
   fastify.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders).headers({ 'x-request-id': request.id, 'cache-control': 'no-store' }) // P1
-    if (stopping) throw new BatonError('unavailable', 'this coordinator is stopping; try again, perhaps at another one', { extra: { retry_after_seconds: 1 } })
+    if (stopping)
+      throw new BatonError('unavailable', 'this coordinator is stopping; try again, perhaps at another one', {
+        extra: { retry_after_seconds: 1 },
+      })
     callers.set(request, access.admit(request, request.routeOptions.config.open === true)) // P2
     if (request.is404) throw noSuchRoute(request, allowed)
   })
   installBodyParser(fastify)
   fastify.setErrorHandler((thrown, request, reply) => {
     const error = toBatonError(thrown, request)
-    if (error.status === 500) log.error({ request_id: request.id, route: request.routeOptions.url, err: error.cause ?? error }, 'a request failed')
+    if (error.status === 500)
+      log.error({ request_id: request.id, route: request.routeOptions.url, err: error.cause ?? error }, 'a request failed')
     return sendProblem(reply, error, request.id) // P3
   })
   fastify.setNotFoundHandler((request, reply) => sendProblem(reply, noSuchRoute(request, allowed), request.id))
@@ -116,7 +120,14 @@ function noSuchRoute(request: FastifyRequest, allowed: (path: string) => string[
 }
 
 function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
-  const line = { request_id: request.id, method: request.method, route: request.routeOptions.url, task_id: reply.statusCode === 401 ? undefined : taskIdOf(request), status: reply.statusCode, ms: Math.round(reply.elapsedTime) }
+  const line = {
+    request_id: request.id,
+    method: request.method,
+    route: request.routeOptions.url,
+    task_id: reply.statusCode === 401 ? undefined : taskIdOf(request),
+    status: reply.statusCode,
+    ms: Math.round(reply.elapsedTime),
+  }
   if (reply.statusCode >= 400 || request.method !== 'GET') log.info(line, 'answered')
   else log.debug(line, 'answered')
 }

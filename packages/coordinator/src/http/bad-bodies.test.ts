@@ -29,7 +29,10 @@ const cases: Record<string, Case> = {
   'constructor.prototype': { body: withInput('[{"constructor":{"prototype":{}}}]'), detail: /constructor/ },
   'duplicate keys': { body: '{"task_id":"t-1","task_id":"t-2","title":"x","description":"x"}', detail: /task_id.*twice/ },
   'duplicate keys inside input': { body: withInput('{"a":1,"a":2}'), detail: /twice/ },
-  'bytes that are not UTF-8': { body: Buffer.concat([Buffer.from('{"task_id":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]), detail: /UTF-8/ },
+  'bytes that are not UTF-8': {
+    body: Buffer.concat([Buffer.from('{"task_id":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]),
+    detail: /UTF-8/,
+  },
   'UTF-16': { body: Buffer.from(text(task), 'utf16le'), detail: /./ },
   'an escaped NUL': { body: withInput('"a\\u0000b"'), detail: /NUL/ },
   'a lone surrogate': { body: withInput('"\\ud800"'), detail: /surrogate/ },
@@ -38,12 +41,48 @@ const cases: Record<string, Case> = {
   NaN: { body: withInput('NaN'), detail: /not expected/ },
   'depth 65': { body: withInput(nested(65)), detail: /deeper than 64/ },
   'depth 100,000': { body: nested(100_000), detail: /deeper than 64/ },
-  'text/plain': { body: text(task), headers: { 'content-type': 'text/plain' }, status: 415, code: 'unsupported_media_type', detail: /application\/json/ },
-  XML: { body: '<task/>', headers: { 'content-type': 'application/xml' }, status: 415, code: 'unsupported_media_type', detail: /application\/json/ },
-  'no content type': { body: Buffer.from(text(task)), headers: { 'content-type': '' }, status: 415, code: 'unsupported_media_type', detail: /application\/json/ },
-  'a content type that is none': { body: text(task), headers: { 'content-type': 'json' }, status: 415, code: 'unsupported_media_type', detail: /application\/json/ },
-  'JSON in Latin-1': { body: text(task), headers: { 'content-type': 'application/json; charset=latin1' }, status: 415, code: 'unsupported_media_type', detail: /application\/json/ },
-  gzip: { body: Buffer.from([0x1f, 0x8b, 8]), headers: { 'content-encoding': 'gzip' }, status: 415, code: 'unsupported_media_type', detail: /uncompressed/ },
+  'text/plain': {
+    body: text(task),
+    headers: { 'content-type': 'text/plain' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /application\/json/,
+  },
+  XML: {
+    body: '<task/>',
+    headers: { 'content-type': 'application/xml' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /application\/json/,
+  },
+  'no content type': {
+    body: Buffer.from(text(task)),
+    headers: { 'content-type': '' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /application\/json/,
+  },
+  'a content type that is none': {
+    body: text(task),
+    headers: { 'content-type': 'json' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /application\/json/,
+  },
+  'JSON in Latin-1': {
+    body: text(task),
+    headers: { 'content-type': 'application/json; charset=latin1' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /application\/json/,
+  },
+  gzip: {
+    body: Buffer.from([0x1f, 0x8b, 8]),
+    headers: { 'content-encoding': 'gzip' },
+    status: 415,
+    code: 'unsupported_media_type',
+    detail: /uncompressed/,
+  },
 }
 
 for (const url of ['/orchestrate', '/tasks/batch'])
@@ -79,7 +118,12 @@ test('POST /execute takes an absent body, an empty one and {} for the same', asy
   const { api, post } = testApp()
   await post('/orchestrate', withInput('1'))
   api.calls.length = 0
-  for (const [body, headers] of [[undefined, {}], ['', { 'content-type': 'application/json', 'content-length': '0' }], ['{}', {}]] as const) expect((await post('/execute/t-1', body, headers)).statusCode).toBe(200)
+  for (const [body, headers] of [
+    [undefined, {}],
+    ['', { 'content-type': 'application/json', 'content-length': '0' }],
+    ['{}', {}],
+  ] as const)
+    expect((await post('/execute/t-1', body, headers)).statusCode).toBe(200)
   expect(api.calls).toEqual(Array.from({ length: 3 }, () => ['execute', 't-1', {}]))
 })
 
@@ -87,8 +131,15 @@ test('what a caller sends is handed on and answered byte for byte', async () => 
   const { api, post, get } = testApp()
   const input = '{"b": 1.0, "a": 1e2,\n "c":"\\u00e9"}'
   const metadata = '{ "z": 0.10, "a":[1 ,2] }'
-  const response = await post('/orchestrate', `{"task_id":"t-1","title":"x","metadata":${metadata},"subtasks":[{"name":"a","capability":"c","input":${input}}]}`)
-  expect(api.calls[0]).toMatchObject(['submit', [{ metadata: { text: metadata }, subtasks: [{ input: { text: input } }] }], { dryRun: false }])
+  const response = await post(
+    '/orchestrate',
+    `{"task_id":"t-1","title":"x","metadata":${metadata},"subtasks":[{"name":"a","capability":"c","input":${input}}]}`,
+  )
+  expect(api.calls[0]).toMatchObject([
+    'submit',
+    [{ metadata: { text: metadata }, subtasks: [{ input: { text: input } }] }],
+    { dryRun: false },
+  ])
   for (const { body } of [response, await get('/tasks/t-1')]) {
     expect(body).toContain(`"metadata":${metadata}`)
     expect(body).toContain(`"outputs":${input}`)
@@ -107,6 +158,7 @@ test('every JSON value that is taken is read as JSON.parse reads it', () => {
       }
     }),
   )
-  for (const text of ['0', '-0', '10', '0.5', '1e3', '123456789012345', '9007199254740991', '[1,22 ,3]', '12 ']) expect(parseBody(Buffer.from(text))).toEqual(JSON.parse(text))
+  for (const text of ['0', '-0', '10', '0.5', '1e3', '123456789012345', '9007199254740991', '[1,22 ,3]', '12 '])
+    expect(parseBody(Buffer.from(text))).toEqual(JSON.parse(text))
   for (const text of ['01', '00', '1.', '.5', '1x', '+1', '0x1']) expect(() => parseBody(Buffer.from(text))).toThrow()
 })

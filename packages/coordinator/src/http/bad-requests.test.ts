@@ -11,7 +11,18 @@ const ring = (n: number) => Array.from({ length: n }, (_, i) => ({ name: `s${i}`
 /** What is wrong, the body, and every field that the answer must name with a part of its issue. */
 const cases: [string, unknown, Record<string, RegExp>][] = [
   ['nothing in it', {}, { task_id: /is required/, title: /is required/, description: /unless `subtasks`/ }],
-  ['nothing right in it', { task_id: 5, title: '', metadata: 'x', priority: 'urgent', color: 1 }, { task_id: /must be a string, not a number/, title: /empty/, metadata: /object/, priority: /critical, high, medium, low/, color: /known are: task_id, title/, description: /required/ }],
+  [
+    'nothing right in it',
+    { task_id: 5, title: '', metadata: 'x', priority: 'urgent', color: 1 },
+    {
+      task_id: /must be a string, not a number/,
+      title: /empty/,
+      metadata: /object/,
+      priority: /critical, high, medium, low/,
+      color: /known are: task_id, title/,
+      description: /required/,
+    },
+  ],
   ['a list', [], { '': /must be an object, not a list/ }],
   ['null', null, { '': /must be an object, not null/ }],
   ['no description and no subtasks', task, { description: /required unless `subtasks` is given/ }],
@@ -19,19 +30,39 @@ const cases: [string, unknown, Record<string, RegExp>][] = [
   ['a task_id with a colon', { ...task, task_id: 'a::b', description: 'x' }, { task_id: /letters, digits/ }],
   ['a task_id that is a path', { ...task, task_id: '../x', description: 'x' }, { task_id: /letters, digits/ }],
   ['a task_id of 129 characters', { ...task, task_id: 'a'.repeat(129), description: 'x' }, { task_id: /1 to 128/ }],
-  ['an unknown key in a subtask', withSubtasks({ ...a, colour: 1, depend_on: [] }), { 'subtasks[0].colour': /known are: name, title, capability/, 'subtasks[0].depend_on': /known are/ }],
+  [
+    'an unknown key in a subtask',
+    withSubtasks({ ...a, colour: 1, depend_on: [] }),
+    { 'subtasks[0].colour': /known are: name, title, capability/, 'subtasks[0].depend_on': /known are/ },
+  ],
   ['an unknown priority', { ...task, description: 'x', priority: 'urgent' }, { priority: /one of critical, high, medium, low/ }],
   ['a subtask that depends on itself', withSubtasks({ ...a, depends_on: ['a'] }), { 'subtasks[0].depends_on[0]': /itself/ }],
-  ['a cycle of 2', withSubtasks({ ...a, depends_on: ['b'] }, { ...a, name: 'b', depends_on: ['a'] }), { 'subtasks[0].depends_on': /cycle/ }],
+  [
+    'a cycle of 2',
+    withSubtasks({ ...a, depends_on: ['b'] }, { ...a, name: 'b', depends_on: ['a'] }),
+    { 'subtasks[0].depends_on': /cycle/ },
+  ],
   ['a cycle of 1,000', { ...task, subtasks: ring(1_000) }, { 'subtasks[0].depends_on': /cycle.*more/ }],
   ['an unknown dependency', withSubtasks({ ...a, depends_on: ['build'] }), { 'subtasks[0].depends_on[0]': /no subtask "build"/ }],
   ['two subtasks of one name', withSubtasks(a, a), { 'subtasks[1].name': /subtasks\[0\]/ }],
-  ['a wrong name, a wrong number and a cycle at once', withSubtasks({ ...a, depends_on: ['b'], max_attempts: 0 }, { name: 'b', capability: 'X', depends_on: ['a'] }), { 'subtasks[0].max_attempts': /at least 1/, 'subtasks[1].capability': /lower-case/, 'subtasks[0].depends_on': /cycle/ }],
-  ['100,001 subtasks', { ...task, subtasks: Array.from({ length: 100_001 }, (_, i) => ({ name: `s${i}` })) }, { subtasks: /at most 100000/ }],
+  [
+    'a wrong name, a wrong number and a cycle at once',
+    withSubtasks({ ...a, depends_on: ['b'], max_attempts: 0 }, { name: 'b', capability: 'X', depends_on: ['a'] }),
+    { 'subtasks[0].max_attempts': /at least 1/, 'subtasks[1].capability': /lower-case/, 'subtasks[0].depends_on': /cycle/ },
+  ],
+  [
+    '100,001 subtasks',
+    { ...task, subtasks: Array.from({ length: 100_001 }, (_, i) => ({ name: `s${i}` })) },
+    { subtasks: /at most 100000/ },
+  ],
   ['an SLA of 0', withSubtasks({ ...a, sla_seconds: 0 }), { 'subtasks[0].sla_seconds': /more than 0/ }],
   ['a negative SLA', withSubtasks({ ...a, sla_seconds: -1 }), { 'subtasks[0].sla_seconds': /more than 0/ }],
   ['an SLA of more than a year', withSubtasks({ ...a, sla_seconds: 40_000_000 }), { 'subtasks[0].sla_seconds': /a year/ }],
-  ['waits and deadlines beyond a year', withSubtasks({ ...a, queue_wait_seconds: 4e7, deadline_seconds: 4e7 }), { 'subtasks[0].queue_wait_seconds': /a year/, 'subtasks[0].deadline_seconds': /a year/ }],
+  [
+    'waits and deadlines beyond a year',
+    withSubtasks({ ...a, queue_wait_seconds: 4e7, deadline_seconds: 4e7 }),
+    { 'subtasks[0].queue_wait_seconds': /a year/, 'subtasks[0].deadline_seconds': /a year/ },
+  ],
   ['a capability with a colon', capability('a:b'), { 'subtasks[0].capability': /lower-case/ }],
   ['a capability with braces', capability('{x}'), { 'subtasks[0].capability': /lower-case/ }],
   ['a capability that is a path', capability('../x'), { 'subtasks[0].capability': /lower-case/ }],
@@ -39,7 +70,11 @@ const cases: [string, unknown, Record<string, RegExp>][] = [
   ['a capability in look-alike letters', capability('со\u0501е'), { 'subtasks[0].capability': /lower-case/ }],
   ['an agent in capitals', withSubtasks({ name: 'a', agent: 'Dev' }), { 'subtasks[0].agent': /lower-case/ }],
   ['metadata over 64 KiB', { ...task, description: 'x', metadata: { a: 'x'.repeat(65_536) } }, { metadata: /64 KiB/ }],
-  ['metadata of a million items', { ...task, description: 'x', metadata: { a: Array.from({ length: 1_000_000 }, () => 0) } }, { metadata: /64 KiB/ }],
+  [
+    'metadata of a million items',
+    { ...task, description: 'x', metadata: { a: Array.from({ length: 1_000_000 }, () => 0) } },
+    { metadata: /64 KiB/ },
+  ],
   ['metadata deeper than 8', { ...task, description: 'x', metadata: deep(9) }, { metadata: /deeper than 8/ }],
   ['context that is a list', { ...task, description: 'x', context: [] }, { context: /object/ }],
   ['a callback that is no web address', { ...task, description: 'x', callback_url: 'file:///etc/passwd' }, { callback_url: /http/ }],
@@ -63,7 +98,14 @@ test('metadata of 8 levels and SLAs of a year are taken', async () => {
 
 test('millions of mistakes get a short answer within two seconds', async () => {
   const { post } = testApp()
-  const subtasks = Array.from({ length: 90_000 }, () => ({ name: 1, title: 1, capability: 1, agent: 1, requires: 1, depends_on: Array.from({ length: 50 }, () => 1) }))
+  const subtasks = Array.from({ length: 90_000 }, () => ({
+    name: 1,
+    title: 1,
+    capability: 1,
+    agent: 1,
+    requires: 1,
+    depends_on: Array.from({ length: 50 }, () => 1),
+  }))
   const body = JSON.stringify({ ...task, subtasks })
   const begin = performance.now()
   const response = await post('/orchestrate', body)
@@ -94,7 +136,11 @@ test.each([
 ])('POST /execute refuses %s', async (_, body, path, issue) => {
   const { api, post } = testApp()
   const response = await post('/execute/t-1', body)
-  expect(problemOf(response)).toMatchObject({ status: 400, code: 'invalid_request', fields: [{ path, issue: expect.stringMatching(issue) }] })
+  expect(problemOf(response)).toMatchObject({
+    status: 400,
+    code: 'invalid_request',
+    fields: [{ path, issue: expect.stringMatching(issue) }],
+  })
   expect(api.calls).toEqual([])
 })
 
@@ -124,6 +170,10 @@ test.each([
 ])('GET %s is refused', async (url, path, issue) => {
   const { api, get } = testApp()
   const response = await get(url)
-  expect(problemOf(response)).toMatchObject({ status: 400, code: 'invalid_request', fields: [{ path, issue: expect.stringMatching(issue) }] })
+  expect(problemOf(response)).toMatchObject({
+    status: 400,
+    code: 'invalid_request',
+    fields: [{ path, issue: expect.stringMatching(issue) }],
+  })
   expect(api.calls).toEqual([])
 })

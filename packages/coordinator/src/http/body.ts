@@ -36,6 +36,8 @@ function hasBody(request: FastifyRequest): boolean {
 
 function refuseOtherTypes(request: FastifyRequest): void {
   const { 'content-type': type, 'content-encoding': encoding } = request.headers
-  if (type === undefined || !jsonType.test(type)) throw new BatonError('unsupported_media_type', 'send the body as JSON, with Content-Type: application/json')
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new BatonError('unsupported_media_type', 'send the body uncompressed, without Content-Encoding')
+  if (type === undefined || !jsonType.test(type))
+    throw new BatonError('unsupported_media_type', 'send the body as JSON, with Content-Type: application/json')
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+    throw new BatonError('unsupported_media_type', 'send the body uncompressed, without Content-Encoding')
 }

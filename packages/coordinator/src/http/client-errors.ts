@@ -39,7 +39,10 @@ export function clientErrorAnswerer(limits: { headerBytes: number }, log: Logger
 function clientProblem(code: string | undefined, limits: { headerBytes: number }): BatonError {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
-      return new BatonError('headers_too_large', `URL and headers may have ${limits.headerBytes} bytes together; put large values into the body`)
+      return new BatonError(
+        'headers_too_large',
+        `URL and headers may have ${limits.headerBytes} bytes together; put large values into the body`,
+      )
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new BatonError('body_too_large', 'the chunk extensions of the body are too large; send it without them')
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -51,7 +54,13 @@ function clientProblem(code: string | undefined, limits: { headerBytes: number }
 
 function answerText(problem: BatonError, requestId: string): string {
   const body = toJsonText(toProblem(problem, requestId))
-  const headers = { ...securityHeaders, ...problemHeaders(problem), 'x-request-id': requestId, 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  const headers = {
+    ...securityHeaders,
+    ...problemHeaders(problem),
+    'x-request-id': requestId,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`
 }

@@ -17,7 +17,9 @@ table { border-collapse: collapse; width: 100%; } th, td { text-align: left; ver
 `
 
 export function docsPage(document: OpenApi): { html: string; style: string } {
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => operationSection(method, path, operation)))
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => operationSection(method, path, operation)),
+  )
   const html = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -46,9 +48,19 @@ ${Object.entries(document.components.schemas).map(schemaSection).join('\n')}
 }
 
 function operationSection(method: string, path: string, operation: Operation): string {
-  const parameters = (operation.parameters ?? []).map(parameter => `<tr><td><code>${escape(parameter['name'])}</code><td class="dim">${escape(parameter['in'])}<td>${prose(parameter['description'] ?? '')}</tr>`)
-  const responses = Object.entries(operation.responses).map(([status, { description, content }]) => `<tr><td>${escape(status)}<td>${prose(description)} ${Object.values(content ?? {}).map(({ schema }) => schemaLink(schema)).join('')}</tr>`)
-  const body = Object.values(operation.requestBody?.content ?? {}).map(({ schema }) => `<p>Body: ${schemaLink(schema)}${operation.requestBody?.required ? '' : ' (may be absent)'}</p>`)
+  const parameters = (operation.parameters ?? []).map(
+    parameter =>
+      `<tr><td><code>${escape(parameter['name'])}</code><td class="dim">${escape(parameter['in'])}<td>${prose(parameter['description'] ?? '')}</tr>`,
+  )
+  const responses = Object.entries(operation.responses).map(
+    ([status, { description, content }]) =>
+      `<tr><td>${escape(status)}<td>${prose(description)} ${Object.values(content ?? {})
+        .map(({ schema }) => schemaLink(schema))
+        .join('')}</tr>`,
+  )
+  const body = Object.values(operation.requestBody?.content ?? {}).map(
+    ({ schema }) => `<p>Body: ${schemaLink(schema)}${operation.requestBody?.required ? '' : ' (may be absent)'}</p>`,
+  )
   return `<section class="operation" id="${escape(operation.operationId)}">
 <h3><span class="method">${escape(method.toUpperCase())}</span> <code>${escape(path)}</code></h3>
 <p>${prose(operation.summary)}${operation.security ? ' <span class="dim">Needs no key.</span>' : ''}</p>

@@ -3,8 +3,8 @@ import { Script } from 'node:vm'
 import { errorCodes, errorTable } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
 import { errorRemedies } from './error-remedies.js'
-import { homePage } from './page/home-page.js'
 import type { OpenApi } from './openapi.js'
+import { homePage } from './page/home-page.js'
 import { pagePolicy } from './security-headers.js'
 import { testApp } from './testing/test-app.js'
 
@@ -20,17 +20,36 @@ describe('the OpenAPI document', () => {
     const { openapi, paths, components } = await document()
     expect(openapi).toBe('3.1.0')
     const { routes } = testApp()
-    expect(Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map(method => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`)).sort()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort())
-    const references = [...JSON.stringify({ paths, components }).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(match => match[1])
+    expect(
+      Object.entries(paths)
+        .flatMap(([path, methods]) => Object.keys(methods).map(method => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`))
+        .sort(),
+    ).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort())
+    const references = [...JSON.stringify({ paths, components }).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(
+      match => match[1],
+    )
     expect(new Set(references)).toEqual(new Set(references.filter(name => name !== undefined && name in components.schemas)))
     expect(references).toEqual(expect.arrayContaining(['OrchestrateRequest', 'Task', 'Subtask', 'Problem']))
   })
 
   test('says which statuses an error has, and nothing of a schema is lost', async () => {
     const { paths, components } = await document()
-    expect(Object.keys(paths['/orchestrate']?.['post']?.responses ?? {})).toEqual(expect.arrayContaining(['200', '201', '400', '401', '409', '413', '415', '500', '503']))
-    expect(paths['/tasks']?.['get']?.parameters).toContainEqual(expect.objectContaining({ name: 'limit', in: 'query', required: false, schema: expect.objectContaining({ type: 'integer', maximum: 1_000 }) }))
-    expect(components.schemas['OrchestrateRequest']).toMatchObject({ required: ['task_id', 'title'], additionalProperties: false, properties: { metadata: { type: 'object' }, subtasks: { items: { $ref: '#/components/schemas/SubtaskRequest' } } } })
+    expect(Object.keys(paths['/orchestrate']?.['post']?.responses ?? {})).toEqual(
+      expect.arrayContaining(['200', '201', '400', '401', '409', '413', '415', '500', '503']),
+    )
+    expect(paths['/tasks']?.['get']?.parameters).toContainEqual(
+      expect.objectContaining({
+        name: 'limit',
+        in: 'query',
+        required: false,
+        schema: expect.objectContaining({ type: 'integer', maximum: 1_000 }),
+      }),
+    )
+    expect(components.schemas['OrchestrateRequest']).toMatchObject({
+      required: ['task_id', 'title'],
+      additionalProperties: false,
+      properties: { metadata: { type: 'object' }, subtasks: { items: { $ref: '#/components/schemas/SubtaskRequest' } } },
+    })
   })
 })
 
@@ -38,7 +57,12 @@ describe('docs/errors.md', () => {
   test('says the same as the table of errors, in both directions', async () => {
     const text = await readFile(new URL('../../../../docs/errors.md', import.meta.url), 'utf8')
     const rows = text.split('\n').filter(line => line.startsWith('| `'))
-    expect(rows).toEqual(errorCodes.map(code => `| \`${code}\` | ${errorTable[code].status} | ${errorTable[code].title} | ${errorTable[code].retryable ? 'yes' : 'no'} | ${errorRemedies[code]} |`))
+    expect(rows).toEqual(
+      errorCodes.map(
+        code =>
+          `| \`${code}\` | ${errorTable[code].status} | ${errorTable[code].title} | ${errorTable[code].retryable ? 'yes' : 'no'} | ${errorRemedies[code]} |`,
+      ),
+    )
   })
 })
 

@@ -1,2 +1,2 @@
-export { type HttpLimits, defaultLimits } from './limits.js'
-export { type HttpServer, type HttpServerOptions, createHttpServer } from './server.js'
+export { defaultLimits, type HttpLimits } from './limits.js'
+export { createHttpServer, type HttpServer, type HttpServerOptions } from './server.js'

@@ -29,7 +29,14 @@ const schemaUri = (name: string): string => `#/components/schemas/${name}`
 const nameOf = new Map<z.ZodType, string>(Object.entries(namedSchemas).map(([name, schema]) => [schema, name]))
 
 /** Any request may get these. */
-const commonErrors: readonly ErrorCode[] = ['invalid_request', 'forbidden', 'request_timeout', 'headers_too_large', 'internal', 'unavailable']
+const commonErrors: readonly ErrorCode[] = [
+  'invalid_request',
+  'forbidden',
+  'request_timeout',
+  'headers_too_large',
+  'internal',
+  'unavailable',
+]
 const keyErrors: readonly ErrorCode[] = ['unauthorized', 'too_many_requests']
 const bodyErrors: readonly ErrorCode[] = ['invalid_json', 'body_too_large', 'unsupported_media_type']
 
@@ -44,10 +51,20 @@ export function openApiDocument(routes: readonly Route[], version: string): Open
     info: {
       title: 'Baton',
       version,
-      description: 'Plans tasks into graphs of subtasks and has a fleet of agents run them. Unknown keys and parameters are refused. A path that exists answers other methods with 405 `method_not_allowed`; a path that does not, with 404 `not_found`.',
+      description:
+        'Plans tasks into graphs of subtasks and has a fleet of agents run them. Unknown keys and parameters are refused. A path that exists answers other methods with 405 `method_not_allowed`; a path that does not, with 404 `not_found`.',
     },
     paths,
-    components: { schemas: schemas(), securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'The API key. Not needed where the coordinator runs without one, on loopback.' } } },
+    components: {
+      schemas: schemas(),
+      securitySchemes: {
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'The API key. Not needed where the coordinator runs without one, on loopback.',
+        },
+      },
+    },
     security: [{ key: [] }],
     'x-error-codes': errorCodes.map(code => ({ code, ...errorTable[code] })),
   }
@@ -60,7 +77,9 @@ function operation(route: Route): Operation {
     summary: route.summary,
     ...(route.open && { security: [] }),
     ...(parameters.length > 0 && { parameters }),
-    ...(route.body && { requestBody: { required: route.body.absent === undefined, content: { 'application/json': { schema: reference(route.body.schema) } } } }),
+    ...(route.body && {
+      requestBody: { required: route.body.absent === undefined, content: { 'application/json': { schema: reference(route.body.schema) } } },
+    }),
     responses: { ...answers(route), ...problems(route) },
   }
 }
@@ -77,7 +96,15 @@ function answers(route: Route): Operation['responses'] {
 /** Errors by status, each naming its codes. */
 function problems(route: Route): Operation['responses'] {
   const codes = new Set([...commonErrors, ...(route.open ? [] : keyErrors), ...(route.body ? bodyErrors : []), ...route.errors])
-  return Object.fromEntries([...groupByStatus(codes)].map(([status, group]) => [String(status), { description: group.map(code => `\`${code}\`: ${errorTable[code].title}.`).join(' '), content: { 'application/problem+json': { schema: problemWith(group) } } }]))
+  return Object.fromEntries(
+    [...groupByStatus(codes)].map(([status, group]) => [
+      String(status),
+      {
+        description: group.map(code => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
+        content: { 'application/problem+json': { schema: problemWith(group) } },
+      },
+    ]),
+  )
 }
 
 function groupByStatus(codes: Iterable<ErrorCode>): Map<number, ErrorCode[]> {
@@ -103,7 +130,11 @@ function parametersIn(place: 'path' | 'query', schema: z.ZodType | undefined): R
 }
 
 /** `metadata.KEY=VALUE`: an exploded form writes each property as a parameter of its own. */
-const metadataParameters = { style: 'form', explode: true, schema: { type: 'object', patternProperties: { '^metadata\\..+$': { type: 'string' } }, additionalProperties: false } }
+const metadataParameters = {
+  style: 'form',
+  explode: true,
+  schema: { type: 'object', patternProperties: { '^metadata\\..+$': { type: 'string' } }, additionalProperties: false },
+}
 
 function reference(schema: z.ZodType): JsonSchema {
   const name = nameOf.get(schema)

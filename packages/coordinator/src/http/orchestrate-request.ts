@@ -4,7 +4,7 @@
  * Subtasks are checked one by one, and no further once enough is wrong: a body of 32 MiB can hold millions of mistakes,
  * and must still get its answer within two seconds (I14).
  */
-import { type FieldIssue, type OrchestrateRequest, maxSubtasks, orchestrateRequestSchema, subtaskRequestSchema } from '@baton/shared'
+import { type FieldIssue, maxSubtasks, type OrchestrateRequest, orchestrateRequestSchema, subtaskRequestSchema } from '@baton/shared'
 import { type GraphNode, validateGraph } from '../plan/validate-graph.js'
 import { type Checked, check, maxListedIssues } from './validate.js'
 
@@ -13,7 +13,11 @@ export function checkOrchestrateRequest(value: unknown): Checked<OrchestrateRequ
   if (!Array.isArray(subtasks) || subtasks.length === 0) return check(orchestrateRequestSchema, value)
   const head = checkHead(value, [exampleSubtask])
   const issues = issuesOf(head)
-  if (subtasks.length > maxSubtasks) return refuse([...issues, { path: 'subtasks', issue: `must hold at most ${maxSubtasks} subtasks, and holds ${subtasks.length}; split the task` }])
+  if (subtasks.length > maxSubtasks)
+    return refuse([
+      ...issues,
+      { path: 'subtasks', issue: `must hold at most ${maxSubtasks} subtasks, and holds ${subtasks.length}; split the task` },
+    ])
   const checked: OrchestrateRequest['subtasks'] = []
   for (const [n, subtask] of subtasks.entries()) {
     if (issues.length >= maxListedIssues) return refuse(issues)
@@ -34,7 +38,8 @@ function checkHead(value: unknown, subtasks: unknown[]): Checked<OrchestrateRequ
 
 function checkSubtask(subtask: unknown, path: string): Checked<NonNullable<OrchestrateRequest['subtasks']>[number]> {
   const endless = isObject(subtask) ? Object.entries(subtask).filter(([, v]) => Array.isArray(v) && v.length > maxSubtasks) : []
-  if (endless.length > 0) return refuse(endless.map(([key]) => ({ path: `${path}.${key}`, issue: `must hold at most ${maxSubtasks} items` })))
+  if (endless.length > 0)
+    return refuse(endless.map(([key]) => ({ path: `${path}.${key}`, issue: `must hold at most ${maxSubtasks} items` })))
   return check(subtaskRequestSchema, subtask, path)
 }
 

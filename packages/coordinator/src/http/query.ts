@@ -67,7 +67,12 @@ export function listOf<const T extends string>(allowed: readonly T[], descriptio
 }
 
 /** Text of one line. */
-export const line = (max: number) => z.string().regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters').min(1, 'must not be empty').max(max, `must be at most ${max} characters`)
+export const line = (max: number) =>
+  z
+    .string()
+    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters')
+    .min(1, 'must not be empty')
+    .max(max, `must be at most ${max} characters`)
 
 /** What a list answered as `next_cursor`. */
 export const cursor = z

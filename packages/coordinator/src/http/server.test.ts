@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { type Socket, connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { BatonError } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type HttpServerOptions, createHttpServer } from './server.js'
+import { createHttpServer, type HttpServerOptions } from './server.js'
 import { FakeApi, taskOf } from './testing/fake-api.js'
 
 const cleanups: (() => Promise<void>)[] = []
@@ -42,7 +42,12 @@ describe('what is no request', () => {
     ['bytes that are no HTTP', '\u0016\u0003\u0001\u0000\u0000', 400, 'invalid_request'],
     ['a method that does not exist', 'FOO / HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'invalid_request'],
     ['a header without a colon', 'GET / HTTP/1.1\r\nHost localhost\r\n\r\n', 400, 'invalid_request'],
-    ['both ways to say the length', 'POST /orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'invalid_request'],
+    [
+      'both ways to say the length',
+      'POST /orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+      'invalid_request',
+    ],
     ['headers of 20 KB', `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
     ['a URL of 20 KB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431, 'headers_too_large'],
   ])('%s is answered with a problem and closed', async (_, sent, status, code) => {
@@ -56,15 +61,24 @@ describe('what is no request', () => {
 
   test('a request without Host, a malformed URL and an unknown Expect get an answer in the usual form', async () => {
     const { port } = await started()
-    expect(bodyOf(await raw(port, 'GET /tasks HTTP/1.1\r\nConnection: close\r\n\r\n'))).toMatchObject({ status: 400, code: 'invalid_request' })
-    expect(bodyOf(await raw(port, 'GET /tasks/%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'))).toMatchObject({ status: 400, code: 'invalid_request' })
-    expect(bodyOf(await raw(port, 'GET /tasks HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n'))).toMatchObject({ tasks: [] })
+    expect(bodyOf(await raw(port, 'GET /tasks HTTP/1.1\r\nConnection: close\r\n\r\n'))).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+    })
+    expect(bodyOf(await raw(port, 'GET /tasks/%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'))).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+    })
+    expect(bodyOf(await raw(port, 'GET /tasks HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n'))).toMatchObject(
+      { tasks: [] },
+    )
   })
 
   test('a client that does not finish its request is let go', async () => {
     const { api, port } = await started({ limits: { requestTimeoutMs: 200 } })
     const head = 'POST /orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n'
-    for (const answer of await Promise.all([raw(port, 'GET / HT'), raw(port, head, '{"task')])) expect(bodyOf(answer)).toMatchObject({ status: 408, code: 'request_timeout' })
+    for (const answer of await Promise.all([raw(port, 'GET / HT'), raw(port, head, '{"task')]))
+      expect(bodyOf(answer)).toMatchObject({ status: 408, code: 'request_timeout' })
     expect(api.calls).toEqual([])
   })
 
@@ -152,7 +166,9 @@ describe('stopping', () => {
   test('does not wait forever for a client that is slow', async () => {
     const { server, port } = await started({ limits: { stopMs: 100 } })
     const socket = connect(port, '127.0.0.1')
-    socket.write('POST /orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n{')
+    socket.write(
+      'POST /orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n{',
+    )
     await once(socket, 'data') // 100 Continue: the request is in flight
     const ended = read(socket)
     await server.stop()

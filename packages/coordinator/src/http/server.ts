@@ -8,7 +8,7 @@ import type { CoordinatorApi } from '../commands/api.js'
 import { isLoopback } from './access.js'
 import { type App, buildApp } from './app.js'
 import { Connections } from './connections.js'
-import { type HttpLimits, defaultLimits } from './limits.js'
+import { defaultLimits, type HttpLimits } from './limits.js'
 
 export interface HttpServerOptions {
   readonly api: CoordinatorApi
@@ -45,9 +45,13 @@ export interface HttpServer {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const host = options.host.replace(/^\[(.*)\]$/, '$1')
   if (options.apiKey === undefined && !isLoopback(host))
-    throw new BatonError('invalid_configuration', `without an API key Baton listens on loopback only, not on ${host}: set BATON_API_KEY, or BATON_HOST=127.0.0.1`, {
-      fields: [{ path: 'BATON_API_KEY', issue: `is needed to listen on ${host}` }],
-    })
+    throw new BatonError(
+      'invalid_configuration',
+      `without an API key Baton listens on loopback only, not on ${host}: set BATON_API_KEY, or BATON_HOST=127.0.0.1`,
+      {
+        fields: [{ path: 'BATON_API_KEY', issue: `is needed to listen on ${host}` }],
+      },
+    )
   const limits = { ...defaultLimits, ...options.limits }
   const app = buildApp({ ...options, apiKey: options.apiKey, limits })
   const connections = new Connections(app.fastify.server)
@@ -65,7 +69,10 @@ async function listen({ fastify }: App, host: string, port: number): Promise<{ u
   try {
     await fastify.listen({ host, port })
   } catch (cause) {
-    throw new BatonError('invalid_configuration', cannotListen(cause, host, port), { cause, fields: [{ path: 'BATON_PORT', issue: 'cannot be listened on' }] })
+    throw new BatonError('invalid_configuration', cannotListen(cause, host, port), {
+      cause,
+      fields: [{ path: 'BATON_PORT', issue: 'cannot be listened on' }],
+    })
   }
   const address = fastify.server.address()
   const actualPort = address !== null && typeof address === 'object' ? address.port : port

@@ -24,7 +24,17 @@ test('each task of a batch is answered for itself, in order, and the good ones a
   const { api, post } = testApp()
   await post('/orchestrate', task('old', 'As it was'))
   api.calls.length = 0
-  const response = await post('/tasks/batch', { tasks: [task('a'), { task_id: 'b' }, 5, task('old'), task('old', 'As it was'), { ...task('c'), subtasks: [{ name: 'x', depends_on: ['x'] }] }, task('d')] })
+  const response = await post('/tasks/batch', {
+    tasks: [
+      task('a'),
+      { task_id: 'b' },
+      5,
+      task('old'),
+      task('old', 'As it was'),
+      { ...task('c'), subtasks: [{ name: 'x', depends_on: ['x'] }] },
+      task('d'),
+    ],
+  })
   expect(response.statusCode).toBe(200)
   const { results } = response.json()
   expect(results).toMatchObject([
@@ -41,7 +51,9 @@ test('each task of a batch is answered for itself, in order, and the good ones a
 
 test('a batch of bad tasks only asks the coordinator for nothing', async () => {
   const { api, post } = testApp()
-  expect((await post('/tasks/batch', { tasks: [{}, {}] })).json().results.map((r: { status_code: number }) => r.status_code)).toEqual([400, 400])
+  expect((await post('/tasks/batch', { tasks: [{}, {}] })).json().results.map((r: { status_code: number }) => r.status_code)).toEqual([
+    400, 400,
+  ])
   expect(api.calls).toEqual([])
 })
 

@@ -13,8 +13,13 @@ function appWithTask(options = {}) {
 test('a task carries the tag of its version, and 304 answers whoever has it', async () => {
   const { api, get } = appWithTask()
   const first = await get('/tasks/t-1')
-  expect(first.headers).toMatchObject({ etag: 'W/"v1"', 'cache-control': 'private, no-cache', 'content-type': 'application/json; charset=utf-8' })
-  for (const tag of ['W/"v1"', '"v1"', '"v0", W/"v1"', '*']) expect((await get('/tasks/t-1', { 'if-none-match': tag })).statusCode).toBe(304)
+  expect(first.headers).toMatchObject({
+    etag: 'W/"v1"',
+    'cache-control': 'private, no-cache',
+    'content-type': 'application/json; charset=utf-8',
+  })
+  for (const tag of ['W/"v1"', '"v1"', '"v0", W/"v1"', '*'])
+    expect((await get('/tasks/t-1', { 'if-none-match': tag })).statusCode).toBe(304)
   api.put(task)
   const second = await get('/tasks/t-1', { 'if-none-match': 'W/"v1"' })
   expect([second.statusCode, second.headers['etag']]).toEqual([200, 'W/"v2"'])
@@ -58,22 +63,45 @@ test('Retry-After grows with the age of an unfinished task, and is absent from a
     api.put({ ...task, status, metrics: { ...task.metrics, elapsed_seconds: elapsed } })
     return (await get('/tasks/t-1')).headers['retry-after']
   }
-  expect([await hint(0), await hint(8), await hint(100), await hint(1e6), await hint(100, 'completed')]).toEqual(['1', '2', '16', '60', undefined])
+  expect([await hint(0), await hint(8), await hint(100), await hint(1e6), await hint(100, 'completed')]).toEqual([
+    '1',
+    '2',
+    '16',
+    '60',
+    undefined,
+  ])
 })
 
 test('pages of a task are handed on, at most 1,000 of each list', async () => {
   const { api, get } = appWithTask()
   await get('/tasks/t-1')
   await get('/tasks/t-1?subtasks_cursor=a&dependencies_cursor=b&artifacts_cursor=c&limit=5')
-  expect(api.calls.filter(([name]) => name === 'task').map(call => call[2])).toEqual([{ limit: 1_000 }, { subtasksCursor: 'a', dependenciesCursor: 'b', artifactsCursor: 'c', limit: 5 }])
+  expect(api.calls.filter(([name]) => name === 'task').map(call => call[2])).toEqual([
+    { limit: 1_000 },
+    { subtasksCursor: 'a', dependenciesCursor: 'b', artifactsCursor: 'c', limit: 5 },
+  ])
 })
 
 test('filters of the list are handed on', async () => {
   const { api, get } = testApp()
-  await get('/tasks?status=running,failed&agent=dev&orchestrator_id=default&metadata.team=a%20b&metadata.x.y=1&created_after=2026-01-01&created_before=2026-01-02T00:00:00%2B01:00&limit=7&cursor=abc')
+  await get(
+    '/tasks?status=running,failed&agent=dev&orchestrator_id=default&metadata.team=a%20b&metadata.x.y=1&created_after=2026-01-01&created_before=2026-01-02T00:00:00%2B01:00&limit=7&cursor=abc',
+  )
   await get('/tasks')
   expect(api.calls).toEqual([
-    ['tasks', { status: ['running', 'failed'], agent: 'dev', orchestratorId: 'default', metadata: { team: 'a b', 'x.y': '1' }, createdAfter: new Date('2026-01-01'), createdBefore: new Date('2026-01-01T23:00:00Z'), limit: 7, cursor: 'abc' }],
+    [
+      'tasks',
+      {
+        status: ['running', 'failed'],
+        agent: 'dev',
+        orchestratorId: 'default',
+        metadata: { team: 'a b', 'x.y': '1' },
+        createdAfter: new Date('2026-01-01'),
+        createdBefore: new Date('2026-01-01T23:00:00Z'),
+        limit: 7,
+        cursor: 'abc',
+      },
+    ],
     ['tasks', { limit: 50 }],
   ])
 })
@@ -84,9 +112,16 @@ test('an artifact is downloaded with its own type, and never sniffed', async () 
   api.putFile('odd', 'text/html\r\nx: y', Buffer.from([0, 255]))
   const response = await get('/tasks/t-1/artifacts/c::t-1::1/out%2Freport.html')
   expect(api.calls.at(-1)).toEqual(['artifact', 't-1', 'c::t-1::1', 'out/report.html'])
-  expect(response.headers).toMatchObject({ 'content-type': 'text/html', 'content-disposition': 'attachment; filename="report.html"', 'x-content-type-options': 'nosniff', etag: `"${api.files.get('out/report.html')?.sha256}"` })
+  expect(response.headers).toMatchObject({
+    'content-type': 'text/html',
+    'content-disposition': 'attachment; filename="report.html"',
+    'x-content-type-options': 'nosniff',
+    etag: `"${api.files.get('out/report.html')?.sha256}"`,
+  })
   expect(response.headers['content-security-policy']).toContain('sandbox')
-  expect((await get('/tasks/t-1/artifacts/c::t-1::1/out%2Freport.html', { 'if-none-match': String(response.headers['etag']) })).statusCode).toBe(304)
+  expect(
+    (await get('/tasks/t-1/artifacts/c::t-1::1/out%2Freport.html', { 'if-none-match': String(response.headers['etag']) })).statusCode,
+  ).toBe(304)
   const odd = await get('/tasks/t-1/artifacts/c::t-1::1/odd')
   expect([odd.headers['content-type'], [...odd.rawPayload]]).toEqual(['application/octet-stream', [0, 255]])
   expect(problemOf(await get('/tasks/t-1/artifacts/c::t-1::1/none'))).toMatchObject({ status: 404, code: 'artifact_not_found' })
@@ -98,7 +133,11 @@ test('what does not exist is 404, and a fault says nothing but its request id', 
   expect(problemOf(await get('/workers/none'))).toMatchObject({ status: 404, code: 'worker_not_found' })
   api.fault = new Error('relation "secrets" does not exist')
   const response = await get('/tasks')
-  expect(problemOf(response)).toMatchObject({ status: 500, code: 'internal', detail: expect.stringContaining(String(response.headers['x-request-id'])) })
+  expect(problemOf(response)).toMatchObject({
+    status: 500,
+    code: 'internal',
+    detail: expect.stringContaining(String(response.headers['x-request-id'])),
+  })
   expect(response.body).not.toContain('secrets')
 })
 

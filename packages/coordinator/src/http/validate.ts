@@ -29,20 +29,26 @@ export function invalidRequest(issues: readonly FieldIssue[], what: string, list
   const fields = issues.slice(0, listed)
   if (issues.length > listed) fields.push({ path: '', issue: `${issues.length - listed} more problems are not listed` })
   const first = fields[0]
-  const summary = issues.length === 1 && first ? (first.path ? `${first.path} ${first.issue}` : first.issue) : `${issues.length} problems; see fields`
+  const summary =
+    issues.length === 1 && first ? (first.path ? `${first.path} ${first.issue}` : first.issue) : `${issues.length} problems; see fields`
   return new BatonError('invalid_request', `${what}: ${summary}`, { fields })
 }
 
 /** `['subtasks', 3, 'capability']` → `subtasks[3].capability`. */
 export function pathText(path: readonly PropertyKey[], prefix = ''): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${String(part)}` : String(part)), prefix)
+  return path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : text ? `${text}.${String(part)}` : String(part)),
+    prefix,
+  )
 }
 
 function toFields(issue: z.core.$ZodIssue, schema: z.ZodType, prefix: string): FieldIssue[] {
   const path = pathText(issue.path, prefix)
   if (issue.code !== 'unrecognized_keys') return [{ path, issue: issue.message }]
   const known = knownKeys(schema, issue.path).join(', ')
-  const fields = issue.keys.slice(0, maxListedKeys).map(key => ({ path: pathText([shown(key)], path), issue: `is not known here; known are: ${known}` }))
+  const fields = issue.keys
+    .slice(0, maxListedKeys)
+    .map(key => ({ path: pathText([shown(key)], path), issue: `is not known here; known are: ${known}` }))
   if (issue.keys.length > maxListedKeys) fields.push({ path, issue: `holds ${issue.keys.length - maxListedKeys} more unknown keys` })
   return fields
 }
@@ -86,7 +92,13 @@ function unit(origin: string): string {
 }
 
 function withArticle(expected: string): string {
-  const words: Record<string, string> = { int: 'a whole number', array: 'a list', object: 'an object', boolean: 'true or false', record: 'an object' }
+  const words: Record<string, string> = {
+    int: 'a whole number',
+    array: 'a list',
+    object: 'an object',
+    boolean: 'true or false',
+    record: 'an object',
+  }
   return words[expected] ?? `a ${expected}`
 }
 

@@ -6,21 +6,21 @@ import {
   type AgentView,
   type ArtifactView,
   type DependencyEdge,
-  type Problem,
-  type SubtaskView,
-  type TaskList,
-  type TaskSummary,
-  type TaskView,
-  type WorkerView,
   errorCodes,
+  executeRequestSchema,
   failureSchema,
   jsonValueSchema,
   orchestrateRequestSchema,
-  executeRequestSchema,
+  type Problem,
   priorities,
+  type SubtaskView,
   subtaskRequestSchema,
   subtaskStates,
+  type TaskList,
+  type TaskSummary,
+  type TaskView,
   taskStatuses,
+  type WorkerView,
 } from '@baton/shared'
 import { z } from 'zod'
 
@@ -50,7 +50,9 @@ const subtask = z.object({
   why,
 }) satisfies z.ZodType<SubtaskView>
 
-const dependency = z.object({ from: z.string(), to: z.string() }).meta({ description: 'Subtask ids: `to` waits for `from`.' }) satisfies z.ZodType<DependencyEdge>
+const dependency = z
+  .object({ from: z.string(), to: z.string() })
+  .meta({ description: 'Subtask ids: `to` waits for `from`.' }) satisfies z.ZodType<DependencyEdge>
 
 const artifact = z.object({
   name: z.string(),
@@ -148,7 +150,10 @@ const problem = z
     status: z.number().meta({ type: 'integer' }),
     code: z.enum(errorCodes),
     detail: z.string().meta({ description: 'What is wrong, and the remedy.' }),
-    fields: z.array(z.object({ path: z.string(), issue: z.string() })).optional().meta({ description: 'Every problem of the request.' }),
+    fields: z
+      .array(z.object({ path: z.string(), issue: z.string() }))
+      .optional()
+      .meta({ description: 'Every problem of the request.' }),
     request_id: z.string(),
   })
   .meta({ description: 'RFC 9457.' }) satisfies z.ZodType<Problem>
@@ -157,7 +162,14 @@ const execution = z.object({ task_id: z.string(), status })
 
 const batchRequest = z.strictObject({ tasks: z.array(orchestrateRequestSchema) })
 const batchResults = z.object({
-  results: z.array(z.object({ task_id: z.string().nullable(), status_code: z.number().meta({ type: 'integer' }), task: task.optional(), error: problem.optional() })),
+  results: z.array(
+    z.object({
+      task_id: z.string().nullable(),
+      status_code: z.number().meta({ type: 'integer' }),
+      task: task.optional(),
+      error: problem.optional(),
+    }),
+  ),
 })
 
 /** Every schema that has a name in the OpenAPI document. */

@@ -15,7 +15,9 @@ export class Waits {
   async hold(response: ServerResponse, wait: (signal: AbortSignal) => Promise<void>): Promise<void> {
     if (this.stopped) return
     if (this.open.size >= this.limit)
-      throw new BatonError('too_many_requests', `${this.limit} requests are waiting already; ask without ?wait, or again in a second`, { extra: { retry_after_seconds: 1 } })
+      throw new BatonError('too_many_requests', `${this.limit} requests are waiting already; ask without ?wait, or again in a second`, {
+        extra: { retry_after_seconds: 1 },
+      })
     const controller = new AbortController()
     const leave = () => controller.abort()
     this.open.add(controller)

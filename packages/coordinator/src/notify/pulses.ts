@@ -1,9 +1,10 @@
 /**
  * Pulses between coordinators: "look at Postgres now". They carry no facts and may be lost; timers carry correctness.
  */
-import { z } from 'zod'
+
 import type { Subjects } from '@baton/shared'
 import type { Bus, BusSubscription, Service } from '@baton/shared/node'
+import { z } from 'zod'
 
 const pulseSchema = z.object({ from: z.string(), ready: z.boolean().optional(), changed: z.array(z.string()).optional() })
 

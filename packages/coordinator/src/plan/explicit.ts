@@ -1,5 +1,5 @@
 /** Plans a request that names its subtasks: nothing is added, left out or put in another order. */
-import { type OnFailure, type PlannedSubtask, type SubtaskRequest, jsonText } from '@baton/shared'
+import { jsonText, type OnFailure, type PlannedSubtask, type SubtaskRequest } from '@baton/shared'
 
 /** What applies where a subtask says nothing. */
 export interface SubtaskDefaults {
@@ -33,7 +33,10 @@ export function planExplicitly(subtasks: readonly SubtaskRequest[], defaults: Su
 }
 
 /** A pinned agent needs no capability: its own name stands for it. */
-export function assign(subtask: Pick<SubtaskRequest, 'capability' | 'agent'>, { defaultAgent, fallbackCapability }: Assignment): { capability: string; agent: string | null } {
+export function assign(
+  subtask: Pick<SubtaskRequest, 'capability' | 'agent'>,
+  { defaultAgent, fallbackCapability }: Assignment,
+): { capability: string; agent: string | null } {
   const agent = subtask.agent ?? (subtask.capability === undefined ? defaultAgent : undefined) ?? null
   return { capability: subtask.capability ?? agent ?? fallbackCapability, agent }
 }

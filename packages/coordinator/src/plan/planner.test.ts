@@ -17,26 +17,55 @@ const fieldsOf = (act: () => unknown): readonly FieldIssue[] => {
 
 describe('explicit subtasks', () => {
   test('are planned as they are, with inputs byte for byte', () => {
-    const plan = planner.plan(request({ subtasks: [{ name: 'a', capability: 'x', input: new RawJson('{"b":1,  "a":2}', { b: 1, a: 2 }), sla_seconds: 1.5, on_failure: 'skip' }] }), now)
+    const plan = planner.plan(
+      request({
+        subtasks: [
+          { name: 'a', capability: 'x', input: new RawJson('{"b":1,  "a":2}', { b: 1, a: 2 }), sla_seconds: 1.5, on_failure: 'skip' },
+        ],
+      }),
+      now,
+    )
     expect(plan.madeBy).toBe('explicit')
-    expect(plan.subtasks[0]).toMatchObject({ name: 'a', capability: 'x', agent: null, input: '{"b":1,  "a":2}', slaMs: 1_500, onFailure: 'skip', dependsOn: [] })
+    expect(plan.subtasks[0]).toMatchObject({
+      name: 'a',
+      capability: 'x',
+      agent: null,
+      input: '{"b":1,  "a":2}',
+      slaMs: 1_500,
+      onFailure: 'skip',
+      dependsOn: [],
+    })
   })
 
   test('one that only names an agent takes its name as capability; one that names neither takes the default agent, else the fallback', () => {
     const subtasks = [{ name: 'a', agent: 'ann' }, { name: 'b' }, { name: 'c', capability: 'x' }]
-    const places = (options: { defaultAgent?: string }) => planner.plan(request({ subtasks }), now, options).subtasks.map(({ capability, agent }) => [capability, agent])
-    expect(places({})).toEqual([['ann', 'ann'], ['general', null], ['x', null]])
-    expect(places({ defaultAgent: 'bob' })).toEqual([['ann', 'ann'], ['bob', 'bob'], ['x', null]])
+    const places = (options: { defaultAgent?: string }) =>
+      planner.plan(request({ subtasks }), now, options).subtasks.map(({ capability, agent }) => [capability, agent])
+    expect(places({})).toEqual([
+      ['ann', 'ann'],
+      ['general', null],
+      ['x', null],
+    ])
+    expect(places({ defaultAgent: 'bob' })).toEqual([
+      ['ann', 'ann'],
+      ['bob', 'bob'],
+      ['x', null],
+    ])
   })
 
   test('win over a playbook and over words, which are read all the same', () => {
-    const plan = planner.plan(request({ description: 'Deploy it. The API must not change.', metadata: { playbook: 'release' }, subtasks: [{ name: 'a' }] }), now)
+    const plan = planner.plan(
+      request({ description: 'Deploy it. The API must not change.', metadata: { playbook: 'release' }, subtasks: [{ name: 'a' }] }),
+      now,
+    )
     expect(plan.subtasks).toHaveLength(1)
     expect(plan.constraints).toEqual(['The API must not change'])
   })
 
   test('problems of graph and metadata are told together', () => {
-    const fields = fieldsOf(() => planner.plan(request({ metadata: { sla: -1 }, subtasks: [{ name: 'a', depends_on: ['x'] }, { name: 'a' }] }), now))
+    const fields = fieldsOf(() =>
+      planner.plan(request({ metadata: { sla: -1 }, subtasks: [{ name: 'a', depends_on: ['x'] }, { name: 'a' }] }), now),
+    )
     expect(fields.map(({ path }) => path)).toEqual(['metadata.sla', 'subtasks[1].name', 'subtasks[0].depends_on[0]'])
   })
 })
@@ -44,8 +73,16 @@ describe('explicit subtasks', () => {
 describe('defaults', () => {
   test('the SLA of a subtask is its own, else the task says it, else the default', () => {
     const withDefaults = createPlanner({ defaults: { slaMs: 5_000, maxAttempts: 2, onFailure: 'fail' } })
-    expect(withDefaults.plan(request({ subtasks: [{ name: 'a' }] }), now).subtasks[0]).toMatchObject({ slaMs: 5_000, maxAttempts: 2, onFailure: 'fail' })
-    expect(withDefaults.plan(request({ metadata: { sla: '2h' }, subtasks: [{ name: 'a' }, { name: 'b', sla_seconds: 1 }] }), now).subtasks.map(subtask => subtask.slaMs)).toEqual([7_200_000, 1_000])
+    expect(withDefaults.plan(request({ subtasks: [{ name: 'a' }] }), now).subtasks[0]).toMatchObject({
+      slaMs: 5_000,
+      maxAttempts: 2,
+      onFailure: 'fail',
+    })
+    expect(
+      withDefaults
+        .plan(request({ metadata: { sla: '2h' }, subtasks: [{ name: 'a' }, { name: 'b', sla_seconds: 1 }] }), now)
+        .subtasks.map(subtask => subtask.slaMs),
+    ).toEqual([7_200_000, 1_000])
   })
 
   test.each([0, -5, 400 * 86_400, '0s', '9999d'])('metadata.sla %j is refused', sla => {

@@ -7,10 +7,19 @@
  * P3 a request with problems is refused with all of them at once
  * P4 the SLA of a subtask is its own, else the task's (`metadata.sla`, "within 2 hours"), else the default
  */
-import { BatonError, type FieldIssue, type OnFailure, type OrchestrateRequest, type Plan, type PlannedSubtask, type Playbook, type VerbRule } from '@baton/shared'
-import { type Assignment, type SubtaskDefaults, planExplicitly } from './explicit.js'
+import {
+  BatonError,
+  type FieldIssue,
+  type OnFailure,
+  type OrchestrateRequest,
+  type Plan,
+  type PlannedSubtask,
+  type Playbook,
+  type VerbRule,
+} from '@baton/shared'
+import { type Assignment, planExplicitly, type SubtaskDefaults } from './explicit.js'
 import { createPlaybookShelf, planByPlaybook } from './playbooks.js'
-import { type Reading, createReader } from './rules/reader.js'
+import { createReader, type Reading } from './rules/reader.js'
 import { planByRules } from './rules/steps-to-subtasks.js'
 import { shippedPlaybooks } from './shipped-playbooks.js'
 import { validateGraph } from './validate-graph.js'
@@ -62,7 +71,16 @@ export function createPlanner(options: PlannerOptions = {}): Planner {
       if (fields.length > 0) throw new BatonError('invalid_request', describe(fields), { fields }) // P3
       const { objectives, constraints, acceptanceCriteria, dueDate } = reading // P2
       const diagnostics = [...made.diagnostics, ...reading.diagnostics]
-      return { objectives, constraints, acceptanceCriteria, slaMs: reading.slaMs, dueDate, madeBy: made.madeBy, subtasks: made.subtasks, diagnostics }
+      return {
+        objectives,
+        constraints,
+        acceptanceCriteria,
+        slaMs: reading.slaMs,
+        dueDate,
+        madeBy: made.madeBy,
+        subtasks: made.subtasks,
+        diagnostics,
+      }
     },
   }
 
@@ -73,7 +91,12 @@ export function createPlanner(options: PlannerOptions = {}): Planner {
       return { madeBy: 'explicit', subtasks: planExplicitly(request.subtasks, defaults, assignment), issues, diagnostics: [] }
     }
     const playbook = choosePlaybook(request)
-    if (playbook) return { madeBy: 'playbook', ...planByPlaybook(playbook, request, defaults), diagnostics: [`planned by the playbook "${playbook.name}"`] }
+    if (playbook)
+      return {
+        madeBy: 'playbook',
+        ...planByPlaybook(playbook, request, defaults),
+        diagnostics: [`planned by the playbook "${playbook.name}"`],
+      }
     return { madeBy: 'rules', ...planByRules(request, reading, defaults, assignment), issues: [] }
   }
 }
@@ -87,5 +110,7 @@ interface Made {
 
 function describe(fields: readonly FieldIssue[]): string {
   const [first] = fields
-  return fields.length === 1 && first ? `${first.path}: ${first.issue}` : `the request has ${fields.length} problems; each is named in fields`
+  return fields.length === 1 && first
+    ? `${first.path}: ${first.issue}`
+    : `the request has ${fields.length} problems; each is named in fields`
 }

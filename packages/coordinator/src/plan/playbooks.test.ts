@@ -1,12 +1,17 @@
-import { BatonError, type Playbook } from '@baton/shared'
+import type { BatonError, Playbook } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
 import { createPlanner } from './planner.js'
 import { shippedPlaybooks } from './shipped-playbooks.js'
 import { validateGraph } from './validate-graph.js'
 
 const now = new Date('2026-11-20T09:00:00Z')
-const playbook = (name: string, match: Playbook['match'], subtasks: Playbook['subtasks'] = [{ name, capability: 'x' }]): Playbook => ({ name, match, subtasks })
-const chosen = (playbooks: Playbook[], title: string, metadata = {}) => createPlanner({ playbooks }).plan({ task_id: 't', title, description: 'Nothing else.', metadata }, now).subtasks[0]?.name
+const playbook = (name: string, match: Playbook['match'], subtasks: Playbook['subtasks'] = [{ name, capability: 'x' }]): Playbook => ({
+  name,
+  match,
+  subtasks,
+})
+const chosen = (playbooks: Playbook[], title: string, metadata = {}) =>
+  createPlanner({ playbooks }).plan({ task_id: 't', title, description: 'Nothing else.', metadata }, now).subtasks[0]?.name
 
 describe('shipped playbooks', () => {
   test.each(shippedPlaybooks.map(each => [each.name, each] as const))('%s is a valid graph', (_, each) => {
@@ -14,7 +19,10 @@ describe('shipped playbooks', () => {
   })
 
   test('repo-audit passes the root on and leaves outputs to the worker', () => {
-    const plan = createPlanner().plan({ task_id: 't', title: 'Audit', description: 'Audit it', metadata: { playbook: 'repo-audit', root: '/srv/x y' } }, now)
+    const plan = createPlanner().plan(
+      { task_id: 't', title: 'Audit', description: 'Audit it', metadata: { playbook: 'repo-audit', root: '/srv/x y' } },
+      now,
+    )
     expect(plan.madeBy).toBe('playbook')
     expect(plan.subtasks.map(({ name, capability, dependsOn, input }) => ({ name, capability, dependsOn, input }))).toEqual([
       { name: 'inventory', capability: 'repo-inventory', dependsOn: [], input: '{"root":"/srv/x y"}' },
@@ -32,7 +40,10 @@ describe('shipped playbooks', () => {
   })
 
   test('can be left out', () => {
-    const plan = createPlanner({ shippedPlaybooks: false }).plan({ task_id: 't', title: 'Audit', description: 'x', metadata: { playbook: 'repo-audit' } }, now)
+    const plan = createPlanner({ shippedPlaybooks: false }).plan(
+      { task_id: 't', title: 'Audit', description: 'x', metadata: { playbook: 'repo-audit' } },
+      now,
+    )
     expect(plan.madeBy).toBe('rules')
   })
 })
@@ -51,7 +62,13 @@ describe('which playbook applies', () => {
   })
 
   test('the most specific wins; between equals the first', () => {
-    const shelf = [playbook('loose', { any: ['add'] }), playbook('phrase', { any: ['add a page'] }), playbook('all', { all: ['add', 'page'] }), playbook('meta', { metadata: { team: 'web' } }), playbook('again', { metadata: { team: 'web' } })]
+    const shelf = [
+      playbook('loose', { any: ['add'] }),
+      playbook('phrase', { any: ['add a page'] }),
+      playbook('all', { all: ['add', 'page'] }),
+      playbook('meta', { metadata: { team: 'web' } }),
+      playbook('again', { metadata: { team: 'web' } }),
+    ]
     expect(chosen(shelf.slice(0, 1), 'add a page')).toBe('loose')
     expect(chosen(shelf.slice(0, 2), 'add a page')).toBe('phrase')
     expect(chosen(shelf.slice(0, 3), 'add a page')).toBe('all')
@@ -63,6 +80,13 @@ describe('which playbook applies', () => {
   })
 
   test('a playbook that is no valid graph is refused when the planner is made', () => {
-    expect(() => createPlanner({ playbooks: [playbook('p', { any: ['x'] }, [{ name: 'a', capability: 'x', depends_on: ['b'] }])] })).toThrow(expect.objectContaining({ code: 'invalid_configuration', fields: [expect.objectContaining({ path: 'playbooks[0].subtasks[0].depends_on[0]' })] }))
+    expect(() =>
+      createPlanner({ playbooks: [playbook('p', { any: ['x'] }, [{ name: 'a', capability: 'x', depends_on: ['b'] }])] }),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'invalid_configuration',
+        fields: [expect.objectContaining({ path: 'playbooks[0].subtasks[0].depends_on[0]' })],
+      }),
+    )
   })
 })

@@ -7,14 +7,33 @@
  *    matched phrase of `any`; between equals, the one that stands first
  * B4 `task.*` in an input is resolved at planning; outputs of other subtasks stay, for the worker
  */
-import { BatonError, type FieldIssue, type Lookup, type OrchestrateRequest, type PlannedSubtask, type Playbook, jsonText, lookupIn, parseDuration, plainValue, resolveTemplates, withoutReferences } from '@baton/shared'
+import {
+  BatonError,
+  type FieldIssue,
+  jsonText,
+  type Lookup,
+  lookupIn,
+  type OrchestrateRequest,
+  type PlannedSubtask,
+  type Playbook,
+  parseDuration,
+  plainValue,
+  resolveTemplates,
+  withoutReferences,
+} from '@baton/shared'
 import type { SubtaskDefaults } from './explicit.js'
 import { validateGraph } from './validate-graph.js'
 
 /** Chooses among playbooks. Throws `invalid_configuration` when one of them is not a valid graph. */
-export function createPlaybookShelf(own: readonly Playbook[], shipped: readonly Playbook[]): (request: OrchestrateRequest) => Playbook | undefined {
+export function createPlaybookShelf(
+  own: readonly Playbook[],
+  shipped: readonly Playbook[],
+): (request: OrchestrateRequest) => Playbook | undefined {
   const fields = own.flatMap((playbook, p) => validateGraph(playbook.subtasks, { path: `playbooks[${p}].subtasks` }))
-  if (fields.length > 0) throw new BatonError('invalid_configuration', `the playbooks have ${fields.length === 1 ? 'a problem' : `${fields.length} problems`}`, { fields })
+  if (fields.length > 0)
+    throw new BatonError('invalid_configuration', `the playbooks have ${fields.length === 1 ? 'a problem' : `${fields.length} problems`}`, {
+      fields,
+    })
   return request => mostSpecific(own, request) ?? mostSpecific(shipped, request) // B2
 }
 
@@ -47,15 +66,27 @@ function isHigher(a: readonly number[], b: readonly number[]): boolean {
 
 /** Lower-case words with one space around each, so that `includes` finds whole words and phrases. */
 function asWords(text: string): string {
-  return ` ${text.toLowerCase().match(/[\p{L}\p{N}]+/gu)?.join(' ') ?? ''} `
+  return ` ${
+    text
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu)
+      ?.join(' ') ?? ''
+  } `
 }
 
 /** The subtasks of a playbook for one request, and what the request lacks for it. */
-export function planByPlaybook(playbook: Playbook, request: OrchestrateRequest, defaults: SubtaskDefaults): { subtasks: PlannedSubtask[]; issues: FieldIssue[] } {
+export function planByPlaybook(
+  playbook: Playbook,
+  request: OrchestrateRequest,
+  defaults: SubtaskDefaults,
+): { subtasks: PlannedSubtask[]; issues: FieldIssue[] } {
   const lookup = taskLookup(request)
   const issues: FieldIssue[] = []
   const subtasks = playbook.subtasks.map(subtask => {
-    const input = subtask.input === undefined ? { brief: subtask.title ?? '{{task.title}}', task: '{{task.title}}', description: '{{task.description}}' } : plainValue(subtask.input)
+    const input =
+      subtask.input === undefined
+        ? { brief: subtask.title ?? '{{task.title}}', task: '{{task.title}}', description: '{{task.description}}' }
+        : plainValue(subtask.input)
     const resolved = resolveTemplates(input, lookup(issues))
     return {
       name: subtask.name,
@@ -80,7 +111,13 @@ export function planByPlaybook(playbook: Playbook, request: OrchestrateRequest, 
 
 /** Resolves the task's own fields and notes what is missing; a description is optional, so its absence is empty text. */
 function taskLookup(request: OrchestrateRequest): (issues: FieldIssue[]) => Lookup {
-  const task = { task_id: request.task_id, title: request.title, description: request.description ?? '', metadata: request.metadata ?? {}, context: request.context ?? {} }
+  const task = {
+    task_id: request.task_id,
+    title: request.title,
+    description: request.description ?? '',
+    metadata: request.metadata ?? {},
+    context: request.context ?? {},
+  }
   const lookup = lookupIn({ task })
   return issues => reference => {
     if (reference.kind === 'output') return { kind: 'later' } // B4

@@ -13,7 +13,11 @@ export interface Question {
 }
 
 /** Answers all questions of an acyclic graph. `order` has dependencies first. */
-export function dependsOn(questions: readonly Question[], dependencies: readonly (readonly number[])[], order: readonly number[]): boolean[] {
+export function dependsOn(
+  questions: readonly Question[],
+  dependencies: readonly (readonly number[])[],
+  order: readonly number[],
+): boolean[] {
   if (questions.length === 0) return []
   const isForestAncestor = firstDependencyForest(dependencies, order)
   const answers = questions.map(({ node, target }) => dependencies[node]?.includes(target) === true || isForestAncestor(target, node))
@@ -53,7 +57,10 @@ function passDown(targets: readonly number[], dependencies: readonly (readonly n
 }
 
 /** Numbers the forest in which each node hangs below its first dependency; an ancestor's interval encloses its descendants'. */
-function firstDependencyForest(dependencies: readonly (readonly number[])[], order: readonly number[]): (ancestor: number, node: number) => boolean {
+function firstDependencyForest(
+  dependencies: readonly (readonly number[])[],
+  order: readonly number[],
+): (ancestor: number, node: number) => boolean {
   const count = dependencies.length
   const size = new Int32Array(count).fill(1)
   const parentOf = (node: number): number => dependencies[node]?.[0] ?? -1

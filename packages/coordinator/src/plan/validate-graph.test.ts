@@ -2,8 +2,14 @@ import { maxSubtasks } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
 import { type GraphNode, validateGraph } from './validate-graph.js'
 
-const node = (name: string, depends_on: string[] = [], more: Partial<GraphNode> = {}): GraphNode => ({ name, capability: 'build', depends_on, ...more })
-const chainOf = (length: number, input?: (n: number) => unknown): GraphNode[] => Array.from({ length }, (_, n) => node(`s${n}`, n === 0 ? [] : [`s${n - 1}`], { input: input?.(n) }))
+const node = (name: string, depends_on: string[] = [], more: Partial<GraphNode> = {}): GraphNode => ({
+  name,
+  capability: 'build',
+  depends_on,
+  ...more,
+})
+const chainOf = (length: number, input?: (n: number) => unknown): GraphNode[] =>
+  Array.from({ length }, (_, n) => node(`s${n}`, n === 0 ? [] : [`s${n - 1}`], { input: input?.(n) }))
 const timed = <T>(work: () => T): { value: T; ms: number } => {
   const begin = performance.now()
   return { value: work(), ms: performance.now() - begin }
@@ -30,7 +36,13 @@ describe('a valid graph', () => {
 describe('bad graphs', () => {
   test('every problem is told at once, with its path', () => {
     const issues = validateGraph([node('a', ['a']), node('b', ['nope', 'a', 'a']), node('a'), node('c', [], { capability: 'a:b' })])
-    expect(issues.map(({ path }) => path)).toEqual(['subtasks[2].name', 'subtasks[3].capability', 'subtasks[0].depends_on[0]', 'subtasks[1].depends_on[0]', 'subtasks[1].depends_on[2]'])
+    expect(issues.map(({ path }) => path)).toEqual([
+      'subtasks[2].name',
+      'subtasks[3].capability',
+      'subtasks[0].depends_on[0]',
+      'subtasks[1].depends_on[0]',
+      'subtasks[1].depends_on[2]',
+    ])
   })
 
   test('an unknown dependency that differs in case is met with a suggestion', () => {
@@ -57,7 +69,9 @@ describe('bad graphs', () => {
   })
 
   test('100,001 subtasks are too many', () => {
-    expect(validateGraph(chainOf(maxSubtasks + 1))).toEqual([{ path: 'subtasks', issue: 'must hold at most 100000 subtasks, and holds 100001' }])
+    expect(validateGraph(chainOf(maxSubtasks + 1))).toEqual([
+      { path: 'subtasks', issue: 'must hold at most 100000 subtasks, and holds 100001' },
+    ])
   })
 
   test.each(['a:b', '{x}', '../x', 'x'.repeat(10_000), 'bui1d\u0430', 'Build', ''])('capability %j is refused', capability => {
@@ -73,17 +87,27 @@ describe('bad graphs', () => {
 
 describe('references', () => {
   test('an input may refer to a dependency through others', () => {
-    expect(validateGraph([node('a'), node('b', ['a']), node('x'), node('c', ['x', 'b'], { input: { branch: '{{a.outputs.branch}}' } })])).toEqual([])
+    expect(
+      validateGraph([node('a'), node('b', ['a']), node('x'), node('c', ['x', 'b'], { input: { branch: '{{a.outputs.branch}}' } })]),
+    ).toEqual([])
   })
 
   test('a reference to something that is no dependency says what to do', () => {
     const issues = validateGraph([node('a'), node('b', [], { input: ['{{a.outputs.branch}}'] })])
-    expect(issues).toEqual([{ path: 'subtasks[1].input', issue: '{{a.outputs.branch}}: add "a" to depends_on, so that its outputs exist when this subtask starts' }])
+    expect(issues).toEqual([
+      {
+        path: 'subtasks[1].input',
+        issue: '{{a.outputs.branch}}: add "a" to depends_on, so that its outputs exist when this subtask starts',
+      },
+    ])
   })
 
   test('a subtask cannot refer to itself, nor to one that does not exist', () => {
     const issues = validateGraph([node('a', [], { input: '{{a.outputs}} {{b.outputs}}' })])
-    expect(issues.map(({ issue }) => issue)).toEqual(['{{b.outputs}}: there is no subtask "b"', '{{a.outputs}}: a subtask cannot refer to its own outputs'])
+    expect(issues.map(({ issue }) => issue)).toEqual([
+      '{{b.outputs}}: there is no subtask "b"',
+      '{{a.outputs}}: a subtask cannot refer to its own outputs',
+    ])
   })
 })
 
@@ -95,10 +119,14 @@ describe('subtasks that are added to a graph', () => {
   })
 
   test('may not take their names', () => {
-    expect(validateGraph([node('plan')], { existing, path: 'spawn' })).toEqual([{ path: 'spawn[0].name', issue: '"plan" is already the name of a subtask of this task; choose another' }])
+    expect(validateGraph([node('plan')], { existing, path: 'spawn' })).toEqual([
+      { path: 'spawn[0].name', issue: '"plan" is already the name of a subtask of this task; choose another' },
+    ])
   })
 
   test('must depend on what they refer to', () => {
-    expect(validateGraph([node('extra', [], { input: '{{build.outputs}}' })], { existing })[0]?.issue).toContain('add "build" to depends_on')
+    expect(validateGraph([node('extra', [], { input: '{{build.outputs}}' })], { existing })[0]?.issue).toContain(
+      'add "build" to depends_on',
+    )
   })
 })

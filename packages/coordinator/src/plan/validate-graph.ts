@@ -10,9 +10,9 @@
  * There is no limit of depth: nothing here or later recurses along the graph, and a chain of 100,000 steps is work like
  * any other. The count is limited (100,000).
  */
-import { type FieldIssue, type Plan, findReferences, maxSubtasks, namePattern, plainValue } from '@baton/shared'
+import { type FieldIssue, findReferences, maxSubtasks, namePattern, type Plan, plainValue } from '@baton/shared'
 import { orderGraph } from './cycles.js'
-import { type Question, dependsOn } from './reachability.js'
+import { dependsOn, type Question } from './reachability.js'
 
 /** A node as far as the graph is concerned; `SubtaskRequest` fits. */
 export interface GraphNode {
@@ -48,7 +48,12 @@ export function validateGraph(nodes: readonly GraphNode[], options: ValidateOpti
   nodes.forEach((node, n) => checkNames(node, n, issues))
   const { dependencies, names } = resolveDependencies(nodes, positions, options.existing, issues)
   const { order, cycles } = orderGraph(dependencies)
-  for (const cycle of cycles) issues.add(cycle[0] ?? 0, 'depends_on', `is part of a cycle: ${cyclePath(cycle.map(n => names[n] ?? ''))}; remove one of these dependencies`)
+  for (const cycle of cycles)
+    issues.add(
+      cycle[0] ?? 0,
+      'depends_on',
+      `is part of a cycle: ${cyclePath(cycle.map(n => names[n] ?? ''))}; remove one of these dependencies`,
+    )
   if (cycles.length === 0) checkReferences(nodes, positions, options.existing, dependencies, order, issues)
   return issues.list()
 }
@@ -70,7 +75,8 @@ function indexNames(nodes: readonly GraphNode[], existing: ReadonlySet<string> |
   const positions = new Map<string, number>()
   nodes.forEach(({ name }, n) => {
     const first = positions.get(name)
-    if (first !== undefined) issues.add(n, 'name', `${quoted(name)} is also the name of ${issues.path}[${first}]; names are unique within a task`) // G1
+    if (first !== undefined)
+      issues.add(n, 'name', `${quoted(name)} is also the name of ${issues.path}[${first}]; names are unique within a task`) // G1
     else if (existing?.has(name)) issues.add(n, 'name', `${quoted(name)} is already the name of a subtask of this task; choose another`)
     else positions.set(name, n)
   })
@@ -89,7 +95,12 @@ function checkNames(node: GraphNode, n: number, issues: IssueList): void {
 }
 
 /** Dependencies as positions; existing subtasks that are depended on become nodes without dependencies at the end. */
-function resolveDependencies(nodes: readonly GraphNode[], positions: Map<string, number>, existing: ReadonlySet<string> | undefined, issues: IssueList) {
+function resolveDependencies(
+  nodes: readonly GraphNode[],
+  positions: Map<string, number>,
+  existing: ReadonlySet<string> | undefined,
+  issues: IssueList,
+) {
   const names = nodes.map(node => node.name)
   const dependencies: number[][] = []
   const outside: number[][] = []
@@ -116,7 +127,14 @@ function resolveDependencies(nodes: readonly GraphNode[], positions: Map<string,
   return { dependencies: [...dependencies, ...outside], names }
 }
 
-function checkReferences(nodes: readonly GraphNode[], positions: ReadonlyMap<string, number>, existing: ReadonlySet<string> | undefined, dependencies: readonly (readonly number[])[], order: readonly number[], issues: IssueList): void {
+function checkReferences(
+  nodes: readonly GraphNode[],
+  positions: ReadonlyMap<string, number>,
+  existing: ReadonlySet<string> | undefined,
+  dependencies: readonly (readonly number[])[],
+  order: readonly number[],
+  issues: IssueList,
+): void {
   const questions: (Question & { readonly source: string; readonly name: string })[] = []
   nodes.forEach((node, n) => {
     if (node.input === undefined) return
@@ -125,14 +143,18 @@ function checkReferences(nodes: readonly GraphNode[], positions: ReadonlyMap<str
       const { subtask: name, source } = reference
       const target = positions.get(name)
       if (target !== undefined) questions.push({ node: n, target, source, name })
-      else if (existing?.has(name)) issues.add(n, 'input', `{{${source}}}: add ${quoted(name)} to depends_on, so that its outputs exist when this subtask starts`)
+      else if (existing?.has(name))
+        issues.add(n, 'input', `{{${source}}}: add ${quoted(name)} to depends_on, so that its outputs exist when this subtask starts`)
       else issues.add(n, 'input', `{{${source}}}: there is no subtask ${quoted(name)}${nearest(name, positions)}`)
     }
   })
   const answers = dependsOn(questions, dependencies, order)
   questions.forEach(({ node, target, source, name }, q) => {
     if (answers[q]) return
-    const issue = node === target ? 'a subtask cannot refer to its own outputs' : `add ${quoted(name)} to depends_on, so that its outputs exist when this subtask starts`
+    const issue =
+      node === target
+        ? 'a subtask cannot refer to its own outputs'
+        : `add ${quoted(name)} to depends_on, so that its outputs exist when this subtask starts`
     issues.add(node, 'input', `{{${source}}}: ${issue}`) // G4
   })
 }

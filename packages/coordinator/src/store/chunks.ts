@@ -24,7 +24,10 @@ select (select count(*) from holder) > 0 as held, (select count(*) from stored) 
 }
 
 /** `stale`: the claim is not (any more) the running one. */
-export async function putChunk(db: Queryable, chunk: { subtask: string; claimId: string; name: string; n: number; data: Uint8Array }): Promise<'stored' | 'stale' | 'too_large'> {
+export async function putChunk(
+  db: Queryable,
+  chunk: { subtask: string; claimId: string; name: string; n: number; data: Uint8Array },
+): Promise<'stored' | 'stale' | 'too_large'> {
   const { rows } = await db.query<{ held: boolean; stored: boolean }>(put, [chunk.subtask, chunk.claimId, chunk.name, chunk.n, chunk.data])
   if (!rows[0]?.held) return 'stale'
   return rows[0].stored ? 'stored' : 'too_large'

@@ -32,15 +32,15 @@ export const dependencyList = (id: string, after: string): string => `
     select json_agg(json_build_object('name', x.name, 'subtask_id', x.subtask_id, 'ordinal', x.ordinal, 'state', x.state,
       'output', case when x.bytes_so_far <= ${maxInlineBytes} then x.output end, 'output_chars', char_length(x.output), 'failure', x.failure, 'artifacts', x.artifacts) order by x.ordinal) as list
     from (
-      select d.name, d.subtask_id, d.ordinal, s.state, a.output, a.failure::json as failure,
-        sum(octet_length(a.output)) over (order by d.ordinal) as bytes_so_far,
-        (select coalesce(json_agg(f.name order by f.name), '[]') from artifacts f where f.subtask_pk = e.from_id) as artifacts
+      select f.name, f.subtask_id, f.ordinal, s.state, a.output, a.failure::json as failure,
+        sum(octet_length(a.output)) over (order by f.ordinal) as bytes_so_far,
+        (select coalesce(json_agg(t.name order by t.name), '[]') from artifacts t where t.subtask_pk = e.from_id) as artifacts
       from dependencies e
-      join subtasks d on d.id = e.from_id
+      join subtasks f on f.id = e.from_id
       join subtask_states s on s.id = e.from_id
       left join attempts a on a.subtask_pk = e.from_id and a.attempt = s.attempt
-      where e.to_id = ${id} and d.ordinal > ${after}
-      order by d.ordinal
+      where e.to_id = ${id} and f.ordinal > ${after}
+      order by f.ordinal
       limit ${inlineDependencies + 1}
     ) x`
 
@@ -127,7 +127,11 @@ interface GrantTimes {
 
 /** One statement for 1 or 500 claims; one verdict per item, in order. */
 export async function grantClaims(db: Queryable, items: readonly ClaimedItem[], times: GrantTimes): Promise<ClaimVerdict[]> {
-  const { rows } = await db.query<ClaimVerdict>(statement, [JSON.stringify(items.map((item, n) => ({ n, ...item }))), times.leaseMs, times.defaultSlaMs])
+  const { rows } = await db.query<ClaimVerdict>(statement, [
+    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
+    times.leaseMs,
+    times.defaultSlaMs,
+  ])
   for (const { grant } of rows) if (grant) cutDependencies(grant)
   return rows
 }

@@ -1,6 +1,18 @@
 /** Accepts results. Invariants: I1 (one accepted result), I5 (fenced by state, attempt and claim), I13, I15. */
 import type { Queryable, Statement } from './database.js'
-import { type EffectsRow, childEvents, effects, from, gateReviews, insertEvents, rollUp, roomCte, taskEvents, touched, unlockDependents } from './fragments.js'
+import {
+  childEvents,
+  type EffectsRow,
+  effects,
+  from,
+  gateReviews,
+  insertEvents,
+  rollUp,
+  roomCte,
+  taskEvents,
+  touched,
+  unlockDependents,
+} from './fragments.js'
 import type { Room } from './room.js'
 
 export interface CompletedItem {

@@ -46,5 +46,10 @@ export function isUnavailable(error: unknown): boolean {
   if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300'
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code === 'string' && /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|HOST|NET|AI)/.test(code)) return true
-  return error instanceof Error && /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message)
+  return (
+    error instanceof Error &&
+    /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(
+      error.message,
+    )
+  )
 }

@@ -2,10 +2,11 @@
  * A lock on a data directory that names its holder. The lock is a listening Unix socket: the kernel lets go of it when
  * the holder dies, however it dies, so there is nothing stale to reason about by process ids.
  */
-import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
+
 import { createHash } from 'node:crypto'
-import { createServer, connect, type Server } from 'node:net'
+import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BatonError } from '@baton/shared'
 
@@ -17,7 +18,11 @@ export async function lockDirectory(directory: string): Promise<() => Promise<vo
   const holderFile = join(directory, 'holder.json')
   const path = socketPath(realpathSync(directory))
   const server = (await listen(path)) ?? ((await removeDead(path)) ? await listen(path) : undefined)
-  if (!server) throw new BatonError('data_directory_locked', `the data directory ${directory} is in use by ${describeHolder(holderFile)}; stop that process, or give another directory with --data`)
+  if (!server)
+    throw new BatonError(
+      'data_directory_locked',
+      `the data directory ${directory} is in use by ${describeHolder(holderFile)}; stop that process, or give another directory with --data`,
+    )
   writeFileSync(holderFile, `${JSON.stringify({ pid: process.pid, host: hostname(), since: new Date().toISOString() })}\n`)
   return async () => {
     rmSync(holderFile, { force: true })

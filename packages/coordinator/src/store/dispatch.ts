@@ -6,7 +6,7 @@
  * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
  */
 import type { Queryable, Statement } from './database.js'
-import { type EffectsRow, type QueuedRow, from, insertEvents, rollUp, taskEvents, touched } from './fragments.js'
+import { type EffectsRow, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
 import type { Room } from './room.js'
 
 export interface Demand {
@@ -140,9 +140,30 @@ export interface Shifted extends Pick<EffectsRow, 'tasks' | 'touched'> {
   routes: number[]
 }
 
-const block = shift('block_unroutable', 'ready', 'blocked', `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`, '-1 as active, 0 as reviewing, 1 as blocked', 'subtask.blocked')
-const unblock = shift('unblock_routable', 'blocked', 'ready', 's.route_id = any ($1::int[])', '1 as active, 0 as reviewing, -1 as blocked', 'subtask.ready')
-const recall = shift('recall_queued', 'queued', 'ready', 's.queue = any ($1::text[])', '0 as active, 0 as reviewing, 0 as blocked', 'subtask.requeued')
+const block = shift(
+  'block_unroutable',
+  'ready',
+  'blocked',
+  `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`,
+  '-1 as active, 0 as reviewing, 1 as blocked',
+  'subtask.blocked',
+)
+const unblock = shift(
+  'unblock_routable',
+  'blocked',
+  'ready',
+  's.route_id = any ($1::int[])',
+  '1 as active, 0 as reviewing, -1 as blocked',
+  'subtask.ready',
+)
+const recall = shift(
+  'recall_queued',
+  'queued',
+  'ready',
+  's.queue = any ($1::text[])',
+  '0 as active, 0 as reviewing, 0 as blocked',
+  'subtask.requeued',
+)
 
 /** Blocks ready rows of routes that nobody serves and that have waited for longer than `afterMs`. */
 export async function blockUnroutable(db: Queryable, routes: readonly number[], afterMs: number): Promise<Shifted> {

@@ -76,7 +76,13 @@ from task k cross join counted c left join started s on s.id = k.id`,
 
 /** Undefined: there is no such task. */
 export async function executeTask(db: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
-  const { rows } = await db.query<ExecuteResult>(statement, [input.tenantId, input.taskId, input.mode, [...input.checkpoints], [...input.unroutable]])
+  const { rows } = await db.query<ExecuteResult>(statement, [
+    input.tenantId,
+    input.taskId,
+    input.mode,
+    [...input.checkpoints],
+    [...input.unroutable],
+  ])
   return rows[0]
 }
 
@@ -97,6 +103,11 @@ export interface ExecutePreview {
 }
 
 /** What `executeTask` would meet. */
-export async function previewExecution(db: Queryable, tenantId: number, taskId: string, checkpoints: readonly string[]): Promise<ExecutePreview | undefined> {
+export async function previewExecution(
+  db: Queryable,
+  tenantId: number,
+  taskId: string,
+  checkpoints: readonly string[],
+): Promise<ExecutePreview | undefined> {
   return (await db.query<ExecutePreview>(names, [tenantId, taskId, [...checkpoints]])).rows[0]
 }

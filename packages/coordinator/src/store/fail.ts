@@ -4,9 +4,21 @@
  *
  * Invariants: I5, I6 (at most `attempt_limit` charged attempts, then what `on_failure` says, with one review), I13.
  */
-import type { Queryable, Statement } from './database.js'
+
 import { type Settled, verdictColumn } from './complete.js'
-import { childEvents, effects, from, gateReviews, insertEvents, rollUp, roomCte, taskEvents, touched, unlockDependents } from './fragments.js'
+import type { Queryable, Statement } from './database.js'
+import {
+  childEvents,
+  effects,
+  from,
+  gateReviews,
+  insertEvents,
+  rollUp,
+  roomCte,
+  taskEvents,
+  touched,
+  unlockDependents,
+} from './fragments.js'
 import type { Room } from './room.js'
 
 export interface FailedItem {
@@ -129,8 +141,18 @@ export interface BackoffLimits {
 }
 
 /** One statement for 1 or 500 reported failures. */
-export async function failAttempts(db: Queryable, items: readonly FailedItem[], room: Room, backoff: BackoffLimits): Promise<Settled & { requeued: number }> {
-  const { rows } = await db.query<Settled & { requeued: number }>(reported, [JSON.stringify(items.map((item, n) => ({ n, ...item }))), JSON.stringify(room), backoff.maxMs, backoff.initialMs])
+export async function failAttempts(
+  db: Queryable,
+  items: readonly FailedItem[],
+  room: Room,
+  backoff: BackoffLimits,
+): Promise<Settled & { requeued: number }> {
+  const { rows } = await db.query<Settled & { requeued: number }>(reported, [
+    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
+    JSON.stringify(room),
+    backoff.maxMs,
+    backoff.initialMs,
+  ])
   return rows[0] as Settled & { requeued: number } // a select without `from` has one row
 }
 
@@ -159,8 +181,20 @@ select
   ${effects}`,
 })
 
-const lost = sweep('expire_leases', 's.lease_until < clock_timestamp()', 'lost', 'worker_lost', `'worker ' || coalesce(t.worker_id, '?') || ' stopped reporting'`)
-const late = sweep('expire_slas', 's.lease_until > clock_timestamp() and s.sla_until < clock_timestamp()', 'timed_out', 'attempt_timed_out', `'the attempt exceeded its SLA'`)
+const lost = sweep(
+  'expire_leases',
+  's.lease_until < clock_timestamp()',
+  'lost',
+  'worker_lost',
+  `'worker ' || coalesce(t.worker_id, '?') || ' stopped reporting'`,
+)
+const late = sweep(
+  'expire_slas',
+  's.lease_until > clock_timestamp() and s.sla_until < clock_timestamp()',
+  'timed_out',
+  'attempt_timed_out',
+  `'the attempt exceeded its SLA'`,
+)
 
 export interface Swept extends Omit<Settled, 'verdicts'> {
   ended: { id: string; worker_id: string; claim_id: string }[]
@@ -168,7 +202,13 @@ export interface Swept extends Omit<Settled, 'verdicts'> {
 }
 
 /** Ends up to `limit` attempts whose worker let the lease run out (`lost`) or that exceeded their SLA (`late`). */
-export async function expireAttempts(db: Queryable, which: 'lost' | 'late', limit: number, room: Room, backoff: BackoffLimits): Promise<Swept> {
+export async function expireAttempts(
+  db: Queryable,
+  which: 'lost' | 'late',
+  limit: number,
+  room: Room,
+  backoff: BackoffLimits,
+): Promise<Swept> {
   const { rows } = await db.query<Swept>(which === 'lost' ? lost : late, [limit, JSON.stringify(room), backoff.maxMs, backoff.initialMs])
   return rows[0] as Swept // a select without `from` has one row
 }

@@ -2,7 +2,7 @@
  * Brings the database to the version of this code. Migrations are append-only files; several coordinators may start at
  * once (an advisory lock orders them), and one killed in the middle leaves nothing half done (a transaction each).
  */
-import { readFileSync, readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BatonError } from '@baton/shared'
 import type { Database } from './database.js'
@@ -34,7 +34,11 @@ export async function migrate(database: Database, migrations: readonly Migration
       const { rows } = await tx.query<{ newest: number | null }>({ text: 'select max(version) as newest from baton_migrations' })
       const present = rows[0]?.newest ?? 0
       // One release back still runs beside this one; further ahead it cannot know what changed.
-      if (present > newest + 1) throw new BatonError('invalid_configuration', `the database is at migration ${present}, this version of Baton knows ${newest}: start a newer version`)
+      if (present > newest + 1)
+        throw new BatonError(
+          'invalid_configuration',
+          `the database is at migration ${present}, this version of Baton knows ${newest}: start a newer version`,
+        )
       if (present >= migration.version) return 0
       for (const statement of splitStatements(migration.sql)) await tx.query({ text: statement })
       await tx.query({ text: 'insert into baton_migrations (version, name) values ($1, $2)' }, [migration.version, migration.name])
@@ -47,7 +51,9 @@ export async function migrate(database: Database, migrations: readonly Migration
 async function ensureTable(database: Database): Promise<void> {
   await database.transaction(async tx => {
     await tx.query({ text: "select pg_advisory_xact_lock(hashtext('baton migrations'))" })
-    await tx.query({ text: 'create table if not exists baton_migrations (version int primary key, name text not null, applied_at timestamptz not null default clock_timestamp())' })
+    await tx.query({
+      text: 'create table if not exists baton_migrations (version int primary key, name text not null, applied_at timestamptz not null default clock_timestamp())',
+    })
   })
 }
 

@@ -7,10 +7,10 @@
 import { existsSync, mkdirSync, openAsBlob } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite'
 import type { Logger } from '@baton/shared/node'
-import { lockDirectory } from './directory-lock.js'
+import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite'
 import type { Database, Queryable, Rows, Statement } from './database.js'
+import { lockDirectory } from './directory-lock.js'
 
 interface PgliteOptions {
   /** Where the data lives; `memory` keeps nothing. */
@@ -71,7 +71,10 @@ class Pglite implements Database {
 
   async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     return this.pglite.transaction((tx: Transaction) =>
-      work({ query: async <R>(statement: Statement, params: readonly unknown[] = []) => rowsOf<R>(await tx.query<R>(statement.text, [...params])) }),
+      work({
+        query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
+          rowsOf<R>(await tx.query<R>(statement.text, [...params])),
+      }),
     )
   }
 

@@ -1,8 +1,9 @@
 /** PostgreSQL behind the database seam. The one file that imports `pg`. */
-import pg from 'pg'
+
 import { BatonError } from '@baton/shared'
 import { type Logger, maskSecrets } from '@baton/shared/node'
-import { type Database, type Queryable, type Rows, type Statement, isUnavailable, sqlState } from './database.js'
+import pg from 'pg'
+import { type Database, isUnavailable, type Queryable, type Rows, type Statement, sqlState } from './database.js'
 
 interface PostgresOptions {
   readonly url: string
@@ -21,7 +22,8 @@ interface PostgresOptions {
 const settings = ['enable_seqscan=off', 'jit=off', 'statement_timeout=30000', 'idle_in_transaction_session_timeout=30000']
 
 const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text') => (oid === 20 ? (value: string) => value : pg.types.getTypeParser(oid, format))) as typeof pg.types.getTypeParser,
+  getTypeParser: ((oid: number, format?: 'text') =>
+    oid === 20 ? (value: string) => value : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
 }
 
 /** Connects, waiting with a log line now and then until the server is there; refuses at once what waiting cannot mend. */
@@ -45,13 +47,16 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     } catch (error) {
       if (!isUnavailable(error)) {
         await pool.end()
-        throw new BatonError('invalid_configuration', `DATABASE_URL ${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+        throw new BatonError('invalid_configuration', `DATABASE_URL ${where}: ${error instanceof Error ? error.message : String(error)}`, {
+          cause: error,
+        })
       }
       if (options.signal?.aborted) {
         await pool.end()
         throw new BatonError('unreachable', 'stopped while waiting for PostgreSQL', { cause: error })
       }
-      if (waited % 6 === 0) log.warn({ url: where, reason: error instanceof Error ? error.message : String(error) }, 'waiting for PostgreSQL')
+      if (waited % 6 === 0)
+        log.warn({ url: where, reason: error instanceof Error ? error.message : String(error) }, 'waiting for PostgreSQL')
       await new Promise(resolve => setTimeout(resolve, 500))
     }
   }
@@ -82,7 +87,10 @@ class Postgres implements Database {
     client.on('error', onError)
     try {
       await client.query('begin')
-      const result = await work({ query: async <R>(statement: Statement, params: readonly unknown[] = []) => rowsOf<R>(await client.query({ ...statement, values: [...params] })) })
+      const result = await work({
+        query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
+          rowsOf<R>(await client.query({ ...statement, values: [...params] })),
+      })
       await client.query('commit')
       return result
     } catch (error) {

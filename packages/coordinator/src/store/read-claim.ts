@@ -50,7 +50,13 @@ export async function pageInput(db: Queryable, subtask: string, claimId: string,
   return (await db.query<TextPage>(input, [subtask, claimId, offset])).rows[0]
 }
 
-export async function pageOutput(db: Queryable, subtask: string, claimId: string, dependency: string, offset: number): Promise<TextPage | undefined> {
+export async function pageOutput(
+  db: Queryable,
+  subtask: string,
+  claimId: string,
+  dependency: string,
+  offset: number,
+): Promise<TextPage | undefined> {
   return (await db.query<TextPage>(output, [subtask, claimId, dependency, offset])).rows[0]
 }
 
@@ -62,7 +68,15 @@ export async function pageArtifact(
   names: { dependency: string; artifact: string },
   n: number,
 ): Promise<{ media_type: string; data: Uint8Array | null; last: number | null } | undefined> {
-  return (await db.query<{ media_type: string; data: Uint8Array | null; last: number | null }>(artifact, [subtask, claimId, names.dependency, names.artifact, n])).rows[0]
+  return (
+    await db.query<{ media_type: string; data: Uint8Array | null; last: number | null }>(artifact, [
+      subtask,
+      claimId,
+      names.dependency,
+      names.artifact,
+      n,
+    ])
+  ).rows[0]
 }
 
 /** Dependencies behind an ordinal; one more than a page shows that there are more. */

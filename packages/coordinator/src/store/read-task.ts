@@ -160,8 +160,15 @@ where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and f.name = $4
 order by d.generation desc limit 1`,
 }
 
-export async function readArtifact(db: Queryable, tenantId: number, taskId: string, subtaskId: string, name: string): Promise<{ media_type: string; sha256: string; data: Uint8Array } | undefined> {
-  return (await db.query<{ media_type: string; sha256: string; data: Uint8Array }>(artifactBytes, [tenantId, taskId, subtaskId, name])).rows[0]
+export async function readArtifact(
+  db: Queryable,
+  tenantId: number,
+  taskId: string,
+  subtaskId: string,
+  name: string,
+): Promise<{ media_type: string; sha256: string; data: Uint8Array } | undefined> {
+  return (await db.query<{ media_type: string; sha256: string; data: Uint8Array }>(artifactBytes, [tenantId, taskId, subtaskId, name]))
+    .rows[0]
 }
 
 const history: Statement = {
@@ -209,9 +216,16 @@ select k.id, k.status, k.active, k.reviewing, k.blocked, k.progress_version,
 from tasks k where k.tenant_id = $1 and k.task_id = $2`,
 }
 
-export async function readTaskVersion(db: Queryable, tenantId: number, taskId: string): Promise<{ id: string; version: string } | undefined> {
+export async function readTaskVersion(
+  db: Queryable,
+  tenantId: number,
+  taskId: string,
+): Promise<{ id: string; version: string } | undefined> {
   const { rows } = await db.query<Record<string, unknown>>(version, [tenantId, taskId])
   const row = rows[0]
   if (!row) return undefined
-  return { id: String(row.id), version: [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version].join('.') }
+  return {
+    id: String(row.id),
+    version: [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version].join('.'),
+  }
 }

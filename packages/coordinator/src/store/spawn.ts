@@ -3,7 +3,7 @@
  * dependent of the spawner gains an edge to every spawned subtask, so that it cannot start too early (I2, I13).
  */
 import type { Queryable, Statement } from './database.js'
-import { type Edge, type NewSubtask, edgeInput, graphRows, subtaskInput } from './submit.js'
+import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from './submit.js'
 
 const lock: Statement = {
   name: 'lock_spawner',
@@ -41,8 +41,17 @@ select
 }
 
 /** Which names are taken, and how many subtasks each prefix has. */
-export async function readSpawnNames(tx: Queryable, taskPk: string, names: readonly string[], prefixes: readonly string[]): Promise<{ taken: string[]; highest: Map<string, number> }> {
-  const { rows } = await tx.query<{ taken: string[]; highest: { prefix: string; highest: number }[] }>(existing, [taskPk, [...names], [...prefixes]])
+export async function readSpawnNames(
+  tx: Queryable,
+  taskPk: string,
+  names: readonly string[],
+  prefixes: readonly string[],
+): Promise<{ taken: string[]; highest: Map<string, number> }> {
+  const { rows } = await tx.query<{ taken: string[]; highest: { prefix: string; highest: number }[] }>(existing, [
+    taskPk,
+    [...names],
+    [...prefixes],
+  ])
   return { taken: rows[0]?.taken ?? [], highest: new Map(rows[0]?.highest.map(h => [h.prefix, h.highest])) }
 }
 
@@ -84,7 +93,10 @@ select 1 as done`,
 }
 
 /** Inserts the children of `spawner`. */
-export async function insertSpawned(tx: Queryable, input: { spawner: string; taskPk: string; subtasks: readonly NewSubtask[]; edges: readonly Edge[] }): Promise<void> {
+export async function insertSpawned(
+  tx: Queryable,
+  input: { spawner: string; taskPk: string; subtasks: readonly NewSubtask[]; edges: readonly Edge[] },
+): Promise<void> {
   await tx.query(insert, [JSON.stringify(input.subtasks), JSON.stringify(input.edges), input.spawner, input.taskPk])
 }
 

@@ -97,7 +97,8 @@ dependency as (
 )`
 
 export const subtaskInput = (param: string): string => `select * from json_to_recordset(${param}::json) as s(${subtaskColumns})`
-export const edgeInput = (param: string): string => `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id from json_array_elements(${param}::json) e`
+export const edgeInput = (param: string): string =>
+  `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id from json_array_elements(${param}::json) e`
 
 const stateEvents = `
   select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as data from subtask where state <> 'pending'`
@@ -154,7 +155,8 @@ export async function insertTasks(database: Database, graph: NewGraph): Promise<
     if (!inserted.has(task.id)) return inserted
     for (let i = subtasksPerStatement; i < graph.subtasks.length; i += subtasksPerStatement)
       await tx.query(insertMore, [JSON.stringify(graph.subtasks.slice(i, i + subtasksPerStatement)), '[]'])
-    for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4) await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
+    for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4)
+      await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
     return inserted
   })
 }

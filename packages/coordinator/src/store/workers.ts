@@ -118,7 +118,14 @@ order by i.n`,
 
 /** Renews the leases of 1 or 500 workers' claims in one statement; answers which claims are still theirs. */
 export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatItem[], leaseMs: number): Promise<HeartbeatVerdict[]> {
-  const workers = items.map((item, n) => ({ n, worker_id: item.worker_id, state: item.state, active: item.active.length, load: JSON.stringify(item.load), loop_lag_ms: item.loop_lag_ms }))
+  const workers = items.map((item, n) => ({
+    n,
+    worker_id: item.worker_id,
+    state: item.state,
+    active: item.active.length,
+    load: JSON.stringify(item.load),
+    loop_lag_ms: item.loop_lag_ms,
+  }))
   const claims = items.flatMap((item, n) => item.active.map(claim => ({ n, ...claim })))
   const { rows } = await db.query<HeartbeatVerdict>(beat, [JSON.stringify(workers), JSON.stringify(claims), leaseMs])
   return rows

@@ -50,7 +50,10 @@ export class Reconciler implements Service {
       if (!last) return
       after = last.id
       const byJob = new Map(rows.map(row => [jobId(row.id, row.attempt, row.dispatch), row]))
-      const missing = await queue.missing([...byJob].map(([id, row]) => ({ queue: row.queue, id })), 2 * claimLimitMs)
+      const missing = await queue.missing(
+        [...byJob].map(([id, row]) => ({ queue: row.queue, id })),
+        2 * claimLimitMs,
+      )
       const lost = missing.flatMap(id => byJob.get(id) ?? [])
       if (lost.length > 0) {
         const rung = await ringAgain(database, lost)

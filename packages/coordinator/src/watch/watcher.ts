@@ -6,8 +6,8 @@ import { protocolVersion, type Subjects } from '@baton/shared'
 import { type Bus, type Clock, type Logger, type Service, Ticker } from '@baton/shared/node'
 import { sweepChunks } from '../store/chunks.js'
 import type { Database } from '../store/database.js'
+import { type BackoffLimits, expireAttempts, type Swept } from '../store/fail.js'
 import type { EffectsRow } from '../store/fragments.js'
-import { type BackoffLimits, type Swept, expireAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
 import { Calm } from './calm.js'
@@ -85,7 +85,10 @@ export class Watcher implements Service {
     const { database, room, backoff, after, log } = this.options
     const swept = await expireAttempts(database, which, sweepLimit, room(), backoff)
     if (swept.ended.length === 0) return false
-    log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, which === 'late' ? 'attempts exceeded their SLA' : 'attempts were lost with their workers')
+    log.warn(
+      { attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] },
+      which === 'late' ? 'attempts exceeded their SLA' : 'attempts were lost with their workers',
+    )
     await after.apply(swept)
     after.ready()
     this.tellWorkers(swept)

@@ -65,7 +65,8 @@ export class BatchLane<T, R> {
     try {
       const results = await this.options.send(batch.map(w => w.item))
       batch.forEach((w, i) => {
-        if (i < results.length) w.resolve(results[i] as R) // noUncheckedIndexedAccess cannot see the bound
+        if (i < results.length)
+          w.resolve(results[i] as R) // noUncheckedIndexedAccess cannot see the bound
         else w.reject(new Error('the batch was answered with too few results'))
       })
     } catch (error) {

@@ -15,7 +15,7 @@ export const environmentTable = {
   BATON_DATA_DIR: { default: '.baton', says: 'Where local mode keeps its data.' },
   BATON_CONFIG: { default: '', says: 'The configuration file; else `baton.config.ts|js|json`, looked for upward.' },
   BATON_NAMESPACE: { default: 'baton', says: 'Prefix of everything in Redis and NATS, so that several installations can share them.' },
-  BATON_LEASE_MS: { default: '6000', says: 'How long an attempt stays its worker\'s without a heartbeat, in milliseconds.' },
+  BATON_LEASE_MS: { default: '6000', says: "How long an attempt stays its worker's without a heartbeat, in milliseconds." },
   BATON_HEARTBEAT_MS: { default: '2000', says: 'Time between heartbeats, in milliseconds; less than half of the lease.' },
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
@@ -58,14 +58,16 @@ export function readEnvironment(source: Source = process.env): Environment {
   const or = (name: EnvironmentVariable): string => get(name) ?? environmentTable[name].default
   const integer = (name: EnvironmentVariable, text: string, min: number, max: number): number => {
     const value = Number(text)
-    if (!/^\d+$/.test(text) || value < min || value > max) problems.push({ path: name, issue: `must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}` })
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      problems.push({ path: name, issue: `must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}` })
     return value
   }
   const url = (name: EnvironmentVariable, protocols: readonly string[]): string | undefined => {
     const text = get(name)
     if (text === undefined) return undefined
     const protocol = URL.canParse(text) ? new URL(text).protocol : undefined
-    if (!protocol || !protocols.includes(protocol)) problems.push({ path: name, issue: `must be a URL that begins with ${protocols.map(p => `${p}//`).join(' or ')}` })
+    if (!protocol || !protocols.includes(protocol))
+      problems.push({ path: name, issue: `must be a URL that begins with ${protocols.map(p => `${p}//`).join(' or ')}` })
     return text
   }
   const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
@@ -85,9 +87,15 @@ export function readEnvironment(source: Source = process.env): Environment {
     natsUrl: url('NATS_URL', ['nats:', 'tls:']),
   }
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
-  if (!namespaceSchema.safeParse(environment.namespace).success) problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
-  if (environment.heartbeatMs * 2 >= environment.leaseMs) problems.push({ path: 'BATON_HEARTBEAT_MS', issue: `must be less than half of BATON_LEASE_MS (${environment.leaseMs}), so that one lost heartbeat loses no lease` })
-  if (environment.apiKey !== undefined && environment.apiKey.length < 16) problems.push({ path: 'BATON_API_KEY', issue: 'must have at least 16 characters' })
+  if (!namespaceSchema.safeParse(environment.namespace).success)
+    problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
+  if (environment.heartbeatMs * 2 >= environment.leaseMs)
+    problems.push({
+      path: 'BATON_HEARTBEAT_MS',
+      issue: `must be less than half of BATON_LEASE_MS (${environment.leaseMs}), so that one lost heartbeat loses no lease`,
+    })
+  if (environment.apiKey !== undefined && environment.apiKey.length < 16)
+    problems.push({ path: 'BATON_API_KEY', issue: 'must have at least 16 characters' })
   refuse(problems)
   return environment
 }
@@ -95,14 +103,20 @@ export function readEnvironment(source: Source = process.env): Environment {
 /** The coordinator's mode: local when no store URL is set, fleet when all three are; a mixture is refused by name. */
 export function coordinatorMode(environment: Environment): Mode {
   const urls = { DATABASE_URL: environment.databaseUrl, REDIS_URL: environment.redisUrl, NATS_URL: environment.natsUrl }
-  const missing = Object.entries(urls).filter(([, value]) => value === undefined).map(([name]) => name)
+  const missing = Object.entries(urls)
+    .filter(([, value]) => value === undefined)
+    .map(([name]) => name)
   if (missing.length === 3) return { kind: 'local' }
   const { databaseUrl, redisUrl, natsUrl } = environment
   if (databaseUrl && redisUrl && natsUrl) return { kind: 'fleet', databaseUrl, redisUrl, natsUrl }
   const given = Object.keys(urls).filter(name => !missing.includes(name))
-  throw new BatonError('invalid_configuration', `${given.join(' and ')} ${given.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not: set all three for fleet mode, or none for local mode`, {
-    fields: missing.map(path => ({ path, issue: 'is missing' })),
-  })
+  throw new BatonError(
+    'invalid_configuration',
+    `${given.join(' and ')} ${given.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not: set all three for fleet mode, or none for local mode`,
+    {
+      fields: missing.map(path => ({ path, issue: 'is missing' })),
+    },
+  )
 }
 
 /** What a fleet worker needs: Redis and NATS, never Postgres. */
@@ -110,18 +124,28 @@ export function workerUrls(environment: Environment): { redisUrl: string; natsUr
   const { redisUrl, natsUrl } = environment
   if (redisUrl && natsUrl) return { redisUrl, natsUrl }
   const missing = [!redisUrl && 'REDIS_URL', !natsUrl && 'NATS_URL'].filter(name => name !== false)
-  throw new BatonError('invalid_configuration', `a worker needs ${missing.join(' and ')}; in local mode \`baton up\` runs the agents itself`, {
-    fields: missing.map(path => ({ path, issue: 'is missing' })),
-  })
+  throw new BatonError(
+    'invalid_configuration',
+    `a worker needs ${missing.join(' and ')}; in local mode \`baton up\` runs the agents itself`,
+    {
+      fields: missing.map(path => ({ path, issue: 'is missing' })),
+    },
+  )
 }
 
 function refuse(problems: readonly FieldIssue[]): void {
   if (problems.length === 0) return
-  throw new BatonError('invalid_configuration', `the environment has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}: ${problems.map(p => `${p.path} ${p.issue}`).join('; ')}`, { fields: problems })
+  throw new BatonError(
+    'invalid_configuration',
+    `the environment has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}: ${problems.map(p => `${p.path} ${p.issue}`).join('; ')}`,
+    { fields: problems },
+  )
 }
 
 /** What a program that an agent runs inherits: everything but the keys to Baton's own stores. */
 export function childEnvironment(source: Source = process.env): Record<string, string> {
   const withheld: ReadonlySet<string> = new Set<EnvironmentVariable>(['DATABASE_URL', 'REDIS_URL', 'NATS_URL', 'BATON_API_KEY'])
-  return Object.fromEntries(Object.entries(source).filter((entry): entry is [string, string] => entry[1] !== undefined && !withheld.has(entry[0])))
+  return Object.fromEntries(
+    Object.entries(source).filter((entry): entry is [string, string] => entry[1] !== undefined && !withheld.has(entry[0])),
+  )
 }

@@ -1,8 +1,18 @@
 export { BatchLane, type BatchLaneOptions, LaneFullError } from './batch-lane.js'
-export { type Bus, type BusSubscription, NoReplyError, type RequestOptions, type SubscribeOptions, maxMessageBytes } from './bus.js'
+export { type Bus, type BusSubscription, maxMessageBytes, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 export { type Clock, systemClock } from './clock.js'
-export { type Environment, type EnvironmentVariable, type FleetUrls, type Mode, childEnvironment, coordinatorMode, environmentTable, readEnvironment, workerUrls } from './env.js'
-export { type LogLevel, type Logger, createLogger, logLevels, maskSecrets, silentLogger } from './logger.js'
+export {
+  childEnvironment,
+  coordinatorMode,
+  type Environment,
+  type EnvironmentVariable,
+  environmentTable,
+  type FleetUrls,
+  type Mode,
+  readEnvironment,
+  workerUrls,
+} from './env.js'
+export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silentLogger } from './logger.js'
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'
 export { connectNatsBus } from './nats-bus.js'

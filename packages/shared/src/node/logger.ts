@@ -28,7 +28,10 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       base: options.bindings ?? {},
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: label => ({ level: label }) },
-      redact: { paths: ['*.authorization', '*.api_key', '*.apiKey', '*.password', 'authorization', 'api_key', 'apiKey', 'password'], censor: '[redacted]' },
+      redact: {
+        paths: ['*.authorization', '*.api_key', '*.apiKey', '*.password', 'authorization', 'api_key', 'apiKey', 'password'],
+        censor: '[redacted]',
+      },
       serializers: { err: error => cutDeep(stdSerializers.err(error)) },
       hooks: {
         logMethod(args, method) {

@@ -1,5 +1,5 @@
 /** The bus of one process: local mode, users' own tests. Delivers on a later turn of the event loop, as a network would. */
-import { type Bus, type BusSubscription, NoReplyError, type RequestOptions, type SubscribeOptions, maxMessageBytes } from './bus.js'
+import { type Bus, type BusSubscription, maxMessageBytes, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 
 interface Subscriber {
   readonly group: string | undefined

@@ -4,7 +4,7 @@
  * The client's defaults would give up after ten reconnects and drop what is published during an outage: hence endless
  * reconnects here, and the rule that whatever matters is a request.
  */
-import { type Msg, type NatsConnection, type Subscription, connect, errors } from '@nats-io/transport-node'
+import { connect, errors, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
 import { type Bus, type BusSubscription, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 import type { Logger } from './logger.js'
 
@@ -95,7 +95,10 @@ class NatsBus implements Bus {
       const reply = await Promise.race([
         this.connection.request(subject, payload, { timeout: timeoutMs }),
         new Promise<never>((_, reject) =>
-          signal?.addEventListener('abort', () => reject(new NoReplyError('closed', 'the request was given up')), { once: true, signal: abandoned.signal }),
+          signal?.addEventListener('abort', () => reject(new NoReplyError('closed', 'the request was given up')), {
+            once: true,
+            signal: abandoned.signal,
+          }),
         ),
       ])
       return reply.string()
@@ -159,7 +162,9 @@ function translate(error: unknown, subject: string, timeoutMs: number): unknown 
   if (error instanceof NoReplyError) return error
   const cause = error instanceof errors.RequestError && error.cause instanceof Error ? error.cause : error
   if (cause instanceof errors.NoRespondersError) return new NoReplyError('no_responders', `nobody serves ${subject}`, { cause: error })
-  if (cause instanceof errors.TimeoutError) return new NoReplyError('timeout', `no answer from ${subject} within ${timeoutMs} ms`, { cause: error })
-  if (error instanceof errors.RequestError && error.isNoResponders()) return new NoReplyError('no_responders', `nobody serves ${subject}`, { cause: error })
+  if (cause instanceof errors.TimeoutError)
+    return new NoReplyError('timeout', `no answer from ${subject} within ${timeoutMs} ms`, { cause: error })
+  if (error instanceof errors.RequestError && error.isNoResponders())
+    return new NoReplyError('no_responders', `nobody serves ${subject}`, { cause: error })
   return new NoReplyError('closed', `the request to ${subject} was cut off`, { cause: error })
 }

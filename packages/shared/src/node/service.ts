@@ -8,13 +8,24 @@ export interface Service {
   stop(): Promise<void>
 }
 
+/** How long a service may take to stop before the others are stopped without it. */
+const stopMs = 10_000
+
+async function bounded(service: Service): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const overrun = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${service.name} did not stop within ${stopMs} ms`)), stopMs)
+  })
+  await Promise.race([service.stop(), overrun]).finally(() => clearTimeout(timer))
+}
+
 /** Starts services in order; when one fails, those before it are stopped and the error is thrown. */
 export async function startAll(services: readonly Service[], log: Logger): Promise<() => Promise<void>> {
   const started: Service[] = []
   const stopAll = async () => {
     for (let service = started.pop(); service; service = started.pop()) {
       try {
-        await service.stop()
+        await bounded(service)
       } catch (error) {
         log.error({ err: error, service: service.name }, 'a service did not stop in order')
       }

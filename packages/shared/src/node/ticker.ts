@@ -66,7 +66,8 @@ export class Ticker implements Service {
       try {
         if ((await this.options.run(this.controller.signal)) === true) running.again = true
       } catch (error) {
-        if (!this.controller.signal.aborted) this.options.log.error({ err: error, loop: this.name }, 'a run of this loop failed; it goes on')
+        if (!this.controller.signal.aborted)
+          this.options.log.error({ err: error, loop: this.name }, 'a run of this loop failed; it goes on')
         running.again = false
       }
     } while (running.again && !this.controller.signal.aborted)

@@ -59,7 +59,13 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
     child.on('error', error => {
       stopWatching()
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-      reject(new BatonError(missing ? 'invalid_configuration' : 'agent_error', missing ? `the program ${program} was not found` : `the program ${program} could not be run: ${error.message}`, { cause: error }))
+      reject(
+        new BatonError(
+          missing ? 'invalid_configuration' : 'agent_error',
+          missing ? `the program ${program} was not found` : `the program ${program} could not be run: ${error.message}`,
+          { cause: error },
+        ),
+      )
     })
     child.stdin.on('error', () => undefined) // a program may end without reading its input
     child.stdin.end(JSON.stringify(input ?? null))
@@ -112,7 +118,12 @@ function parseOutput(bytes: Buffer): unknown {
     return parseStrictJson(trimmed)
   } catch (error) {
     // `[info] done` begins like JSON and is none; what parses but may not be stored is refused.
-    if (isJson(trimmed)) throw new BatonError('result_invalid', `the program's output cannot be stored: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    if (isJson(trimmed))
+      throw new BatonError(
+        'result_invalid',
+        `the program's output cannot be stored: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      )
     return text.replace(/\n$/, '')
   }
 }

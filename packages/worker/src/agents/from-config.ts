@@ -1,13 +1,17 @@
 /** Agents that a configuration file declares. */
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type AgentConfig, type BatonConfig, BatonError, assertNever } from '@baton/shared'
+import { type AgentConfig, assertNever, type BatonConfig, BatonError } from '@baton/shared'
 import { type Agent, defineAgent } from '../agent.js'
 import { commandAgent } from './command.js'
 import { httpAgent } from './http.js'
 
 /** Makes the agents of a configuration; paths in it are relative to `baseDir`. Throws `invalid_configuration`. */
-export async function agentsFromConfig(config: BatonConfig, baseDir: string, load: (path: string) => Promise<unknown> = importModule): Promise<Agent[]> {
+export async function agentsFromConfig(
+  config: BatonConfig,
+  baseDir: string,
+  load: (path: string) => Promise<unknown> = importModule,
+): Promise<Agent[]> {
   return Promise.all((config.agents ?? []).map(agent => fromConfig(agent, baseDir, load)))
 }
 
@@ -23,11 +27,18 @@ async function fromConfig(config: AgentConfig, baseDir: string, load: (path: str
     }
     case 'module': {
       if (config.isolation !== undefined && config.isolation !== 'inline')
-        throw new BatonError('invalid_configuration', `agent ${config.name}: isolation ${config.isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`)
+        throw new BatonError(
+          'invalid_configuration',
+          `agent ${config.name}: isolation ${config.isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`,
+        )
       const path = isAbsolute(config.module) ? config.module : resolve(baseDir, config.module)
       const loaded = await load(path)
       const agent = (loaded as { default?: unknown }).default ?? loaded
-      if (!isAgent(agent)) throw new BatonError('invalid_configuration', `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent`)
+      if (!isAgent(agent))
+        throw new BatonError(
+          'invalid_configuration',
+          `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent`,
+        )
       const { kind, module: _, isolation: __, ...overrides } = config
       return defineAgent({ ...asOptions(agent), ...defined(overrides), name: config.name }, 'module')
     }
@@ -53,7 +64,9 @@ function asOptions(agent: Agent) {
 }
 
 function isAgent(value: unknown): value is Agent {
-  return typeof value === 'object' && value !== null && typeof (value as Agent).run === 'function' && typeof (value as Agent).name === 'string'
+  return (
+    typeof value === 'object' && value !== null && typeof (value as Agent).run === 'function' && typeof (value as Agent).name === 'string'
+  )
 }
 
 async function importModule(path: string): Promise<unknown> {

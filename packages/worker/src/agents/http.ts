@@ -25,7 +25,12 @@ async function ask(url: string, headers: Readonly<Record<string, string>>, input
       method: 'POST',
       redirect: 'error',
       signal: context.signal,
-      headers: { 'content-type': 'application/json', accept: 'application/json, text/plain', 'idempotency-key': context.idempotencyKey, ...headers },
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/json, text/plain',
+        'idempotency-key': context.idempotencyKey,
+        ...headers,
+      },
       body: JSON.stringify({ input, task_id: context.taskId, subtask_id: context.subtaskId, attempt: context.attempt }),
     })
   } catch (error) {
@@ -35,13 +40,18 @@ async function ask(url: string, headers: Readonly<Record<string, string>>, input
   const text = await read(response)
   if (!response.ok) {
     const retryable = response.status >= 500 || retriableClientErrors.has(response.status)
-    throw Object.assign(new Error(`${new URL(url).host} answered ${response.status}: ${text.slice(0, 500)}`), { code: 'agent_http_error', retryable })
+    throw Object.assign(new Error(`${new URL(url).host} answered ${response.status}: ${text.slice(0, 500)}`), {
+      code: 'agent_http_error',
+      retryable,
+    })
   }
   if (!/\bjson\b/i.test(response.headers.get('content-type') ?? '')) return text
   try {
     return text.trim() === '' ? null : parseStrictJson(text)
   } catch (error) {
-    throw new BatonError('result_invalid', `the answer of ${new URL(url).host} is not acceptable JSON: ${reasonOf(error)}`, { cause: error })
+    throw new BatonError('result_invalid', `the answer of ${new URL(url).host} is not acceptable JSON: ${reasonOf(error)}`, {
+      cause: error,
+    })
   }
 }
 

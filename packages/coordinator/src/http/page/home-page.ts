@@ -13,7 +13,10 @@ export interface Page {
 }
 
 export function homePage(mode: 'local' | 'fleet'): Page {
-  const queues = mode === 'fleet' ? '<a href="/admin/queues">queues</a>' : '<span class="dim" title="In fleet mode the queues have a page of their own.">queues: fleet mode only</span>'
+  const queues =
+    mode === 'fleet'
+      ? '<a href="/admin/queues">queues</a>'
+      : '<span class="dim" title="In fleet mode the queues have a page of their own.">queues: fleet mode only</span>'
   const html = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

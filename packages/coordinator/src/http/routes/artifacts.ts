@@ -4,7 +4,7 @@ import type { CoordinatorApi } from '../../commands/api.js'
 import { namesTag, strongTag } from '../entity-tags.js'
 import { maxPage } from '../limits.js'
 import { cursor, wholeNumber } from '../query.js'
-import { type Route, defineRoute } from '../route.js'
+import { defineRoute, type Route } from '../route.js'
 import { namedSchemas } from '../view-schemas.js'
 import { artifactPath, taskPath } from './path-parameters.js'
 
@@ -18,7 +18,10 @@ export function artifactRoutes(api: CoordinatorApi): Route[] {
       id: 'listArtifacts',
       summary: 'List the artifacts of a task.',
       params: taskPath,
-      query: z.strictObject({ limit: wholeNumber(1, maxPage, `Items of a page; default ${maxPage}.`).optional(), cursor: cursor.optional() }),
+      query: z.strictObject({
+        limit: wholeNumber(1, maxPage, `Items of a page; default ${maxPage}.`).optional(),
+        cursor: cursor.optional(),
+      }),
       answers: { 200: { description: 'A page of artifacts.', schema: namedSchemas.ArtifactList } },
       errors: ['task_not_found'],
       async answer({ params, query, caller }) {

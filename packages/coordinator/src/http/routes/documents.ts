@@ -2,7 +2,7 @@
 import { docsPage } from '../docs-page.js'
 import type { OpenApi } from '../openapi.js'
 import { homePage } from '../page/home-page.js'
-import { type Route, defineRoute } from '../route.js'
+import { defineRoute, type Route } from '../route.js'
 import { pagePolicy } from '../security-headers.js'
 
 interface DocumentOptions {
@@ -13,7 +13,11 @@ interface DocumentOptions {
 
 export function documentRoutes({ mode, openApi }: DocumentOptions): Route[] {
   const home = homePage(mode)
-  const html = (policy: string) => ({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy, 'cache-control': 'no-cache' })
+  const html = (policy: string) => ({
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': policy,
+    'cache-control': 'no-cache',
+  })
   let docs: ReturnType<typeof docsPage> | undefined
   return [
     defineRoute({

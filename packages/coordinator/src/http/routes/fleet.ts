@@ -3,7 +3,7 @@ import { nameSchema } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
 import { line } from '../query.js'
-import { type Route, defineRoute } from '../route.js'
+import { defineRoute, type Route } from '../route.js'
 import { namedSchemas } from '../view-schemas.js'
 import { workerPath } from './path-parameters.js'
 

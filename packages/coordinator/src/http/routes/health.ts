@@ -2,7 +2,7 @@
 import { BatonError } from '@baton/shared'
 import { type Logger, maskSecrets } from '@baton/shared/node'
 import type { CoordinatorApi } from '../../commands/api.js'
-import { type Route, defineRoute } from '../route.js'
+import { defineRoute, type Route } from '../route.js'
 import { namedSchemas } from '../view-schemas.js'
 
 interface HealthOptions {
@@ -40,8 +40,14 @@ export function healthRoutes(api: CoordinatorApi, { version, mode, showReasons, 
         if (ready) return { json: { status: 'ready', checks } }
         log.warn({ checks }, 'not ready')
         const failing = Object.keys(checks).filter(name => checks[name] !== 'ok')
-        const shown = Object.fromEntries(Object.entries(checks).map(([name, word]) => [name, word === 'ok' ? 'ok' : showReasons ? maskSecrets(word) : 'failing']))
-        throw new BatonError('unavailable', `${failing.join(' and ') || 'a store'} cannot be used at present; the coordinator goes on trying`, { extra: { checks: shown } })
+        const shown = Object.fromEntries(
+          Object.entries(checks).map(([name, word]) => [name, word === 'ok' ? 'ok' : showReasons ? maskSecrets(word) : 'failing']),
+        )
+        throw new BatonError(
+          'unavailable',
+          `${failing.join(' and ') || 'a store'} cannot be used at present; the coordinator goes on trying`,
+          { extra: { checks: shown } },
+        )
       },
     }),
   ]

@@ -1,12 +1,12 @@
 /** `POST /orchestrate`, `POST /tasks/batch`, `POST /execute/:task_id`: how work comes in and starts. */
-import { BatonError, type ExecuteRequest, type OrchestrateRequest, type Problem, type TaskView, executeRequestSchema } from '@baton/shared'
+import { BatonError, type ExecuteRequest, executeRequestSchema, type OrchestrateRequest, type Problem, type TaskView } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
 import { maxBatchTasks } from '../limits.js'
 import { checkOrchestrateRequest } from '../orchestrate-request.js'
 import { toProblem } from '../problem.js'
 import { flag } from '../query.js'
-import { type Answer, type Route, defineRoute } from '../route.js'
+import { type Answer, defineRoute, type Route } from '../route.js'
 import { check, invalidRequest, validate } from '../validate.js'
 import { namedSchemas } from '../view-schemas.js'
 import { taskPath } from './path-parameters.js'
@@ -57,7 +57,11 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       id: 'execute',
       summary: 'Start a planned task, or resume a paused one. A task that runs or has ended stays as it is.',
       params: taskPath,
-      body: { schema: namedSchemas.ExecuteRequest, read: value => validate<ExecuteRequest>(executeRequestSchema, value, 'the request is not acceptable'), absent: {} },
+      body: {
+        schema: namedSchemas.ExecuteRequest,
+        read: value => validate<ExecuteRequest>(executeRequestSchema, value, 'the request is not acceptable'),
+        absent: {},
+      },
       answers: { 200: { description: 'The present status.', schema: namedSchemas.Execution } },
       errors: ['task_not_found', 'state_conflict', 'agent_unavailable'],
       async answer({ params, body, caller }) {
@@ -77,12 +81,21 @@ function answerSubmission(outcome: SubmitOutcome | undefined): Answer {
   if (outcome === undefined) throw new BatonError('internal', 'a submission has no outcome')
   if (outcome.kind === 'refused') throw outcome.error
   const location = { location: `/tasks/${outcome.task.task_id}` }
-  return outcome.kind === 'created' ? { status: 201, headers: location, json: outcome.task } : { json: outcome.task, ...(outcome.kind === 'existing' && { headers: location }) }
+  return outcome.kind === 'created'
+    ? { status: 201, headers: location, json: outcome.task }
+    : { json: outcome.task, ...(outcome.kind === 'existing' && { headers: location }) }
 }
 
-type BatchItem = { readonly ok: true; readonly request: OrchestrateRequest } | { readonly ok: false; readonly taskId: string | null; readonly error: BatonError }
+type BatchItem =
+  | { readonly ok: true; readonly request: OrchestrateRequest }
+  | { readonly ok: false; readonly taskId: string | null; readonly error: BatonError }
 
-const batchSchema = z.strictObject({ tasks: z.array(z.unknown()).min(1, 'must hold at least one task').max(maxBatchTasks, `must hold at most ${maxBatchTasks} tasks; send the rest in another batch`) })
+const batchSchema = z.strictObject({
+  tasks: z
+    .array(z.unknown())
+    .min(1, 'must hold at least one task')
+    .max(maxBatchTasks, `must hold at most ${maxBatchTasks} tasks; send the rest in another batch`),
+})
 
 /** The frame must be right; each task in it is right or wrong for itself. */
 function readBatch(value: unknown): BatchItem[] {
@@ -92,8 +105,14 @@ function readBatch(value: unknown): BatchItem[] {
   return frame.value.tasks.map((task, n) => {
     const result = checkOrchestrateRequest(task)
     if (!result.ok) issues += result.issues.length
-    if (issues > maxBatchIssues) throw invalidRequest([{ path: `tasks[${n}]`, issue: `here the batch passes ${maxBatchIssues} problems; mend it, or send its tasks one by one` }], 'the batch is not acceptable')
-    return result.ok ? { ok: true, request: result.value } : { ok: false, taskId: taskIdOf(task), error: invalidRequest(result.issues, notAcceptable, listedInBatch) }
+    if (issues > maxBatchIssues)
+      throw invalidRequest(
+        [{ path: `tasks[${n}]`, issue: `here the batch passes ${maxBatchIssues} problems; mend it, or send its tasks one by one` }],
+        'the batch is not acceptable',
+      )
+    return result.ok
+      ? { ok: true, request: result.value }
+      : { ok: false, taskId: taskIdOf(task), error: invalidRequest(result.issues, notAcceptable, listedInBatch) }
   })
 }
 

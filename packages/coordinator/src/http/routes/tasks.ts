@@ -1,11 +1,11 @@
 /** `GET /tasks`, `GET /tasks/:task_id`: what became of the work. */
-import { type TaskView, nameSchema, taskStatuses, terminalTaskStatuses } from '@baton/shared'
+import { nameSchema, type TaskView, taskStatuses, terminalTaskStatuses } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
 import { namesTag, weakTag } from '../entity-tags.js'
 import { maxPage, maxWaitSeconds } from '../limits.js'
 import { cursor, line, listOf, moment, wholeNumber } from '../query.js'
-import { type Route, defineRoute } from '../route.js'
+import { defineRoute, type Route } from '../route.js'
 import { namedSchemas } from '../view-schemas.js'
 import { taskPath } from './path-parameters.js'
 
@@ -16,7 +16,10 @@ const listQuery = z.strictObject({
   status: listOf(taskStatuses, 'Tasks with this status.').optional(),
   agent: nameSchema.meta({ description: 'Tasks in which this agent has, or had, a subtask.' }).optional(),
   orchestrator_id: nameSchema.optional(),
-  metadata: z.record(line(256), line(1_000)).meta({ description: 'Written `metadata.KEY=VALUE`: tasks whose metadata hold this value under this top-level key.' }).optional(),
+  metadata: z
+    .record(line(256), line(1_000))
+    .meta({ description: 'Written `metadata.KEY=VALUE`: tasks whose metadata hold this value under this top-level key.' })
+    .optional(),
   created_after: moment('Tasks created later.').optional(),
   created_before: moment('Tasks created earlier.').optional(),
   limit: wholeNumber(1, maxPage, `Items of a page; default ${defaultListLimit}.`).optional(),
@@ -24,7 +27,11 @@ const listQuery = z.strictObject({
 })
 
 const taskQuery = z.strictObject({
-  wait: wholeNumber(0, maxWaitSeconds, 'Seconds to wait for a change: since the version in If-None-Match, else since the moment of asking.').optional(),
+  wait: wholeNumber(
+    0,
+    maxWaitSeconds,
+    'Seconds to wait for a change: since the version in If-None-Match, else since the moment of asking.',
+  ).optional(),
   subtasks_cursor: cursor.optional(),
   dependencies_cursor: cursor.optional(),
   artifacts_cursor: cursor.optional(),
@@ -42,7 +49,16 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
       answers: { 200: { description: 'A page of tasks.', schema: namedSchemas.TaskList } },
       errors: [],
       async answer({ query, caller }) {
-        const { status, agent, orchestrator_id: orchestratorId, metadata, created_after: createdAfter, created_before: createdBefore, limit = defaultListLimit, cursor } = query
+        const {
+          status,
+          agent,
+          orchestrator_id: orchestratorId,
+          metadata,
+          created_after: createdAfter,
+          created_before: createdBefore,
+          limit = defaultListLimit,
+          cursor,
+        } = query
         return { json: await api.tasks(caller, { status, agent, orchestratorId, metadata, createdAfter, createdBefore, limit, cursor }) }
       },
     }),
@@ -54,7 +70,10 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
       params: taskPath,
       query: taskQuery,
       answers: {
-        200: { description: 'The task. `ETag` is its version; `Retry-After` says when to ask again while it is unfinished.', schema: namedSchemas.Task },
+        200: {
+          description: 'The task. `ETag` is its version; `Retry-After` says when to ask again while it is unfinished.',
+          schema: namedSchemas.Task,
+        },
         304: { description: 'Still the version that If-None-Match names.' },
       },
       errors: ['task_not_found', 'too_many_requests'],

@@ -27,7 +27,13 @@ export class FakeApi implements CoordinatorApi {
     this.called('submit', requests, options)
     return requests.map(request => {
       const existing = this.stored.get(request.task_id)?.task
-      if (existing && existing.title !== request.title) return { kind: 'refused', error: new BatonError('task_conflict', `task ${request.task_id} exists with another body; choose another task_id`, { fields: [{ path: 'title', issue: 'differs' }] }) }
+      if (existing && existing.title !== request.title)
+        return {
+          kind: 'refused',
+          error: new BatonError('task_conflict', `task ${request.task_id} exists with another body; choose another task_id`, {
+            fields: [{ path: 'title', issue: 'differs' }],
+          }),
+        }
       if (existing) return { kind: 'existing', task: existing }
       const task = taskOf(request)
       if (options.dryRun) return { kind: 'dry_run', task }
@@ -162,7 +168,15 @@ export function taskOf(request: OrchestrateRequest, changes: Partial<TaskView> =
     dependencies: [],
     artifacts: [],
     status_history: [{ at: '2026-01-01T00:00:00Z', from: null, to: 'planned', reason: 'submitted' }],
-    metrics: { elapsed_seconds: 0, on_time: true, subtasks_total: subtasks.length, subtasks_completed: 0, attempts: 0, due_date: null, sla_seconds: null },
+    metrics: {
+      elapsed_seconds: 0,
+      on_time: true,
+      subtasks_total: subtasks.length,
+      subtasks_completed: 0,
+      attempts: 0,
+      due_date: null,
+      sla_seconds: null,
+    },
     created_at: '2026-01-01T00:00:00Z',
     started_at: null,
     finished_at: null,

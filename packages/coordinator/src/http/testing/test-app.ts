@@ -3,7 +3,7 @@ import type { Problem } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import type { LightMyRequestResponse } from 'fastify'
 import { type AppOptions, buildApp } from '../app.js'
-import { type HttpLimits, defaultLimits } from '../limits.js'
+import { defaultLimits, type HttpLimits } from '../limits.js'
 import { FakeApi } from './fake-api.js'
 
 interface TestOptions extends Partial<Omit<AppOptions, 'api' | 'limits'>> {
@@ -12,15 +12,29 @@ interface TestOptions extends Partial<Omit<AppOptions, 'api' | 'limits'>> {
 
 export function testApp(options: TestOptions = {}) {
   const api = new FakeApi()
-  const { fastify, routes, refuseRequests } = buildApp({ log: silentLogger(), apiKey: undefined, version: '0.0.0', mode: 'local', ...options, api, limits: { ...defaultLimits, ...options.limits } })
+  const { fastify, routes, refuseRequests } = buildApp({
+    log: silentLogger(),
+    apiKey: undefined,
+    version: '0.0.0',
+    mode: 'local',
+    ...options,
+    api,
+    limits: { ...defaultLimits, ...options.limits },
+  })
   return {
     api,
     fastify,
     routes,
     refuseRequests,
-    get: (url: string, headers: Record<string, string> = {}) => fastify.inject({ method: 'GET', url, headers: { host: 'localhost', ...headers } }),
+    get: (url: string, headers: Record<string, string> = {}) =>
+      fastify.inject({ method: 'GET', url, headers: { host: 'localhost', ...headers } }),
     post: (url: string, payload?: string | Buffer | object, headers: Record<string, string> = {}) =>
-      fastify.inject({ method: 'POST', url, payload, headers: { host: 'localhost', ...(payload === undefined ? {} : { 'content-type': 'application/json' }), ...headers } }),
+      fastify.inject({
+        method: 'POST',
+        url,
+        payload,
+        headers: { host: 'localhost', ...(payload === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      }),
   }
 }
 

@@ -20,4 +20,8 @@ export type Clause =
   | WorkClause
   /** `work` is set when the clause itself names work with a gerund: "before deploying to production". */
   | { readonly kind: 'order'; readonly prose: Prose; readonly relation: 'before' | 'after'; readonly work: WorkClause | null }
-  | { readonly kind: 'approval' | 'constraint' | 'acceptance' | 'condition' | 'remark'; readonly prose: Prose; readonly order: Order | null }
+  | {
+      readonly kind: 'approval' | 'constraint' | 'acceptance' | 'condition' | 'remark'
+      readonly prose: Prose
+      readonly order: Order | null
+    }

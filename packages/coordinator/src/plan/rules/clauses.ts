@@ -10,17 +10,28 @@
 import { isApproval, isApprovalSentence } from './approvals.js'
 import type { Clause, WorkClause } from './clause.js'
 import type { Lexicon, NounPhrase, Strength } from './lexicon.js'
-import { type Order, areTestsAt, isNegationAt, isOutcomeAt, readHead, subordinateAt } from './phrases.js'
-import { readPassive, readWish } from './subject-first.js'
-import { type Prose, cut } from './prose.js'
+import { areTestsAt, isNegationAt, isOutcomeAt, type Order, readHead, subordinateAt } from './phrases.js'
+import { cut, type Prose } from './prose.js'
 import { type Word, wordsOf } from './sentences.js'
+import { readPassive, readWish } from './subject-first.js'
 import { capabilities } from './vocabulary.js'
 
 type Kind = Clause['kind']
-type Opening = { readonly kind: Kind; readonly from: number; readonly at: number; readonly order: Order | null; readonly work?: Omit<WorkClause, 'kind' | 'prose' | 'order'>; readonly relation?: 'before' | 'after' }
+type Opening = {
+  readonly kind: Kind
+  readonly from: number
+  readonly at: number
+  readonly order: Order | null
+  readonly work?: Omit<WorkClause, 'kind' | 'prose' | 'order'>
+  readonly relation?: 'before' | 'after'
+}
 
 const marks = new Set([',', ':', '(', ')', '[', ']', '—', '–', '-'])
-const joins = new Set('and then but plus so without including before after once until with followed making ensuring while keeping prior as upon pending only subject behind when if unless'.split(' '))
+const joins = new Set(
+  'and then but plus so without including before after once until with followed making ensuring while keeping prior as upon pending only subject behind when if unless'.split(
+    ' ',
+  ),
+)
 const detailWords = new Set('how why whether what that which where who whose because since when if unless while whenever'.split(' '))
 /** "How we deploy and release": verbs after these tell about something. */
 const questions = new Set('how why whether what'.split(' '))
@@ -95,11 +106,27 @@ class ClauseReader {
     const subordinate = this.openSubordinate(isFirst, at, rest)
     if (subordinate !== undefined) return subordinate ? this.unlessApproved({ ...base, ...subordinate }) : undefined
     if (/^(?:nothing|none|no)$/.test(this.word(begin + 1)) && this.lexicon.verbAt(this.words, begin)) return { ...base, kind: 'constraint' }
-    if (isNegationAt(plain, at)) return this.unlessApproved({ ...base, kind: isApproval(clauseHead(rest)) && /^(?:without|only|not until)/.test(rest) ? 'approval' : 'constraint' })
+    if (isNegationAt(plain, at))
+      return this.unlessApproved({
+        ...base,
+        kind: isApproval(clauseHead(rest)) && /^(?:without|only|not until)/.test(rest) ? 'approval' : 'constraint',
+      })
     if (isOutcomeAt(plain, at)) return { ...base, kind: 'acceptance' }
-    if (this.isAfterComma(from) && /^(?:which )?(?:depends on|depending on|blocked by|needs|requires|relies on|waits for) /.test(rest) && !isApproval(clauseHead(rest))) return { ...base, kind: 'order', relation: 'after' }
-    if (/^(?:needs?|requires?|requiring|get|gets|obtain|wait|await|ask|pending|subject|with|manual|stop|pause|upon|request|seek|behind|hold)\b/.test(rest) && isApproval(clauseHead(rest))) return this.unlessApproved({ ...base, kind: 'approval' })
-    if (/^(?:with|upon|behind|as|while) /.test(rest) || /^(?:with|upon|behind|as|while) /.test(plain.slice(from, from + 8))) return this.openThing(cutAt, from, at, base)
+    if (
+      this.isAfterComma(from) &&
+      /^(?:which )?(?:depends on|depending on|blocked by|needs|requires|relies on|waits for) /.test(rest) &&
+      !isApproval(clauseHead(rest))
+    )
+      return { ...base, kind: 'order', relation: 'after' }
+    if (
+      /^(?:needs?|requires?|requiring|get|gets|obtain|wait|await|ask|pending|subject|with|manual|stop|pause|upon|request|seek|behind|hold)\b/.test(
+        rest,
+      ) &&
+      isApproval(clauseHead(rest))
+    )
+      return this.unlessApproved({ ...base, kind: 'approval' })
+    if (/^(?:with|upon|behind|as|while) /.test(rest) || /^(?:with|upon|behind|as|while) /.test(plain.slice(from, from + 8)))
+      return this.openThing(cutAt, from, at, base)
     const work = this.openVerb(isFirst, begin, head, from)
     if (work) return { ...base, kind: 'work', work }
     const thing = this.openThing(cutAt, from, at, base)
@@ -111,7 +138,11 @@ class ClauseReader {
 
   /** "…: results should appear at once": a clause with a subject of its own, after a colon or a comma. */
   private tellsOfItsOwn(from: number, rest: string): boolean {
-    return this.isAfterComma(from) && !this.inDetail && /^(?!which|who|that)[^,:]{1,60}? (?:should|must|shall|needs? to|has to|have to)\b/.test(rest)
+    return (
+      this.isAfterComma(from) &&
+      !this.inDetail &&
+      /^(?!which|who|that)[^,:]{1,60}? (?:should|must|shall|needs? to|has to|have to)\b/.test(rest)
+    )
   }
 
   /** "Only after ops approved": one gate, not two. */
@@ -137,12 +168,24 @@ class ClauseReader {
     const isTime = /^(?:before|prior to|ahead of|after|following|once|when|as soon as|until)$/.test(found.word)
     if (isApproval(clause) && (isTime || /^(?:unless|if|provided)$/.test(found.word))) return { kind: 'approval' }
     if (/^(?:before|prior to|ahead of)$/.test(found.word)) return { kind: 'order', relation: 'before' }
-    if (/^(?:after|once|as soon as)$/.test(found.word) || (found.word === 'following' && isFirst) || (found.word === 'when' && /\b(?:done|finished|complete|completed|merged|ready|deployed|reviewed|in place|live|through)\b/.test(clause))) return { kind: 'order', relation: 'after' }
+    if (
+      /^(?:after|once|as soon as)$/.test(found.word) ||
+      (found.word === 'following' && isFirst) ||
+      (found.word === 'when' &&
+        /\b(?:done|finished|complete|completed|merged|ready|deployed|reviewed|in place|live|through)\b/.test(clause))
+    )
+      return { kind: 'order', relation: 'after' }
     if (!isFirst) {
       this.inDetail = true
       return null
     }
-    return { kind: /^(?:if|unless|in case|provided|assuming)$/.test(found.word) && !/^if (?:possible|you can|time|there is time|needed|necessary)/.test(clause) ? 'condition' : 'remark' }
+    return {
+      kind:
+        /^(?:if|unless|in case|provided|assuming)$/.test(found.word) &&
+        !/^if (?:possible|you can|time|there is time|needed|necessary)/.test(clause)
+          ? 'condition'
+          : 'remark',
+    }
   }
 
   /** C2, C3 */
@@ -161,8 +204,10 @@ class ClauseReader {
       if (current?.kind === 'acceptance' && verb.strength === 'open') return undefined
       if (current?.kind === 'condition' && !this.isAfterComma(from)) return undefined
     }
-    const isTests = /^(?:tests?|specs|coverage)$/.test(object.head) || ((verb.base === 'test' || verb.base === 'cover') && verb.strength !== 'own')
-    const capability = verb.strength === 'helper' ? object.capability ?? (isTests ? capabilities.delivery : undefined) : this.capabilityOf(verb, object)
+    const isTests =
+      /^(?:tests?|specs|coverage)$/.test(object.head) || ((verb.base === 'test' || verb.base === 'cover') && verb.strength !== 'own')
+    const capability =
+      verb.strength === 'helper' ? (object.capability ?? (isTests ? capabilities.delivery : undefined)) : this.capabilityOf(verb, object)
     if (capability === undefined) return undefined
     if (current?.work && current.work.capability === capability && this.isBareBefore(current, from)) return undefined
     const testsWhatWasMade = isTests && verb.strength === 'helper'
@@ -188,8 +233,21 @@ class ClauseReader {
     const next = this.word(at)
     if (pronouns.has(next)) return true
     if (pointers.has(next)) return object.length === 0
-    if (/^(?:for|of|about|to)$/.test(this.word(object.end)) && /^(?:it|this|that|them)$/.test(this.word(object.end + 1)) && !this.isThing(object.end + 2)) return true
-    return object.length === 0 || /^(?:(?:the |these |all |both )?(?:[a-z]{1,20} )?(?:changes|result|results|code|whole thing|new (?:feature|code|endpoint|behaviou?r|version)|pr|pull request|implementation|work|diff))$/.test(this.words.slice(at, object.end).map(w => w.word).join(' '))
+    if (
+      /^(?:for|of|about|to)$/.test(this.word(object.end)) &&
+      /^(?:it|this|that|them)$/.test(this.word(object.end + 1)) &&
+      !this.isThing(object.end + 2)
+    )
+      return true
+    return (
+      object.length === 0 ||
+      /^(?:(?:the |these |all |both )?(?:[a-z]{1,20} )?(?:changes|result|results|code|whole thing|new (?:feature|code|endpoint|behaviou?r|version)|pr|pull request|implementation|work|diff))$/.test(
+        this.words
+          .slice(at, object.end)
+          .map(w => w.word)
+          .join(' '),
+      )
+    )
   }
 
   private isThing(at: number): boolean {
@@ -208,12 +266,18 @@ class ClauseReader {
   private openThing(cutAt: number, from: number, at: number, base: Pick<Opening, 'from' | 'at' | 'order'>): Opening | undefined {
     const current = this.openings.at(-1)
     if (cutAt === 0 || this.inDetail || !current?.work) return undefined
-    const begin = this.indexAt(/^(?:with|including) /.test(this.sentence.plain.slice(at, at + 10)) ? at + this.word(this.indexAt(at)).length : at)
+    const begin = this.indexAt(
+      /^(?:with|including) /.test(this.sentence.plain.slice(at, at + 10)) ? at + this.word(this.indexAt(at)).length : at,
+    )
     const joining = this.sentence.plain.slice(from, from + 10)
     if (!/^(?:and|plus|with|including)\b/.test(joining) && !this.isAfterComma(from)) return undefined
     const thing = this.lexicon.nounPhraseAt(this.words, begin)
-    const isOther = thing.capability !== undefined && thing.capability !== capabilities.development && thing.capability !== current.work.capability
-    const isLoose = thing.capability === capabilities.documentation || thing.capability === capabilities.review || (/^(?:and|plus)/.test(joining) && current.work.strength === 'open')
+    const isOther =
+      thing.capability !== undefined && thing.capability !== capabilities.development && thing.capability !== current.work.capability
+    const isLoose =
+      thing.capability === capabilities.documentation ||
+      thing.capability === capabilities.review ||
+      (/^(?:and|plus)/.test(joining) && current.work.strength === 'open')
     if (!isOther || !isLoose || current.work.capability === capabilities.delivery || thing.length > 5) return undefined
     const work = { verb: '', strength: 'thing', capability: thing.capability ?? '', refersBack: true, isTests: false } as const
     return { ...base, kind: 'work', work }
@@ -222,7 +286,8 @@ class ClauseReader {
   private close(opening: Opening, end: number): Clause {
     const { kind } = opening
     const prose = trimJoins(cut(this.sentence, kind === 'work' ? opening.at : opening.from, end))
-    const order = opening.order ?? (kind === 'work' && /\b(?:afterwards|after that|at the (?:very )?end)$/.test(prose.plain.slice(-30)) ? 'then' : null)
+    const order =
+      opening.order ?? (kind === 'work' && /\b(?:afterwards|after that|at the (?:very )?end)$/.test(prose.plain.slice(-30)) ? 'then' : null)
     if (kind === 'work' && opening.work) return { kind, prose, order, ...opening.work }
     if (kind === 'order') return { kind, prose, relation: opening.relation ?? 'after', work: this.gerundWork(opening, prose) }
     if (kind === 'remark' && isApprovalSentence(prose.plain)) return { kind: 'approval', prose, order }
@@ -237,7 +302,16 @@ class ClauseReader {
     if (!verb || verb.strength === 'weak' || verb.strength === 'helper') return null
     const object = this.lexicon.nounPhraseAt(words, at + verb.length)
     const from = words[at]?.from ?? 0
-    return { kind: 'work', prose: cut(prose, from, prose.plain.length), order: opening.order, verb: verb.base, strength: verb.strength, capability: verb.strength === 'open' ? object.capability ?? verb.capability : verb.capability, refersBack: object.length === 0, isTests: false }
+    return {
+      kind: 'work',
+      prose: cut(prose, from, prose.plain.length),
+      order: opening.order,
+      verb: verb.base,
+      strength: verb.strength,
+      capability: verb.strength === 'open' ? (object.capability ?? verb.capability) : verb.capability,
+      refersBack: object.length === 0,
+      isTests: false,
+    }
   }
 
   private isAfterComma(from: number): boolean {

@@ -8,7 +8,7 @@
  */
 import type { WorkClause } from './clause.js'
 import type { Order } from './phrases.js'
-import { type Step, isDeploy, sinksOf, stemsOf } from './step.js'
+import { isDeploy, type Step, sinksOf, stemsOf } from './step.js'
 
 /** More steps than this are not read out of words; a request of that size names its subtasks. */
 export const maxSteps = 2_000
@@ -21,7 +21,11 @@ export class Flow {
   private stage: Step[] = []
   private nextWaits = false
 
-  add(work: Omit<WorkClause, 'kind' | 'capability'> & { readonly capability: string | null }, group: number, refersTo: Step | undefined): Step | undefined {
+  add(
+    work: Omit<WorkClause, 'kind' | 'capability'> & { readonly capability: string | null },
+    group: number,
+    refersTo: Step | undefined,
+  ): Step | undefined {
     if (this.steps.length >= maxSteps) {
       this.leftOut++
       return undefined

@@ -23,7 +23,12 @@ export function bindOrder(hints: readonly OrderHint[], flow: Flow, lexicon: Lexi
         meant = [added]
       }
     }
-    if (meant.length === 0 && relation === 'after' && /\b(?:done|finished|complete|completed|ready|merged|in place|implemented|built|live|landed|finish|completion)\b/.test(plain)) meant = sinksOf(flow.steps.slice(0, step.index))
+    if (
+      meant.length === 0 &&
+      relation === 'after' &&
+      /\b(?:done|finished|complete|completed|ready|merged|in place|implemented|built|live|landed|finish|completion)\b/.test(plain)
+    )
+      meant = sinksOf(flow.steps.slice(0, step.index))
     for (const other of meant) relation === 'before' ? waitFor(other, step) : waitFor(step, other)
   }
 }
@@ -35,7 +40,8 @@ export function bindGates(gates: readonly Gate[], flow: Flow, lexicon: Lexicon):
 function gatedBy(gate: Gate, steps: readonly Step[], lexicon: Lexicon): readonly Step[] {
   if (steps.length === 0) return []
   const named = nameOfGated(gate.plain)
-  const meant = named === undefined ? [] : stepsMeant(named, steps, gate.at, lexicon).filter(step => step.capability !== capabilities.review)
+  const meant =
+    named === undefined ? [] : stepsMeant(named, steps, gate.at, lexicon).filter(step => step.capability !== capabilities.review)
   if (meant.length > 0) return meant.slice(0, 1)
   if (gate.after.length > 0) return gate.after.slice(0, 1)
   if (gate.before.length > 0) return riskiest(gate.before)
@@ -52,6 +58,10 @@ function nameOfGated(plain: string): string | undefined {
 }
 
 function riskiest(steps: readonly Step[]): Step[] {
-  const found = steps.findLast(step => step.isDeploy) ?? steps.findLast(step => step.capability === capabilities.infrastructure) ?? steps.findLast(step => step.capability !== capabilities.review) ?? steps.at(-1)
+  const found =
+    steps.findLast(step => step.isDeploy) ??
+    steps.findLast(step => step.capability === capabilities.infrastructure) ??
+    steps.findLast(step => step.capability !== capabilities.review) ??
+    steps.at(-1)
   return found ? [found] : []
 }

@@ -42,11 +42,38 @@ export interface Lexicon {
 }
 
 const longestVerb = 4
-const articles = new Set(['a', 'an', 'the', 'our', 'its', 'their', 'your', 'my', 'some', 'any', 'new', 'all', 'this', 'that', 'these', 'those', 'another', 'each', 'every', 'both'])
+const articles = new Set([
+  'a',
+  'an',
+  'the',
+  'our',
+  'its',
+  'their',
+  'your',
+  'my',
+  'some',
+  'any',
+  'new',
+  'all',
+  'this',
+  'that',
+  'these',
+  'those',
+  'another',
+  'each',
+  'every',
+  'both',
+])
 const writtenParts = new Set('entry entries section sections page pages paragraph chapter article draft file files text changes'.split(' '))
-const madeParts = new Set('configuration config definition definitions setup code manifest manifests stage stages step steps template templates policy policies'.split(' '))
+const madeParts = new Set(
+  'configuration config definition definitions setup code manifest manifests stage stages step steps template templates policy policies'.split(
+    ' ',
+  ),
+)
 const phraseEnds = new Set(
-  'for to in on with of from into onto at by via using so that which who where when while if unless and or but then plus before after once until without including as because since per about through between under over within across against is are was were be has have should must can will would could may might needs need , : ( ) [ ] — – - instead during based such also too afterwards later again today tomorrow now asap please here there first finally next whenever how why whether'.split(' '),
+  'for to in on with of from into onto at by via using so that which who where when while if unless and or but then plus before after once until without including as because since per about through between under over within across against is are was were be has have should must can will would could may might needs need , : ( ) [ ] — – - instead during based such also too afterwards later again today tomorrow now asap please here there first finally next whenever how why whether'.split(
+    ' ',
+  ),
 )
 
 export function createLexicon(rules: readonly VerbRule[]): Lexicon {
@@ -54,7 +81,11 @@ export function createLexicon(rules: readonly VerbRule[]): Lexicon {
   const learn = (base: string, strength: Strength, capability: string): void => {
     const verb = { base, strength, capability }
     const [first = '', ...rest] = base.split(' ')
-    for (const [form, inflected] of [['base', first], ['gerund', gerund(first)], ['participle', participle(first)]] as const) {
+    for (const [form, inflected] of [
+      ['base', first],
+      ['gerund', gerund(first)],
+      ['participle', participle(first)],
+    ] as const) {
       const phrase = [inflected, ...rest].join(' ')
       if (!forms[form].has(phrase)) forms[form].set(phrase, verb)
     }
@@ -78,7 +109,13 @@ export function createLexicon(rules: readonly VerbRule[]): Lexicon {
   return {
     verbAt(words, at, form = 'base') {
       for (let length = Math.min(longestVerb, words.length - at); length > 0; length--) {
-        const phrase = length === 1 ? words[at]?.word ?? '' : words.slice(at, at + length).map(w => w.word).join(' ')
+        const phrase =
+          length === 1
+            ? (words[at]?.word ?? '')
+            : words
+                .slice(at, at + length)
+                .map(w => w.word)
+                .join(' ')
         const verb = forms[form].get(phrase)
         if (!verb) continue
         if (form === 'base' && verb.strength !== 'own' && isNounHere(words, at, length)) return undefined
@@ -108,7 +145,29 @@ function isNounHere(words: readonly Word[], at: number, length: number): boolean
   return thingsAfterNoun.has(next)
 }
 
-const irregular: Readonly<Record<string, string>> = { write: 'written', rewrite: 'rewritten', build: 'built', rebuild: 'rebuilt', set: 'set', cut: 'cut', make: 'made', spin: 'spun', stand: 'stood', put: 'put', let: 'let', go: 'gone', get: 'got', redo: 'redone', send: 'sent', show: 'shown', hide: 'hidden', split: 'split', bring: 'brought', run: 'run', tear: 'torn' }
+const irregular: Readonly<Record<string, string>> = {
+  write: 'written',
+  rewrite: 'rewritten',
+  build: 'built',
+  rebuild: 'rebuilt',
+  set: 'set',
+  cut: 'cut',
+  make: 'made',
+  spin: 'spun',
+  stand: 'stood',
+  put: 'put',
+  let: 'let',
+  go: 'gone',
+  get: 'got',
+  redo: 'redone',
+  send: 'sent',
+  show: 'shown',
+  hide: 'hidden',
+  split: 'split',
+  bring: 'brought',
+  run: 'run',
+  tear: 'torn',
+}
 const doubling = new Set('ship set cut drop plan spin put let split get swap stop log run port-map wrap'.split(' '))
 
 function gerund(verb: string): string {

@@ -1,6 +1,8 @@
 /** Names of planned subtasks: short slugs of their titles, unique within the plan. */
 
-const fillers = new Set('the a an and or of to in on for with from into by at as is are be it its this that our your their please we also so'.split(' '))
+const fillers = new Set(
+  'the a an and or of to in on for with from into by at as is are be it its this that our your their please we also so'.split(' '),
+)
 const longestName = 48
 
 /** Gives a unique name for each title it is asked for. */

@@ -11,8 +11,8 @@ import { capabilityLeftOut, meaningOf } from './criteria.js'
 import type { Flow } from './flow.js'
 import type { Lexicon } from './lexicon.js'
 import type { Passage } from './passages.js'
-import { type Prose, proseOf } from './prose.js'
 import { readHead, saysInOrder, saysParallel } from './phrases.js'
+import { type Prose, proseOf } from './prose.js'
 import { sentencesOf, wordsOf } from './sentences.js'
 import { type Step, stemsOf, waitFor } from './step.js'
 import { capabilities } from './vocabulary.js'
@@ -41,13 +41,40 @@ interface Told {
   readonly works: readonly WorkClause[]
 }
 
-const details = /\b(?:fields?|columns?|properties|options|values|parameters|attributes|with the following|contains?|containing|consists? of|includ(?:e|es|ing)|such as|like|for example|e\.g|statuses|states|filters|roles|headers|criteria|requirements?|cases|formats?|rules|symptoms|errors?|messages?|logs?)\b[^:]{0,40}:?$/
+const details =
+  /\b(?:fields?|columns?|properties|options|values|parameters|attributes|with the following|contains?|containing|consists? of|includ(?:e|es|ing)|such as|like|for example|e\.g|statuses|states|filters|roles|headers|criteria|requirements?|cases|formats?|rules|symptoms|errors?|messages?|logs?)\b[^:]{0,40}:?$/
 const announces = /\b(?:following|these|below|this list|things|items|tasks|steps|work)\b/
 /** A finite verb shows that an item tells something rather than names work. */
-const tells = /\b(?:is|are|was|were|has|had|does|did|can|cannot|fails?|shows?|returns?|gets?|sees?|happens?|appears?|crashes|works?|i|we|it)\b/
+const tells =
+  /\b(?:is|are|was|were|has|had|does|did|can|cannot|fails?|shows?|returns?|gets?|sees?|happens?|appears?|crashes|works?|i|we|it)\b/
 /** A list is judged by its first items. */
 const sampledItems = 50
-const coveringTests = new Set(['test', 'tests', 'unit', 'regres', 'integr', 'automa', 'cover', 'covera', 'end', 'e2e', 'suite', 'case', 'accept', 'code', 'featur', 'change', 'includ', 'everyt', 'smoke', 'snapsh', 'relev', 'corres', 'few', 'good'])
+const coveringTests = new Set([
+  'test',
+  'tests',
+  'unit',
+  'regres',
+  'integr',
+  'automa',
+  'cover',
+  'covera',
+  'end',
+  'e2e',
+  'suite',
+  'case',
+  'accept',
+  'code',
+  'featur',
+  'change',
+  'includ',
+  'everyt',
+  'smoke',
+  'snapsh',
+  'relev',
+  'corres',
+  'few',
+  'good',
+])
 
 export class PassageReader {
   readonly constraints: string[] = []
@@ -169,11 +196,33 @@ export class PassageReader {
     if (this.flow.steps.length > before || this.hasWork(item)) return
     const thing = this.lexicon.nounPhraseAt(wordsOf(item.plain.slice(0, 200)), 0)
     const isShort = item.plain.length < 160 && !tells.test(item.plain)
-    const isWork = thing.length > 0 && /[\p{L}\p{N}]/u.test(item.plain) && meaningOf(item.plain) === 'remark' && isShort && (announcement !== undefined || thing.capability !== undefined || share >= 0.5)
+    const isWork =
+      thing.length > 0 &&
+      /[\p{L}\p{N}]/u.test(item.plain) &&
+      meaningOf(item.plain) === 'remark' &&
+      isShort &&
+      (announcement !== undefined || thing.capability !== undefined || share >= 0.5)
     if (!isWork) return
-    const capability = thing.capability ?? announcement?.capability ?? (share >= 0.5 && thing.length > 0 && this.flow.steps.some(step => step.capability === capabilities.development) ? capabilities.development : null)
+    const capability =
+      thing.capability ??
+      announcement?.capability ??
+      (share >= 0.5 && thing.length > 0 && this.flow.steps.some(step => step.capability === capabilities.development)
+        ? capabilities.development
+        : null)
     const prose = announcement && announcement.verb !== '' ? proseOf(`${announcement.verb}: ${item.text}`) : item
-    this.flow.add({ prose, order: readHead(item.plain, 0).order, verb: announcement?.verb ?? '', strength: 'thing', capability, refersBack: false, isTests: false }, this.group++, undefined)
+    this.flow.add(
+      {
+        prose,
+        order: readHead(item.plain, 0).order,
+        verb: announcement?.verb ?? '',
+        strength: 'thing',
+        capability,
+        refersBack: false,
+        isTests: false,
+      },
+      this.group++,
+      undefined,
+    )
   }
 
   private hasWork(item: Prose): boolean {
@@ -234,14 +283,22 @@ export class PassageReader {
   private addWork(work: WorkClause, group: number, inSentence: readonly Step[]): Step | undefined {
     const last = inSentence.at(-1)
     if (work.isTests && this.flow.steps.some(step => step.capability === capabilities.development) && this.coversEarlier(work)) {
-      this.addLimit('acceptance', work.prose.text, inSentence.length > 0 ? inSentence : this.flow.steps.filter(step => step.capability === capabilities.development).slice(-1))
+      this.addLimit(
+        'acceptance',
+        work.prose.text,
+        inSentence.length > 0 ? inSentence : this.flow.steps.filter(step => step.capability === capabilities.development).slice(-1),
+      )
       return undefined
     }
     const isElaboration = work.refersBack && work.order === null && work.strength !== 'own'
     if (isElaboration && last?.capability === work.capability) return undefined
-    if (isElaboration && !last && work.strength === 'open' && work.capability === capabilities.development && this.flow.steps.length > 0) return undefined
-    const about = work.refersBack && this.flow.steps.length === 0 && work.capability === capabilities.development ? { ...work, capability: this.subject ?? work.capability } : work
-    const refersTo = work.refersBack ? last ?? this.lastMeant(work) : undefined
+    if (isElaboration && !last && work.strength === 'open' && work.capability === capabilities.development && this.flow.steps.length > 0)
+      return undefined
+    const about =
+      work.refersBack && this.flow.steps.length === 0 && work.capability === capabilities.development
+        ? { ...work, capability: this.subject ?? work.capability }
+        : work
+    const refersTo = work.refersBack ? (last ?? this.lastMeant(work)) : undefined
     const step = this.flow.add(about, group, work.order === null ? refersTo : undefined)
     if (step && (work.refersBack || (work.capability === capabilities.review && inSentence.length > 0))) this.refersBack.add(step)
     return step
@@ -260,7 +317,11 @@ export class PassageReader {
     return own.length === 0 || this.flow.steps.slice(-50).some(step => own.some(stem => step.stems.has(stem)))
   }
 
-  private bindInSentence(hints: readonly (Extract<Clause, { kind: 'order' }> & { readonly at: number })[], gates: readonly { readonly plain: string; readonly at: number }[], steps: readonly Step[]): void {
+  private bindInSentence(
+    hints: readonly (Extract<Clause, { kind: 'order' }> & { readonly at: number })[],
+    gates: readonly { readonly plain: string; readonly at: number }[],
+    steps: readonly Step[],
+  ): void {
     for (const { at, prose, relation, work } of hints) {
       const step = steps[at === 0 ? 0 : at - 1]
       if (step) this.hints.push({ plain: prose.plain, relation, step, work })
@@ -268,7 +329,8 @@ export class PassageReader {
     for (const { plain, at } of gates) {
       const [step] = steps.slice(-1)
       const earlier = step && this.flow.steps[step.index - steps.length]
-      if (step && earlier && /\b(?:approved|signed off(?: on)?|agreed to|confirmed) (?:it|this|that|them)\b/.test(plain)) waitFor(step, earlier)
+      if (step && earlier && /\b(?:approved|signed off(?: on)?|agreed to|confirmed) (?:it|this|that|them)\b/.test(plain))
+        waitFor(step, earlier)
       this.gates.push({ plain, before: steps.slice(0, at), after: steps.slice(at), at: this.flow.steps.length })
     }
   }

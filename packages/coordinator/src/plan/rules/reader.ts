@@ -2,14 +2,14 @@
  * Understands the words of a request: objectives, constraints, criteria, dates, and the steps of its work. The
  * description is read first; the title adds the kinds of work that the description does not speak of.
  */
-import { type FieldIssue, type OrchestrateRequest, type Understanding, type VerbRule, plainValue } from '@baton/shared'
+import { type FieldIssue, type OrchestrateRequest, plainValue, type Understanding, type VerbRule } from '@baton/shared'
 import type { WorkClause } from './clause.js'
 import { clausesOf } from './clauses.js'
-import { metadataDueDate, dueDateIn } from './dates.js'
+import { dueDateIn, metadataDueDate } from './dates.js'
 import { metadataLimit, workLimit } from './deadlines.js'
 import { Flow, maxSteps } from './flow.js'
 import { bindGates, bindOrder } from './gates.js'
-import { type Lexicon, createLexicon } from './lexicon.js'
+import { createLexicon, type Lexicon } from './lexicon.js'
 import { PassageReader } from './passage-reader.js'
 import { type Passage, passagesOf } from './passages.js'
 import { proseOf } from './prose.js'
@@ -47,7 +47,8 @@ function readRequest(request: OrchestrateRequest, now: Date, lexicon: Lexicon): 
   const metadata = plainValue(request.metadata ?? {}) as Record<string, unknown> // an object by its schema
   const diagnostics: string[] = []
   const issues: FieldIssue[] = []
-  if (flow.leftOut > 0) diagnostics.push(`${flow.leftOut} steps past the first ${maxSteps} were left out; send work of this size as subtasks`)
+  if (flow.leftOut > 0)
+    diagnostics.push(`${flow.leftOut} steps past the first ${maxSteps} were left out; send work of this size as subtasks`)
   return {
     objectives: listed([request.title, ...flow.steps.map(step => step.title)]),
     constraints: listed(reader.constraints),
@@ -81,7 +82,10 @@ function readWords(title: Passage, passages: readonly Passage[], lexicon: Lexico
   const missing = named.filter(work => isOrder(work) && !known.has(work.capability) && !plain.reader.leftOut.has(work.capability))
   if (missing.length === 0) return plain
   const isDevelopment = (work: WorkClause): boolean => work.capability === capabilities.development
-  return read(missing.filter(isDevelopment), missing.filter(work => !isDevelopment(work)))
+  return read(
+    missing.filter(isDevelopment),
+    missing.filter(work => !isDevelopment(work)),
+  )
 }
 
 function titlePassage(title: string): Passage {
@@ -102,14 +106,20 @@ function readTitle(title: Passage, flow: Flow, reader: PassageReader, lexicon: L
   const gerund = lexicon.verbAt(words, 0, 'gerund')
   const thing = lexicon.nounPhraseAt(words, gerund ? gerund.length : 0)
   const capability = gerund && gerund.strength !== 'open' && gerund.strength !== 'weak' ? gerund.capability : thing.capability
-  if (capability) flow.add({ prose: title, order: null, verb: gerund?.base ?? '', strength: 'thing', capability, refersBack: false, isTests: false }, 0, undefined)
+  if (capability)
+    flow.add(
+      { prose: title, order: null, verb: gerund?.base ?? '', strength: 'thing', capability, refersBack: false, isTests: false },
+      0,
+      undefined,
+    )
 }
 
 function slaOf(stated: unknown, reader: PassageReader, title: Passage, issues: FieldIssue[], diagnostics: string[]): number | null {
   const limit = metadataLimit(stated)
   if (limit && 'ms' in limit) return limit.ms
   if (limit) issues.push({ path: 'metadata.sla', issue: limit.issue })
-  else if (stated !== undefined && stated !== null) diagnostics.push('metadata.sla is no duration and was not read; use seconds or a text such as "2h"')
+  else if (stated !== undefined && stated !== null)
+    diagnostics.push('metadata.sla is no duration and was not read; use seconds or a text such as "2h"')
   for (const { plain, isOrder } of [...reader.sentences, { plain: title.plain, isOrder: true }]) {
     const ms = workLimit(plain, isOrder)
     if (ms !== undefined) return ms
@@ -120,10 +130,12 @@ function slaOf(stated: unknown, reader: PassageReader, title: Passage, issues: F
 function dueDateOf(stated: unknown, reader: PassageReader, title: Passage, now: Date, diagnostics: string[]): string | null {
   const date = metadataDueDate(stated)
   if (date !== undefined) {
-    if (Date.parse(date.length === 10 ? `${date}T23:59:59Z` : date) < now.getTime()) diagnostics.push(`metadata.due_date ${date} was already past at submission`)
+    if (Date.parse(date.length === 10 ? `${date}T23:59:59Z` : date) < now.getTime())
+      diagnostics.push(`metadata.due_date ${date} was already past at submission`)
     return date
   }
-  if (stated !== undefined && stated !== null) diagnostics.push('metadata.due_date is no ISO date and was not read; use a text such as "2026-12-01"')
+  if (stated !== undefined && stated !== null)
+    diagnostics.push('metadata.due_date is no ISO date and was not read; use a text such as "2026-12-01"')
   for (const { plain } of [...reader.sentences, title]) {
     const due = dueDateIn(plain, now)
     if (due !== undefined) return due

@@ -7,7 +7,7 @@
  * V3 a deployment waits for the development and the infrastructure that stand before it in the text, and for their reviews
  * V4 "no review needed" adds none
  */
-import { type Step, ancestorsOf, waitFor } from './step.js'
+import { ancestorsOf, type Step, waitFor } from './step.js'
 import { capabilities } from './vocabulary.js'
 
 export interface AddedReview {
@@ -35,7 +35,12 @@ export function orderDeployments(steps: readonly Step[]): void {
       const direct = before.filter(earlier => earlier.after.size === 0 || steps.length <= largeGraph)
       for (const earlier of direct) isForward ? step.after.add(earlier) : waitFor(step, earlier)
       deployed.push(step)
-    } else if (step.capability === capabilities.development || step.capability === capabilities.infrastructure || step.capability === capabilities.review) made.push(step)
+    } else if (
+      step.capability === capabilities.development ||
+      step.capability === capabilities.infrastructure ||
+      step.capability === capabilities.review
+    )
+      made.push(step)
   }
 }
 
@@ -94,6 +99,19 @@ function waits(a: Step, b: Step): boolean {
 
 function reviewOf(reviews: readonly Step[], index: number): Step {
   const [only] = reviews
-  const title = reviews.length === 1 && only ? `Review: ${only.title}`.slice(0, 500).toWellFormed() : `Review ${reviews.length} changes together`
-  return { index, capability: capabilities.review, verb: 'review', title, group: -1, stems: new Set(), isDeploy: false, after: new Set(reviews), constraints: [], acceptance: [], requiresApproval: false }
+  const title =
+    reviews.length === 1 && only ? `Review: ${only.title}`.slice(0, 500).toWellFormed() : `Review ${reviews.length} changes together`
+  return {
+    index,
+    capability: capabilities.review,
+    verb: 'review',
+    title,
+    group: -1,
+    stems: new Set(),
+    isDeploy: false,
+    after: new Set(reviews),
+    constraints: [],
+    acceptance: [],
+    requiresApproval: false,
+  }
 }

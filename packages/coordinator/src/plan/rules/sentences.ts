@@ -1,5 +1,5 @@
 /** Splits a passage into sentences, and a sentence into words. Both in one pass over the text. */
-import { type Prose, cut } from './prose.js'
+import { cut, type Prose } from './prose.js'
 
 export interface Word {
   readonly word: string
@@ -7,7 +7,33 @@ export interface Word {
   readonly to: number
 }
 
-const abbreviations = new Set(['e.g', 'i.e', 'etc', 'vs', 'approx', 'incl', 'no', 'resp', 'cf', 'mr', 'mrs', 'ms', 'dr', 'jan', 'feb', 'mar', 'apr', 'jun', 'jul', 'aug', 'sep', 'sept', 'oct', 'nov', 'dec'])
+const abbreviations = new Set([
+  'e.g',
+  'i.e',
+  'etc',
+  'vs',
+  'approx',
+  'incl',
+  'no',
+  'resp',
+  'cf',
+  'mr',
+  'mrs',
+  'ms',
+  'dr',
+  'jan',
+  'feb',
+  'mar',
+  'apr',
+  'jun',
+  'jul',
+  'aug',
+  'sep',
+  'sept',
+  'oct',
+  'nov',
+  'dec',
+])
 
 /** Sentences end at `.`, `!`, `?` and `;` before a space; a period after an abbreviation or inside a name is none. */
 export function sentencesOf(prose: Prose): Prose[] {

@@ -32,7 +32,9 @@ export function isDeploy(work: Pick<WorkClause, 'capability' | 'verb' | 'prose'>
 }
 
 const stopWords = new Set(
-  'the a an and or of to in on for with from into by at as is are be it its this that these those our your their all both new also then them they we you i so up out if not no only when after before once done ready finished complete completed merged please must should need needs any some each every has have been was were will can could would per via using use add make create write update set implement build fix'.split(' '),
+  'the a an and or of to in on for with from into by at as is are be it its this that these those our your their all both new also then them they we you i so up out if not no only when after before once done ready finished complete completed merged please must should need needs any some each every has have been was were will can could would per via using use add make create write update set implement build fix'.split(
+    ' ',
+  ),
 )
 
 /** The words that say what a text is about. Stems are the first six letters, which is enough to match "migrate" and "migration". */

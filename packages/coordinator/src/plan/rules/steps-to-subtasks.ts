@@ -1,6 +1,6 @@
 /** Makes subtasks of the steps that were read, with the reviews that are missing. */
 import { type OrchestrateRequest, type PlannedSubtask, withoutReferences } from '@baton/shared'
-import { type Assignment, type SubtaskDefaults, assign } from '../explicit.js'
+import { type Assignment, assign, type SubtaskDefaults } from '../explicit.js'
 import { titleOf } from './flow.js'
 import { createNamer } from './naming.js'
 import type { Reading } from './reader.js'
@@ -8,8 +8,17 @@ import { type AddedReview, addReviews } from './reviews.js'
 import type { Step } from './step.js'
 import { capabilities } from './vocabulary.js'
 
-export function planByRules(request: OrchestrateRequest, reading: Reading, defaults: SubtaskDefaults, assignment: Assignment): { subtasks: PlannedSubtask[]; diagnostics: string[] } {
-  if (reading.steps.length === 0) return { subtasks: [fallback(request, reading, defaults, assignment)], diagnostics: ['no rule understood the request; it is planned as one subtask'] }
+export function planByRules(
+  request: OrchestrateRequest,
+  reading: Reading,
+  defaults: SubtaskDefaults,
+  assignment: Assignment,
+): { subtasks: PlannedSubtask[]; diagnostics: string[] } {
+  if (reading.steps.length === 0)
+    return {
+      subtasks: [fallback(request, reading, defaults, assignment)],
+      diagnostics: ['no rule understood the request; it is planned as one subtask'],
+    }
   const isReviewed = !reading.leftOut.has(capabilities.review)
   const reviews = isReviewed ? addReviews(reading.steps) : []
   const placed = placeReviews(reading.steps, reviews)
@@ -18,7 +27,18 @@ export function planByRules(request: OrchestrateRequest, reading: Reading, defau
   const reviewed = new Map(reviews.map(review => [review.step, review.reviews]))
   for (const step of placed) {
     const of = reviewed.get(step)
-    names.set(step, of ? nameFor(of.map(each => names.get(each) ?? '').slice(0, 1).join(), 'review') : nameFor(step.stems.size === 0 ? `${step.title} ${request.title}` : step.title))
+    names.set(
+      step,
+      of
+        ? nameFor(
+            of
+              .map(each => names.get(each) ?? '')
+              .slice(0, 1)
+              .join(),
+            'review',
+          )
+        : nameFor(step.stems.size === 0 ? `${step.title} ${request.title}` : step.title),
+    )
   }
   const nameOf = (step: Step): string => names.get(step) ?? ''
   const subtasks = placed.map(step => ({
@@ -75,5 +95,19 @@ function fallback(request: OrchestrateRequest, reading: Reading, defaults: Subta
     ...(reading.constraints.length > 0 && { constraints: reading.constraints }),
     ...(reading.acceptanceCriteria.length > 0 && { acceptance_criteria: reading.acceptanceCriteria }),
   }
-  return { name: createNamer()(title), title, ...assign({}, assignment), requires: [], input: JSON.stringify(withoutReferences(input)), dependsOn: [], requiresApproval: false, slaMs: defaults.slaMs, queueWaitMs: null, deadlineMs: null, onFailure: defaults.onFailure, maxAttempts: defaults.maxAttempts, isolation: null }
+  return {
+    name: createNamer()(title),
+    title,
+    ...assign({}, assignment),
+    requires: [],
+    input: JSON.stringify(withoutReferences(input)),
+    dependsOn: [],
+    requiresApproval: false,
+    slaMs: defaults.slaMs,
+    queueWaitMs: null,
+    deadlineMs: null,
+    onFailure: defaults.onFailure,
+    maxAttempts: defaults.maxAttempts,
+    isolation: null,
+  }
 }

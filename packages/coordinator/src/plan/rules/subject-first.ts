@@ -23,7 +23,13 @@ export function readWish(words: readonly Word[], begin: number, lexicon: Lexicon
   if (/^(?:it|this|that|them|these|those)$/.test(words[at]?.word ?? '')) return undefined
   const thing = lexicon.nounPhraseAt(words, at)
   if (thing.length === 0 || /^(?:help|you|approval|sign-off|access|more|time|input)$/.test(thing.head)) return undefined
-  return { verb: '', strength: 'thing', capability: thing.capability ?? capabilities.development, refersBack: false, isTests: /^tests?$/.test(thing.head) }
+  return {
+    verb: '',
+    strength: 'thing',
+    capability: thing.capability ?? capabilities.development,
+    refersBack: false,
+    isTests: /^tests?$/.test(thing.head),
+  }
 }
 
 /**
@@ -49,12 +55,25 @@ export function readPassive(words: readonly Word[], begin: number, lexicon: Lexi
       const isSure = verb.strength === 'plain' || verb.strength === 'own'
       const isAboutWork = subject.capability !== undefined || isNeed || word === 'has' || word === 'have'
       if (verb.strength === 'weak' || verb.strength === 'helper' || (!isSure && !isAboutWork)) return undefined
-      const capability = isSure ? verb.capability : subject.capability ?? verb.capability
-      return { verb: verb.base, strength: verb.strength, capability, refersBack: /^(?:it|this|that|they|everything|all|both)$/.test(words[begin]?.word ?? ''), isTests: false }
+      const capability = isSure ? verb.capability : (subject.capability ?? verb.capability)
+      return {
+        verb: verb.base,
+        strength: verb.strength,
+        capability,
+        refersBack: /^(?:it|this|that|they|everything|all|both)$/.test(words[begin]?.word ?? ''),
+        isTests: false,
+      }
     }
     if (!isNeed) return undefined
     const gerund = lexicon.verbAt(words, next, 'gerund')
-    if (gerund && gerund.strength !== 'weak' && gerund.strength !== 'helper') return { verb: gerund.base, strength: gerund.strength, capability: gerund.strength === 'open' ? subject.capability ?? gerund.capability : gerund.capability, refersBack: false, isTests: false }
+    if (gerund && gerund.strength !== 'weak' && gerund.strength !== 'helper')
+      return {
+        verb: gerund.base,
+        strength: gerund.strength,
+        capability: gerund.strength === 'open' ? (subject.capability ?? gerund.capability) : gerund.capability,
+        refersBack: false,
+        isTests: false,
+      }
     const thing = lexicon.nounPhraseAt(words, next)
     const isWork = thing.capability === capabilities.documentation || thing.capability === capabilities.review
     return isWork ? { verb: '', strength: 'thing', capability: thing.capability ?? '', refersBack: true, isTests: false } : undefined

@@ -13,10 +13,18 @@ export const capabilities = {
 
 /** Verbs that say their capability by themselves, whatever their object. */
 export const plainVerbs: Readonly<Record<string, readonly string[]>> = {
-  [capabilities.development]: words('implement, fix, refactor, code, develop, rewrite, reimplement, debug, patch, repair, prototype, hotfix, bugfix, hook up, wire up, unit-test'),
-  [capabilities.review]: words('review, audit, inspect, code-review, peer-review, peer review, code review, security-review, pen-test, pentest'),
-  [capabilities.infrastructure]: words('provision, reprovision, terraform, spin up, stand up, scale up, scale out, scale down, resize, decommission, tear down'),
-  [capabilities.delivery]: words('deploy, redeploy, release, roll out, rollout, roll back, rollback, revert the deployment, ship, publish, promote, cut a release, cut the release, go live, push to production, push to staging, push to prod, canary'),
+  [capabilities.development]: words(
+    'implement, fix, refactor, code, develop, rewrite, reimplement, debug, patch, repair, prototype, hotfix, bugfix, hook up, wire up, unit-test',
+  ),
+  [capabilities.review]: words(
+    'review, audit, inspect, code-review, peer-review, peer review, code review, security-review, pen-test, pentest',
+  ),
+  [capabilities.infrastructure]: words(
+    'provision, reprovision, terraform, spin up, stand up, scale up, scale out, scale down, resize, decommission, tear down',
+  ),
+  [capabilities.delivery]: words(
+    'deploy, redeploy, release, roll out, rollout, roll back, rollback, revert the deployment, ship, publish, promote, cut a release, cut the release, go live, push to production, push to staging, push to prod, canary',
+  ),
   [capabilities.documentation]: words('document, proofread, write up'),
 }
 
@@ -26,7 +34,9 @@ export const openVerbs: readonly string[] = words(
 )
 
 /** Verbs that say nothing without a thing of work behind them: "do a code review", "run the pipeline". */
-export const helperVerbs: readonly string[] = words('do, perform, carry out, conduct, run, execute, make, get, finish, complete, bring, put, record, start, request, schedule, trigger, kick off, ask for, hold')
+export const helperVerbs: readonly string[] = words(
+  'do, perform, carry out, conduct, run, execute, make, get, finish, complete, bring, put, record, start, request, schedule, trigger, kick off, ask for, hold',
+)
 
 /** Verbs of product behaviour: work at the head of a sentence or item, a detail after "and". */
 export const weakVerbs: readonly string[] = words(
@@ -34,9 +44,15 @@ export const weakVerbs: readonly string[] = words(
 )
 
 /** Verbs that are also things ("the release", "build scripts"): before such a thing they are no verbs. */
-export const nounLikeVerbs: ReadonlySet<string> = new Set(words('build, deploy, release, review, test, document, design, patch, audit, publish, rollout, rollback, set, index, log, report, export, import, change, support, update, cache, record, filter, sort, upgrade, fix, code, release, terraform, canary, hotfix, setup, port, lint, split, schedule, filter, run, drop, limit, cover, address, move'))
+export const nounLikeVerbs: ReadonlySet<string> = new Set(
+  words(
+    'build, deploy, release, review, test, document, design, patch, audit, publish, rollout, rollback, set, index, log, report, export, import, change, support, update, cache, record, filter, sort, upgrade, fix, code, release, terraform, canary, hotfix, setup, port, lint, split, schedule, filter, run, drop, limit, cover, address, move',
+  ),
+)
 export const thingsAfterNoun: ReadonlySet<string> = new Set(
-  words('button, buttons, page, pages, screen, screens, script, scripts, job, jobs, step, steps, process, processes, notes, date, dates, status, history, queue, queues, flow, flows, tool, tools, form, forms, link, links, log, logs, endpoint, endpoints, time, times, number, numbers, column, columns, field, fields, comments, comment, state, states, action, actions, option, options, menu, type, types, team, branch, label, labels, failed, fails, failures, errors, is, are, was, were, has, should, must'),
+  words(
+    'button, buttons, page, pages, screen, screens, script, scripts, job, jobs, step, steps, process, processes, notes, date, dates, status, history, queue, queues, flow, flows, tool, tools, form, forms, link, links, log, logs, endpoint, endpoints, time, times, number, numbers, column, columns, field, fields, comments, comment, state, states, action, actions, option, options, menu, type, types, team, branch, label, labels, failed, fails, failures, errors, is, are, was, were, has, should, must',
+  ),
 )
 
 /** Things whose making or changing belongs to a capability; the last word of a noun phrase decides. */
@@ -50,8 +66,12 @@ export const things: Readonly<Record<string, readonly string[]>> = {
   [capabilities.delivery]: words(
     'pipeline, pipelines, deploy, ci, cd, ci/cd, cicd, ci pipeline, build pipeline, release pipeline, deployment pipeline, github actions, github action, github workflow, github actions workflow, gitlab ci, jenkins, jenkinsfile, jenkins job, deployment, deployments, release, releases, rollout, rollback, canary, canary release, ci job, ci jobs, build job, nightly build, release process, release automation, continuous integration, continuous delivery, continuous deployment, deploy script, deploy scripts, deployment script, actions workflow, deploy job, ci workflow, ci config, build step, ci step, blue-green deployment, staging deployment, production deployment, release candidate, hotfix release, artifact publishing, build cache, ci build, ci builds, ci checks, ci check, release train, release workflow, deploy workflow',
   ),
-  [capabilities.review]: words('review, reviews, code review, peer review, security review, audit, security audit, code audit, inspection, accessibility audit, pen test, penetration test, dependency audit, second pair of eyes, code reviews'),
-  [capabilities.development]: words('implementation, refactoring, bugfix, bug fix, feature, toggle, button, endpoint, migration script, unit tests, component, prototype, poc'),
+  [capabilities.review]: words(
+    'review, reviews, code review, peer review, security review, audit, security audit, code audit, inspection, accessibility audit, pen test, penetration test, dependency audit, second pair of eyes, code reviews',
+  ),
+  [capabilities.development]: words(
+    'implementation, refactoring, bugfix, bug fix, feature, toggle, button, endpoint, migration script, unit tests, component, prototype, poc',
+  ),
 }
 
 function words(list: string): string[] {
