@@ -12,8 +12,8 @@ export function processEnvironment(): EnvironmentSource {
 
 /** Whether the terminal is to be written to in colours and redrawn. */
 export function terminalWishes(env: EnvironmentSource): { readonly color: boolean; readonly redraw: boolean } {
-  const dumb = env['TERM'] === 'dumb'
-  return { color: !env['NO_COLOR'] && !dumb, redraw: !dumb && !env['CI'] }
+  const dumb = env.TERM === 'dumb'
+  return { color: !env.NO_COLOR && !dumb, redraw: !dumb && !env.CI }
 }
 
 /**
@@ -21,8 +21,8 @@ export function terminalWishes(env: EnvironmentSource): { readonly color: boolea
  * which stays set in shells that were started below it; hence both are compared.
  */
 export function callerDirectory(env: EnvironmentSource, cwd: string): string {
-  const calledFrom = env['INIT_CWD']
-  const packageFile = env['npm_package_json']
+  const calledFrom = env.INIT_CWD
+  const packageFile = env.npm_package_json
   return calledFrom && packageFile && dirname(packageFile) === resolve(cwd) ? calledFrom : cwd
 }
 

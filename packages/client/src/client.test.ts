@@ -71,7 +71,7 @@ describe('requests', () => {
 
   test('lists are read to their last page', async () => {
     const { baton } = await clientOf(({ path, query }) => {
-      const first = query['cursor'] === undefined
+      const first = query.cursor === undefined
       if (path === '/agents') return { body: { agents: [{ name: first ? 'a' : 'b' }], next_cursor: first ? 'c1' : null } }
       return { body: { artifacts: [{ name: first ? 'one' : 'two' }], next_cursor: first ? 'c1' : null } }
     })

@@ -49,7 +49,7 @@ async function everyPage<T>(http: Http, plural: string, query: Record<string, st
   do {
     const page = await http.json<Record<string, unknown>>({ method: 'GET', path: [plural], query: { ...query, cursor } })
     all.push(...(page[plural] as T[])) // the list stands under its plural in every answer of this API
-    cursor = typeof page['next_cursor'] === 'string' ? page['next_cursor'] : undefined
+    cursor = typeof page.next_cursor === 'string' ? page.next_cursor : undefined
   } while (cursor !== undefined)
   return all
 }

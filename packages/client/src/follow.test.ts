@@ -81,7 +81,7 @@ describe('waiting', () => {
   test('returns the ended task in full', async () => {
     const { baton, server } = await clientOf(['running', 'completed'])
     expect((await baton.tasks.wait('feature-7', quick)).status).toBe('completed')
-    expect(server.requests.map(request => request.query['limit'])).toEqual(['1', '1', undefined])
+    expect(server.requests.map(request => request.query.limit)).toEqual(['1', '1', undefined])
   })
 
   test('ends at a task that needs somebody, unless told otherwise', async () => {

@@ -118,10 +118,10 @@ export class Http {
 
 /** Whether the same request may find an answer soon (H2). */
 export function passes(error: unknown): boolean {
-  return error instanceof BatonError && (error.code === 'unreachable' || error.code === 'unavailable') && error.extra?.['final'] !== true
+  return error instanceof BatonError && (error.code === 'unreachable' || error.code === 'unavailable') && error.extra?.final !== true
 }
 
 function retryAfterMs(error: unknown): number {
-  const seconds = error instanceof BatonError ? error.extra?.['retry_after_seconds'] : undefined
+  const seconds = error instanceof BatonError ? error.extra?.retry_after_seconds : undefined
   return typeof seconds === 'number' ? Math.min(seconds, 10) * 1_000 : 0
 }

@@ -17,7 +17,7 @@ export async function problemOf(url: string, response: Response): Promise<BatonE
     )
   }
   const { type: _type, title: _title, status: _status, code: _code, detail, fields, ...rest } = problem
-  const code = codeOf(problem['code'], response.status)
+  const code = codeOf(problem.code, response.status)
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN)
   return new BatonError(code, typeof detail === 'string' && detail !== '' ? detail : errorTable[code].title, {
     ...(Array.isArray(fields) && { fields: fields as FieldIssue[] }), // of the same table as ours
@@ -29,11 +29,11 @@ export async function problemOf(url: string, response: Response): Promise<BatonE
 export function problemOfItem(item: unknown, status: number): BatonError | undefined {
   const problem = asObject(item)
   if (problem === undefined) return undefined
-  const code = codeOf(problem['code'], status)
-  const fields = problem['fields']
+  const code = codeOf(problem.code, status)
+  const fields = problem.fields
   return new BatonError(
     code,
-    String(problem['detail'] ?? errorTable[code].title),
+    String(problem.detail ?? errorTable[code].title),
     Array.isArray(fields) ? { fields: fields as FieldIssue[] } : {},
   )
 }
@@ -82,7 +82,7 @@ function codeOf(code: unknown, status: number): ErrorCode {
 function parse(text: string): Record<string, unknown> | undefined {
   try {
     const problem = asObject(JSON.parse(text))
-    return problem && typeof problem['code'] === 'string' ? problem : undefined
+    return problem && typeof problem.code === 'string' ? problem : undefined
   } catch {
     return undefined
   }

@@ -132,11 +132,14 @@ create table tasks (
   started_at timestamptz,
   finished_at timestamptz,
   cancel_requested_at timestamptz,
+  -- Failed or cancelled, and its unfinished subtasks are still to be cancelled: in bounded batches, by whoever comes by.
+  unswept boolean not null default false,
   -- Rises when a heartbeat brought progress, which is no event.
   progress_version int not null default 0,
   unique (tenant_id, task_id)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create index tasks_newest on tasks (tenant_id, created_at desc, id desc);
+create index tasks_unswept on tasks (id) where unswept;
 create index tasks_by_status on tasks (tenant_id, status, created_at desc, id desc);
 
 create table subtasks (

@@ -46,6 +46,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
+  readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   readonly log: Logger
 }
 
@@ -60,14 +62,14 @@ export interface Coordinator {
 const pool = 'shared'
 const attemptLimit = 3
 const defaultSlaMs = 3_600_000
-const backoff = { initialMs: 1_000, maxMs: 60_000 }
+const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
 const blockAfterMs = 30_000
 const inboxLimit = 20_000
 const reconcileMs = 5_000
 
 /** Starts a coordinator on stores that are open; brings the database up to date first. */
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
-  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
+  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, backoff = defaultBackoff, log } = options
   const { database, queue, bus } = stores
   const id = `${hostname()
     .toLowerCase()
@@ -95,7 +97,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         })
 
   // dispatch: ready subtasks to their queues
-  const directory = new Directory({ db: database, routes, silentMs: leaseMs })
+  const directory = new Directory({ db: database, routes })
   const ringer = new Ringer(queue, log)
   const dispatcher: Dispatcher = new Dispatcher({
     database,
@@ -105,7 +107,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, changes, pulses })
+  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
 
   // plan: words and graphs to plans
   const planner = createPlanner({
@@ -146,7 +148,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const inbox = new Inbox({ bus, subjects: named, coordinatorId: id, database, claims, reports, heartbeats, leaseMs, heartbeatMs, log })
 
   // watch: what is late, what was lost
-  const watcher = new Watcher({
+  const watcher: Watcher = new Watcher({
     database,
     bus,
     subjects: named,
@@ -188,7 +190,6 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const api = createCoordinatorApi({
     database,
     submitter,
-    silentMs: leaseMs,
     log,
     fleet: directory,
     changes,

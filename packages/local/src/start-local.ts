@@ -25,6 +25,8 @@ export interface LocalOptions {
   readonly leaseMs?: number
   /** Default 2000. */
   readonly heartbeatMs?: number
+  /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
+  readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Default: silent. */
   readonly log?: Logger
 }
@@ -81,6 +83,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       leaseMs: options.leaseMs ?? 6_000,
       heartbeatMs: options.heartbeatMs ?? 2_000,
       ...(options.config && { config: options.config }),
+      ...(options.backoff && { backoff: options.backoff }),
       log,
     })
     let worker = await host(agents)

@@ -93,6 +93,7 @@ export function canonicalJson(value: unknown): string {
 
 const forbiddenKeys = new Set(['__proto__'])
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string
 const plainString = /[^"\\\u0000-\u001f]*/y
 
 class StrictJsonParser {

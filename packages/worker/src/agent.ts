@@ -107,6 +107,7 @@ export interface Agent {
  *
  * Throws `invalid_configuration` when a name, capability, duration or number is not acceptable.
  */
+// biome-ignore lint/suspicious/noExplicitAny: without a schema the input is whatever the caller's `run` takes it for
 export function defineAgent<Input = any, Output = unknown>(options: AgentOptions<Input, Output>, kind = 'module'): Agent {
   const capabilities = options.capabilities ?? [options.name]
   for (const name of [options.name, ...capabilities])

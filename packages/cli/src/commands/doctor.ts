@@ -16,7 +16,7 @@ export async function doctor(options: DoctorOptions, io: Io): Promise<ExitCode> 
   const checks: Check[] = [
     checkNode(process.versions.node),
     check,
-    await checkConfigFile(io, options.config ?? (io.env['BATON_CONFIG'] || undefined)),
+    await checkConfigFile(io, options.config ?? (io.env.BATON_CONFIG || undefined)),
     ...(environment
       ? await Promise.all([checkServers(environment), checkCoordinator(environment, options.url ?? environment.url)])
       : []

@@ -27,7 +27,7 @@ test('the report is fetched from all pages, written and summed up', async () => 
     if (path.endsWith('/report.md')) return { bytes: Buffer.from('# Report') }
     if (path.endsWith('/report.json'))
       return { bytes: Buffer.from(JSON.stringify({ version: 1, files: 12, folders: 1, totals: { secret: 2, todo: 0 } })) }
-    const first = query['subtasks_cursor'] === undefined
+    const first = query.subtasks_cursor === undefined
     return { body: fakeTask({ subtasks: first ? subtasks.slice(0, 2) : subtasks.slice(2), ...(first && { subtasks_next_cursor: 'c1' }) }) }
   })
   try {
@@ -55,6 +55,7 @@ test('the report is fetched from all pages, written and summed up', async () => 
 
 test('the timeline has a bar for each subtask that ran', () => {
   const [, audit] = timelineRows(subtasks)
+  const elsewhere = subtasks.slice(0, 1).map(subtask => ({ ...subtask, worker: 'w1' }))
   expect(timelineRows(subtasks)).toHaveLength(3)
   expect(audit).toEqual({
     lane: 'repo-folder',
@@ -63,5 +64,5 @@ test('the timeline has a bar for each subtask that ran', () => {
     finishedAt: Date.parse(at(2)),
     state: 'completed',
   })
-  expect(timelineRows([{ ...subtasks[0]!, worker: 'w1' }])[0]?.lane).toBe('repo-inventory @ w1')
+  expect(timelineRows(elsewhere)[0]?.lane).toBe('repo-inventory @ w1')
 })

@@ -87,7 +87,7 @@ describe('a member of a fleet', () => {
         { log },
       ),
     )
-    const first = member.ready['pid']
+    const first = member.ready.pid
     await line('here again')
     expect(member.pid).toBeDefined()
     expect(member.pid).not.toBe(first)

@@ -63,7 +63,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   }
 
   const settings = {
-    LOG_LEVEL: env['LOG_LEVEL'] || 'warn',
+    LOG_LEVEL: env.LOG_LEVEL || 'warn',
     ...Object.fromEntries(inherited.map(name => [name, env[name] || undefined])),
     ...options.settings,
   }
@@ -93,12 +93,12 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     if (failed) throw failed.reason
     const workers = () => members.slice(1)
     return {
-      url: String(coordinator.ready['url']),
+      url: String(coordinator.ready.url),
       get coordinator() {
         return { pid: coordinator.pid }
       },
       get workers() {
-        return workers().map(({ pid, ready }) => ({ pid, id: String(ready['id'] ?? '') }))
+        return workers().map(({ pid, ready }) => ({ pid, id: String(ready.id ?? '') }))
       },
       servers,
       async killWorker(index) {

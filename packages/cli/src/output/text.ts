@@ -2,18 +2,21 @@
 
 /** Control characters and marks that turn the direction of text are shown, not obeyed. Line breaks become spaces. */
 export function visible(text: string): string {
-  return text
-    .replace(/\r?\n|\r|\t/g, ' ')
-    .replace(
-      /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-      c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    )
+  return text.replace(/\r?\n|\r|\t/g, ' ').replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal's colours begin with ESC
+const colour = /\u001b\[[0-9;]*m/g
+const colourOrCharacter = new RegExp(`${colour.source}|.`, 'gsu')
 
 /** How many columns a text takes; our own colours take none. */
 export function widthOf(text: string): number {
   let width = 0
-  for (const c of text.replace(/\u001b\[[0-9;]*m/g, '')) width += columnsOf(c)
+  for (const c of text.replace(colour, '')) width += columnsOf(c)
   return width
 }
 
@@ -24,7 +27,7 @@ export function cut(text: string, columns: number): string {
   let width = 0
   let result = ''
   let coloured = false
-  for (const part of text.match(/\u001b\[[0-9;]*m|./gsu) ?? []) {
+  for (const part of text.match(colourOrCharacter) ?? []) {
     if (part.startsWith('\u001b')) {
       result += part
       coloured = part !== '\u001b[0m'
@@ -41,6 +44,7 @@ export function padEnd(text: string, columns: number): string {
   return text + ' '.repeat(Math.max(0, columns - widthOf(text)))
 }
 
+// biome-ignore lint/suspicious/noMisleadingCharacterClass: single code points are tested, never sequences
 const combining = /^\p{M}$|^[\u200b-\u200d\ufe0e\ufe0f]$/u
 
 function columnsOf(c: string): number {

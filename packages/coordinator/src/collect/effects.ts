@@ -8,6 +8,8 @@ export interface Neighbours {
     readyElsewhere(): void
     placed(rows: readonly QueuedRow[]): Promise<void>
   }
+  /** Tasks ended with subtasks still to be cancelled. */
+  readonly sweep: () => void
   readonly changes: { announce(taskPks: Iterable<string>): void }
   /** None where there are no other coordinators. */
   readonly pulses: { send(pulse: { ready?: boolean; changed?: string[] }): void } | undefined
@@ -22,7 +24,7 @@ export interface AfterCommit {
   ready(): void
 }
 
-export function createAfterCommit({ dispatcher, changes, pulses }: Neighbours): AfterCommit {
+export function createAfterCommit({ dispatcher, sweep, changes, pulses }: Neighbours): AfterCommit {
   const changed = (taskPks: readonly string[]) => {
     if (taskPks.length === 0) return
     changes.announce(taskPks)
@@ -31,6 +33,7 @@ export function createAfterCommit({ dispatcher, changes, pulses }: Neighbours): 
   return {
     async apply(effects) {
       changed(effects.touched)
+      if (effects.tasks.some(task => task.status === 'failed')) sweep()
       if (effects.ready.length > 0) dispatcher.wake(effects.ready)
       if (effects.jobs.length > 0) await dispatcher.placed(effects.jobs)
     },

@@ -13,7 +13,6 @@ import { artifactUri, badCursor, integerCursor, readTaskView } from './task-view
 interface ApiOptions {
   readonly database: Database
   readonly submitter: Submitter
-  readonly silentMs: number
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -29,7 +28,7 @@ const lookEveryMs = 1_000
 const checkTimeoutMs = 2_000
 
 export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
-  const { database, submitter, silentMs, fleet, changes, onReady, onChange } = options
+  const { database, submitter, fleet, changes, onReady, onChange } = options
 
   const requireVersion = async (caller: Caller, taskId: string) => {
     const version = await readTaskVersion(database, caller.tenantId, taskId)
@@ -157,7 +156,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     },
 
     async agents(caller, filters) {
-      return (await listAgents(database, caller.tenantId, silentMs))
+      return (await listAgents(database, caller.tenantId))
         .map(agentView)
         .filter(
           a =>

@@ -63,16 +63,14 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
     ...(subtasks.length > limit && lastSubtask && { subtasks_next_cursor: String(lastSubtask.ordinal) }),
     dependencies: edges.slice(0, limit).map(({ from, to }) => ({ from, to })),
     ...(edges.length > limit && lastEdge && { dependencies_next_cursor: `${lastEdge.to_ordinal}-${lastEdge.from_ordinal}` }),
-    artifacts: artifacts
-      .slice(0, limit)
-      .map(a => ({
-        name: a.name,
-        subtask_id: a.subtask_id,
-        uri: artifactUri(task.task_id, a.subtask_id, a.name),
-        media_type: a.media_type,
-        bytes: Number(a.bytes),
-        sha256: a.sha256,
-      })),
+    artifacts: artifacts.slice(0, limit).map(a => ({
+      name: a.name,
+      subtask_id: a.subtask_id,
+      uri: artifactUri(task.task_id, a.subtask_id, a.name),
+      media_type: a.media_type,
+      bytes: Number(a.bytes),
+      sha256: a.sha256,
+    })),
     ...(artifacts.length > limit && lastArtifact && { artifacts_next_cursor: lastArtifact.id }),
     status_history: history.map(({ at, data }) => {
       const { from, to, reason } = JSON.parse(data) as { from: TaskStatus | null; to: TaskStatus; reason: string } // written with the event

@@ -12,15 +12,13 @@ import { type Provider, readProviders } from '../store/workers.js'
 interface DirectoryOptions {
   readonly db: Queryable
   readonly routes: Routes
-  /** A worker that was not heard of for this long counts as gone. */
-  readonly silentMs: number
 }
 
 export class Directory {
   private readonly options: DirectoryOptions
   private providers: readonly Provider[] = []
-  private routes: ReadonlyMap<number, Route> = new Map()
-  private resolutions = new Map<number, Resolution>()
+  /** Of each route that was asked for since the fleet was last read; null: nobody serves it. */
+  private readonly resolutions = new Map<number, Resolution | null>()
   private depths = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
@@ -29,14 +27,11 @@ export class Directory {
     this.options = options
   }
 
+  /** Reads the fleet, and the routes that other coordinators added. */
   async refresh(): Promise<void> {
-    this.providers = await readProviders(this.options.db, this.options.silentMs)
-    this.routes = await this.options.routes.read()
-    this.resolutions = new Map()
-    for (const route of this.routes.values()) {
-      const resolved = resolveRoute(route, this.providers)
-      if (resolved) this.resolutions.set(route.id, resolved)
-    }
+    this.providers = await readProviders(this.options.db)
+    await this.options.routes.read()
+    this.resolutions.clear()
   }
 
   /** The queues that have a live consumer. */
@@ -50,11 +45,11 @@ export class Directory {
   }
 
   route(id: number): Route | undefined {
-    return this.routes.get(id)
+    return this.options.routes.known.get(id)
   }
 
   resolves(routeId: number): boolean {
-    return this.resolutions.has(routeId)
+    return this.resolve(routeId) !== null
   }
 
   /** Whether this could be routed to a live agent, also for a route that is not stored yet. */
@@ -85,7 +80,7 @@ export class Directory {
   }
 
   claimed(routeId: number): void {
-    const queue = this.resolutions.get(routeId)?.queue
+    const queue = this.resolve(routeId)?.queue
     if (queue !== undefined) this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
   }
 
@@ -108,7 +103,7 @@ export class Directory {
   /** The queue for one row of a route, if there is room; counts it. */
   takeRoom(routeId: number): string | null {
     if (this.backlog.has(routeId)) return null
-    const resolved = this.resolutions.get(routeId)
+    const resolved = this.resolve(routeId)
     if (!resolved || this.roomOf(resolved) <= 0) return null
     this.queued(resolved.queue)
     return resolved.queue
@@ -116,18 +111,28 @@ export class Directory {
 
   private sharers(queue: string): number {
     let count = 0
-    for (const id of this.backlog) if (this.resolutions.get(id)?.queue === queue) count++
+    for (const id of this.backlog) if (this.resolve(id)?.queue === queue) count++
     return count
   }
 
   private rooms(filter: (routeId: number) => boolean): RouteRoom[] {
     const rooms: RouteRoom[] = []
-    for (const [route_id, resolved] of this.resolutions) {
-      if (!filter(route_id)) continue
-      const room = this.roomOf(resolved)
-      if (room > 0) rooms.push({ route_id, queue: resolved.queue, room })
+    for (const route_id of this.options.routes.known.keys()) {
+      const resolved = filter(route_id) ? this.resolve(route_id) : null
+      const room = resolved ? this.roomOf(resolved) : 0
+      if (resolved && room > 0) rooms.push({ route_id, queue: resolved.queue, room })
     }
     return rooms
+  }
+
+  private resolve(routeId: number): Resolution | null {
+    const cached = this.resolutions.get(routeId)
+    if (cached !== undefined) return cached
+    const route = this.route(routeId)
+    if (!route) return null
+    const resolved = resolveRoute(route, this.providers) ?? null
+    this.resolutions.set(routeId, resolved)
+    return resolved
   }
 
   private roomOf(resolved: Resolution): number {

@@ -20,7 +20,7 @@ interface DispatcherOptions {
   readonly onChange: (taskPks: readonly string[]) => void
 }
 
-const everyMs = 1_000
+const everyMs = 2_000
 /** Between two looks at the whole demand; in between the directory's estimates serve. */
 const lookEveryMs = 100
 const retriesPerRun = 500
@@ -98,9 +98,13 @@ export class Dispatcher implements Service {
   /** The whole demand, and what has to move before anything can be claimed. */
   private async look(): Promise<void> {
     const { database, directory } = this.options
-    const { moved, nextMs } = await promoteRetries(database, retriesPerRun)
-    this.wakeIn(moved === retriesPerRun ? 0 : nextMs)
-    const demand = await readDemand(database)
+    let demand = await readDemand(database)
+    if (demand.retry_in_ms !== null && demand.retry_in_ms <= 0) {
+      await promoteRetries(database, retriesPerRun)
+      demand = await readDemand(database)
+    }
+    this.wakeIn(demand.retry_in_ms)
+    if (demand.ready.some(id => !directory.route(id))) await directory.refresh()
     const served = directory.servedQueues
     const orphaned = demand.depths.map(d => d.queue).filter(queue => !served.has(queue))
     if (orphaned.length > 0) this.changed(await recallQueued(database, orphaned))

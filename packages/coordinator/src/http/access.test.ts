@@ -97,7 +97,14 @@ describe('with a key', () => {
 
   test('in a URL it is refused even where none is needed, and never logged', async () => {
     let logged = ''
-    const log = createLogger({ level: 'trace', destination: { write: line => void (logged += line) } })
+    const log = createLogger({
+      level: 'trace',
+      destination: {
+        write: line => {
+          logged += line
+        },
+      },
+    })
     const { api, get } = testApp({ apiKey, log })
     for (const url of [
       `/tasks?api_key=${apiKey}`,

@@ -28,7 +28,7 @@ export function docsPage(document: OpenApi): { html: string; style: string } {
 <title>Baton: API</title>
 <style>${style}</style>
 <h1>Baton API</h1>
-<p class="dim">Version ${escape(document.info.version)} · <a href="/">tasks</a> · <a href="/openapi.json">openapi.json</a> · <a href="#errors">errors</a> · <a href="#schemas">schemas</a></p>
+<p class="dim">Version ${escapeHtml(document.info.version)} · <a href="/">tasks</a> · <a href="/openapi.json">openapi.json</a> · <a href="#errors">errors</a> · <a href="#schemas">schemas</a></p>
 <p>${prose(document.info.description)}</p>
 <pre>curl localhost:7420/orchestrate -H 'content-type: application/json' \\
   -d '{"task_id": "hello-1", "title": "Say hello", "subtasks": [{"name": "hello", "capability": "echo"}], "execute": true}'</pre>
@@ -50,19 +50,19 @@ ${Object.entries(document.components.schemas).map(schemaSection).join('\n')}
 function operationSection(method: string, path: string, operation: Operation): string {
   const parameters = (operation.parameters ?? []).map(
     parameter =>
-      `<tr><td><code>${escape(parameter['name'])}</code><td class="dim">${escape(parameter['in'])}<td>${prose(parameter['description'] ?? '')}</tr>`,
+      `<tr><td><code>${escapeHtml(parameter.name)}</code><td class="dim">${escapeHtml(parameter.in)}<td>${prose(parameter.description ?? '')}</tr>`,
   )
   const responses = Object.entries(operation.responses).map(
     ([status, { description, content }]) =>
-      `<tr><td>${escape(status)}<td>${prose(description)} ${Object.values(content ?? {})
+      `<tr><td>${escapeHtml(status)}<td>${prose(description)} ${Object.values(content ?? {})
         .map(({ schema }) => schemaLink(schema))
         .join('')}</tr>`,
   )
   const body = Object.values(operation.requestBody?.content ?? {}).map(
     ({ schema }) => `<p>Body: ${schemaLink(schema)}${operation.requestBody?.required ? '' : ' (may be absent)'}</p>`,
   )
-  return `<section class="operation" id="${escape(operation.operationId)}">
-<h3><span class="method">${escape(method.toUpperCase())}</span> <code>${escape(path)}</code></h3>
+  return `<section class="operation" id="${escapeHtml(operation.operationId)}">
+<h3><span class="method">${escapeHtml(method.toUpperCase())}</span> <code>${escapeHtml(path)}</code></h3>
 <p>${prose(operation.summary)}${operation.security ? ' <span class="dim">Needs no key.</span>' : ''}</p>
 ${body.join('')}${parameters.length > 0 ? `<div class="scroll"><table>${parameters.join('')}</table></div>` : ''}
 <details><summary>Answers</summary><div class="scroll"><table>${responses.join('')}</table></div></details>
@@ -70,24 +70,24 @@ ${body.join('')}${parameters.length > 0 ? `<div class="scroll"><table>${paramete
 }
 
 function schemaLink(schema: Record<string, unknown>): string {
-  const name = typeof schema['$ref'] === 'string' ? schema['$ref'].split('/').pop() : undefined
-  return name ? `<a href="#schema-${escape(name)}">${escape(name)}</a>` : ''
+  const name = typeof schema.$ref === 'string' ? schema.$ref.split('/').pop() : undefined
+  return name ? `<a href="#schema-${escapeHtml(name)}">${escapeHtml(name)}</a>` : ''
 }
 
 function schemaSection([name, schema]: [string, unknown]): string {
-  return `<details id="schema-${escape(name)}"><summary><code>${escape(name)}</code></summary><pre>${escape(JSON.stringify(schema, null, 2))}</pre></details>`
+  return `<details id="schema-${escapeHtml(name)}"><summary><code>${escapeHtml(name)}</code></summary><pre>${escapeHtml(JSON.stringify(schema, null, 2))}</pre></details>`
 }
 
 function errorRow(code: ErrorCode): string {
   const { status, title, retryable } = errorTable[code]
-  return `<tr id="${code}"><td><code>${code}</code><td>${status}<td>${escape(title)}<td>${retryable ? 'yes' : 'no'}<td>${prose(errorRemedies[code])}</tr>`
+  return `<tr id="${code}"><td><code>${code}</code><td>${status}<td>${escapeHtml(title)}<td>${retryable ? 'yes' : 'no'}<td>${prose(errorRemedies[code])}</tr>`
 }
 
 /** Text with `code` in backticks. */
 function prose(text: unknown): string {
-  return escape(text).replace(/`([^`]+)`/g, '<code>$1</code>')
+  return escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>')
 }
 
-function escape(text: unknown): string {
+function escapeHtml(text: unknown): string {
   return String(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }

@@ -43,7 +43,9 @@ const bodyErrors: readonly ErrorCode[] = ['invalid_json', 'body_too_large', 'uns
 export function openApiDocument(routes: readonly Route[], version: string): OpenApi {
   const paths: OpenApi['paths'] = {}
   for (const route of routes) {
-    const operations = (paths[route.path.replace(/:(\w+)/g, '{$1}')] ??= {})
+    const path = route.path.replace(/:(\w+)/g, '{$1}')
+    const operations = paths[path] ?? {}
+    paths[path] = operations
     operations[route.method.toLowerCase()] = operation(route)
   }
   return {

@@ -9,7 +9,7 @@ import { type GraphNode, validateGraph } from '../plan/validate-graph.js'
 import { type Checked, check, maxListedIssues } from './validate.js'
 
 export function checkOrchestrateRequest(value: unknown): Checked<OrchestrateRequest> {
-  const subtasks = isObject(value) ? value['subtasks'] : undefined
+  const subtasks = isObject(value) ? value.subtasks : undefined
   if (!Array.isArray(subtasks) || subtasks.length === 0) return check(orchestrateRequestSchema, value)
   const head = checkHead(value, [exampleSubtask])
   const issues = issuesOf(head)
@@ -45,7 +45,7 @@ function checkSubtask(subtask: unknown, path: string): Checked<NonNullable<Orche
 
 /** What of a subtask can be looked at as a node, also when other parts of it are wrong. */
 function toNode(subtask: unknown, n: number): GraphNode {
-  if (!isObject(subtask) || typeof subtask['name'] !== 'string') return { name: `\u0000${n}` } // no name that a dependency could have
+  if (!isObject(subtask) || typeof subtask.name !== 'string') return { name: `\u0000${n}` } // no name that a dependency could have
   const { name, depends_on: dependencies, input } = subtask
   return { name, depends_on: isStrings(dependencies) ? dependencies : undefined, input }
 }

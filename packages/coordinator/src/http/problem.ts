@@ -31,7 +31,7 @@ export function problemHeaders(error: BatonError): Record<string, string> {
   if (error.code === 'unauthorized') headers['www-authenticate'] = 'Bearer realm="baton"'
   const { retry_after_seconds: retryAfter, allow } = error.extra ?? {}
   if (typeof retryAfter === 'number') headers['retry-after'] = String(Math.ceil(retryAfter))
-  if (Array.isArray(allow)) headers['allow'] = allow.join(', ')
+  if (Array.isArray(allow)) headers.allow = allow.join(', ')
   return headers
 }
 

@@ -21,7 +21,7 @@ export function readQuery<T>(schema: z.ZodType<T>, url: string): T {
     if (takesMetadata && name.startsWith(metadataPrefix)) metadata[name.slice(metadataPrefix.length)] = value
     else values[name] = value
   }
-  if (Object.keys(metadata).length > 0) values['metadata'] = metadata
+  if (Object.keys(metadata).length > 0) values.metadata = metadata
   const result = check(schema, values)
   if (result.ok && issues.length === 0) return result.value
   throw invalidRequest([...issues, ...(result.ok ? [] : result.issues)], 'the query is not acceptable')
@@ -70,6 +70,7 @@ export function listOf<const T extends string>(allowed: readonly T[], descriptio
 export const line = (max: number) =>
   z
     .string()
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
     .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters')
     .min(1, 'must not be empty')
     .max(max, `must be at most ${max} characters`)

@@ -29,7 +29,9 @@ async function raw(port: number, ...parts: (string | Buffer)[]): Promise<string>
 
 async function read(socket: Socket): Promise<string> {
   let text = ''
-  socket.on('data', data => void (text += data))
+  socket.on('data', data => {
+    text += data
+  })
   socket.on('error', () => {})
   await once(socket, 'close')
   return text

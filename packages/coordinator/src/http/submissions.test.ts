@@ -8,14 +8,14 @@ test('a task is created once, and its repeat is answered with what exists', asyn
   const first = await post('/orchestrate', task('t-1'))
   const second = await post('/orchestrate', task('t-1'))
   expect([first.statusCode, second.statusCode]).toEqual([201, 200])
-  expect(first.headers['location']).toBe('/tasks/t-1')
+  expect(first.headers.location).toBe('/tasks/t-1')
   expect(second.json()).toEqual(first.json())
 })
 
 test('a dry run is answered with the plan and stores nothing', async () => {
   const { api, post } = testApp()
   const response = await post('/orchestrate?dry_run=true', task('t-1'))
-  expect([response.statusCode, response.json().status, response.headers['location']]).toEqual([200, 'planned', undefined])
+  expect([response.statusCode, response.json().status, response.headers.location]).toEqual([200, 'planned', undefined])
   expect(api.stored.size).toBe(0)
   expect((await post('/orchestrate?dry_run=yes', task('t-1'))).statusCode).toBe(400)
 })

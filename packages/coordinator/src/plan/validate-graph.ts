@@ -45,7 +45,7 @@ export function validateGraph(nodes: readonly GraphNode[], options: ValidateOpti
   if (nodes.length > maxSubtasks) return [{ path, issue: `must hold at most ${maxSubtasks} subtasks, and holds ${nodes.length}` }]
   const issues = new IssueList(path)
   const positions = indexNames(nodes, options.existing, issues)
-  nodes.forEach((node, n) => checkNames(node, n, issues))
+  for (const [n, node] of nodes.entries()) checkNames(node, n, issues)
   const { dependencies, names } = resolveDependencies(nodes, positions, options.existing, issues)
   const { order, cycles } = orderGraph(dependencies)
   for (const cycle of cycles)
@@ -104,26 +104,35 @@ function resolveDependencies(
   const names = nodes.map(node => node.name)
   const dependencies: number[][] = []
   const outside: number[][] = []
-  nodes.forEach((node, n) => {
+  for (const [n, node] of nodes.entries()) {
     const own: number[] = []
     const seen = new Set<string>()
-    node.depends_on?.forEach((name, d) => {
-      const field = `depends_on[${d}]`
-      if (seen.has(name)) return issues.add(n, field, `${quoted(name)} stands twice; name each dependency once`) // G2
+    for (const [d, name] of node.depends_on?.entries() ?? []) {
+      const problem = (issue: string) => issues.add(n, `depends_on[${d}]`, issue)
+      if (seen.has(name)) {
+        problem(`${quoted(name)} stands twice; name each dependency once`) // G2
+        continue
+      }
       seen.add(name)
-      if (name === node.name) return issues.add(n, field, `${quoted(name)} cannot depend on itself`)
+      if (name === node.name) {
+        problem(`${quoted(name)} cannot depend on itself`)
+        continue
+      }
       let position = positions.get(name)
       if (position === undefined) {
-        if (!existing?.has(name)) return issues.add(n, field, `there is no subtask ${quoted(name)}${nearest(name, positions)}`)
+        if (!existing?.has(name)) {
+          problem(`there is no subtask ${quoted(name)}${nearest(name, positions)}`)
+          continue
+        }
         position = nodes.length + outside.length
         positions.set(name, position)
         names.push(name)
         outside.push([])
       }
       own.push(position)
-    })
+    }
     dependencies.push(own)
-  })
+  }
   return { dependencies: [...dependencies, ...outside], names }
 }
 

@@ -16,6 +16,8 @@ export interface Demand {
   blocked: number[]
   /** Jobs that are queued, per queue. */
   depths: { queue: string; depth: number }[]
+  /** Until the next retry is due, in milliseconds; null when none waits. */
+  retry_in_ms: number | null
 }
 
 const demand: Statement = {
@@ -30,7 +32,8 @@ select
   (select coalesce(json_agg(route_id), '[]') from ready where route_id is not null) as ready,
   (select coalesce(json_agg(distinct route_id), '[]') from subtask_states where state = 'blocked') as blocked,
   (select coalesce(json_agg(q), '[]') from (
-    select queue, count(*)::int as depth from subtask_states where state = 'queued' group by queue) q) as depths`,
+    select queue, count(*)::int as depth from subtask_states where state = 'queued' group by queue) q) as depths,
+  (select extract(epoch from min(run_after) - clock_timestamp())::float8 * 1000 from subtask_states where state = 'retrying') as retry_in_ms`,
 }
 
 /** One look at what is to be done, over partial indexes: its cost follows live work, not history. */
@@ -104,13 +107,12 @@ with due as materialized (
 moved as (
   update subtask_states s set state = 'ready', ready_at = clock_timestamp(), run_after = null from due where s.id = due.id returning s.id
 )
-select count(*)::int as moved, (select extract(epoch from min(run_after) - clock_timestamp()) * 1000 from subtask_states where state = 'retrying' and run_after > clock_timestamp()) as next_ms from moved`,
+select count(*)::int as moved from moved`,
 }
 
-/** Makes retries ready whose backoff ended; says when the next one ends. */
-export async function promoteRetries(db: Queryable, limit: number): Promise<{ moved: number; nextMs: number | null }> {
-  const { rows } = await db.query<{ moved: number; next_ms: number | null }>(promote, [limit])
-  return { moved: rows[0]?.moved ?? 0, nextMs: rows[0]?.next_ms === null ? null : Number(rows[0]?.next_ms) }
+/** Makes up to `limit` retries ready whose backoff ended; says how many. */
+export async function promoteRetries(db: Queryable, limit: number): Promise<number> {
+  return (await db.query<{ moved: number }>(promote, [limit])).rows[0]?.moved ?? 0
 }
 
 const shift = (name: string, fromState: string, toState: string, guard: string, changes: string, event: string): Statement => ({

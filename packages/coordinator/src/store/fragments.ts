@@ -111,7 +111,9 @@ task_moved as (
     reviewing = k.reviewing + r.reviewing,
     blocked = k.blocked + r.blocked,
     status = ${rolledUpStatus(failedTasks)},
-    finished_at = case when ${rolledUpStatus(failedTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end
+    finished_at = case when ${rolledUpStatus(failedTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end${
+      failedTasks === undefined ? '' : `,\n    unswept = k.unswept or ${rolledUpStatus(failedTasks)} = 'failed'`
+    }
   from task_row r
   where k.id = r.id
   returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status

@@ -87,15 +87,15 @@ left join (
   select wa.agent, count(*) as workers, sum(wa.concurrency) as slots, sum(coalesce((w.load::json ->> wa.agent)::int, 0)) as active,
     count(*) filter (where w.state <> 'ready' or w.loop_lag_ms > 1000) as lagging
   from worker_agents wa join workers w on w.id = wa.worker_id
-  where w.state in ('ready', 'draining') and w.last_heartbeat_at > clock_timestamp() - $2::int * interval '1 millisecond'
+  where w.state in ('ready', 'draining')
   group by wa.agent
 ) l on l.agent = a.name
 where a.tenant_id = $1
 order by a.name`,
 }
 
-export async function listAgents(db: Queryable, tenantId: number, silentMs: number): Promise<AgentRow[]> {
-  return (await db.query<AgentRow>(agents, [tenantId, silentMs])).rows
+export async function listAgents(db: Queryable, tenantId: number): Promise<AgentRow[]> {
+  return (await db.query<AgentRow>(agents, [tenantId])).rows
 }
 
 export interface WorkerRow {

@@ -51,6 +51,10 @@ export class Routes {
       // A route that another coordinator is inserting right now is neither inserted nor seen: the second look finds it.
       for (let look = 0; look < 3 && missing.some(([key]) => !this.ids.has(key)); look++)
         for (const { id, key } of (await this.db.query<{ id: number; key: string }>(intern, [wanted])).rows) this.ids.set(key, id)
+      for (const [key, spec] of missing) {
+        const id = this.ids.get(key)
+        if (id !== undefined) this.byId.set(id, { id, ...spec })
+      }
     }
     return keys.map(key => {
       const id = this.ids.get(key)
@@ -59,15 +63,19 @@ export class Routes {
     })
   }
 
-  /** Every route that exists; reads only those that are new. */
-  async read(): Promise<ReadonlyMap<number, Route>> {
+  /** The routes that were interned or read so far. */
+  get known(): ReadonlyMap<number, Route> {
+    return this.byId
+  }
+
+  /** Reads the routes that others added. */
+  async read(): Promise<void> {
     // Ids are drawn before commit, so a lower one may become visible later: look a little way back.
     const { rows } = await this.db.query<Route>(all, [Math.max(0, this.newest - 100)])
     for (const route of rows) {
       this.byId.set(route.id, route)
       this.newest = Math.max(this.newest, route.id)
     }
-    return this.byId
   }
 }
 

@@ -172,13 +172,16 @@ const providers: Statement = {
   text: `
 select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms
 from workers w join worker_agents a on a.worker_id = w.id
-where w.state = 'ready' and w.last_heartbeat_at > clock_timestamp() - $1::int * interval '1 millisecond'
+where w.state = 'ready'
 order by w.id, a.agent`,
 }
 
-/** Every agent on a worker that is ready and was heard of within `silentMs`. */
-export async function readProviders(db: Queryable, silentMs: number): Promise<Provider[]> {
-  return (await db.query<Provider>(providers, [silentMs])).rows
+/**
+ * Every agent on a worker that is ready. Whether silence means that one is lost is decided by the watcher alone, which
+ * knows when silence may be believed.
+ */
+export async function readProviders(db: Queryable): Promise<Provider[]> {
+  return (await db.query<Provider>(providers)).rows
 }
 
 const forget: Statement = {

@@ -4,9 +4,11 @@
  */
 import { protocolVersion, type Subjects } from '@baton/shared'
 import { type Bus, type Clock, type Logger, type Service, Ticker } from '@baton/shared/node'
+import { cancelUnfinished } from '../store/cancel.js'
 import { sweepChunks } from '../store/chunks.js'
 import type { Database } from '../store/database.js'
-import { type BackoffLimits, expireAttempts, type Swept } from '../store/fail.js'
+import { readDue } from '../store/due.js'
+import { type BackoffLimits, expireAttempts } from '../store/fail.js'
 import type { EffectsRow } from '../store/fragments.js'
 import type { Room } from '../store/room.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
@@ -22,7 +24,7 @@ interface WatcherOptions {
   readonly backoff: BackoffLimits
   readonly room: () => Room
   readonly log: Logger
-  readonly after: { apply(effects: EffectsRow): Promise<void>; ready(): void }
+  readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
   /** Workers were lost. */
   readonly onFleetChange: () => void
 }
@@ -41,7 +43,7 @@ export class Watcher implements Service {
 
   constructor(options: WatcherOptions) {
     this.options = options
-    this.everyMs = Math.max(50, Math.min(1_000, options.leaseMs / 6))
+    this.everyMs = Math.max(50, Math.min(2_000, options.leaseMs / 4))
     this.calm = new Calm(options)
     this.ticker = new Ticker({ name: 'watcher', everyMs: this.everyMs, log: options.log, run: () => this.run() })
   }
@@ -56,24 +58,30 @@ export class Watcher implements Service {
     await this.ticker.stop()
   }
 
+  /** Something is to be swept now. */
+  wake(): void {
+    this.ticker.wake()
+  }
+
   /** Silence may not be believed for a lease. */
   disturb(): void {
     this.calm.disturb()
   }
 
   private async run(): Promise<boolean> {
-    const { database, log } = this.options
+    const { database } = this.options
     if (!this.options.bus.connected) this.calm.disturb()
     const calm = this.calm.look(this.everyMs)
     try {
-      const late = await this.sweep('late')
-      if (!calm) return late
-      const lost = await this.sweep('lost')
-      const gone = await loseWorkers(database, this.options.leaseMs)
-      for (const id of gone) log.warn({ worker_id: id }, 'a worker stopped reporting')
-      if (gone.length > 0) this.options.onFleetChange()
+      const due = await readDue(database, this.options.leaseMs)
+      let more = false
+      if (due.late) more = await this.sweep('late')
+      if (due.unswept) more = (await this.cancelRest()) || more
+      if (!calm) return more
+      if (due.lost) more = (await this.sweep('lost')) || more
+      if (due.silent) await this.loseWorkers()
       await this.housekeeping()
-      return late || lost
+      return more
     } catch (error) {
       this.calm.disturb()
       throw error
@@ -91,12 +99,26 @@ export class Watcher implements Service {
     )
     await after.apply(swept)
     after.ready()
-    this.tellWorkers(swept)
+    this.tellWorkers(swept.ended)
     return swept.ended.length === sweepLimit
   }
 
+  private async loseWorkers(): Promise<void> {
+    const gone = await loseWorkers(this.options.database, this.options.leaseMs)
+    for (const id of gone) this.options.log.warn({ worker_id: id }, 'a worker stopped reporting')
+    if (gone.length > 0) this.options.onFleetChange()
+  }
+
+  /** Cancels what is left of tasks that ended. */
+  private async cancelRest(): Promise<boolean> {
+    const { running, touched, moved } = await cancelUnfinished(this.options.database, sweepLimit)
+    this.tellWorkers(running)
+    this.options.after.changed(touched)
+    return moved > 0
+  }
+
   /** A word only makes it faster: the next heartbeat says the same. */
-  private tellWorkers({ ended }: Swept): void {
+  private tellWorkers(ended: readonly { worker_id: string; claim_id: string }[]): void {
     const { bus, subjects } = this.options
     for (const workerId of new Set(ended.map(e => e.worker_id))) {
       const claims = ended.filter(e => e.worker_id === workerId).map(e => e.claim_id)

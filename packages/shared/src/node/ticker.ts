@@ -13,7 +13,7 @@ interface TickerOptions {
   readonly everyMs: number
   readonly log: Logger
   /** Does a bounded piece of work; resolves to true when there is more to do at once. */
-  readonly run: (signal: AbortSignal) => Promise<boolean | void>
+  readonly run: (signal: AbortSignal) => Promise<boolean> | Promise<void>
   readonly clock?: Clock
 }
 

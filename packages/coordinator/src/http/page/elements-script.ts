@@ -2,6 +2,7 @@
  * The page's own script, first part: making elements. Everything that came from the API becomes text by `textContent`;
  * nothing here parses HTML.
  */
+// biome-ignore lint/complexity/noUselessStringRaw: an escape that is added later has to reach the browser as it stands
 export const elementsScript = String.raw`
 /** element('p', { class: 'dim' }, 'text', child); children that are null or false are left out. */
 function element(tag, attributes, ...children) {

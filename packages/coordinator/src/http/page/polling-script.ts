@@ -1,4 +1,5 @@
 /** The page's own script, last part: asking the API, again and again, and asking people for the key. */
+// biome-ignore lint/complexity/noUselessStringRaw: an escape that is added later has to reach the browser as it stands
 export const pollingScript = String.raw`
 const keyName = 'baton-key'
 const selectedTask = () => { try { return decodeURIComponent(location.hash.slice(1)) } catch { return '' } }

@@ -60,9 +60,13 @@ export class Flow {
   item(isOrdered: boolean, isFirst: boolean, startsWith: Order | null, read: () => void): void {
     if (isOrdered) {
       if (!isFirst && this.stage.length > 0 && startsWith !== 'parallel') this.advance(sinksOf(this.stage))
-      return read()
+      read()
+      return
     }
-    if (startsWith === 'then' || startsWith === 'finally' || startsWith === 'first' || this.nextWaits) return read()
+    if (startsWith === 'then' || startsWith === 'finally' || startsWith === 'first' || this.nextWaits) {
+      read()
+      return
+    }
     const { base, stage } = this
     const from = this.steps.length
     this.stage = []

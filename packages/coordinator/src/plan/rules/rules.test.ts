@@ -155,6 +155,7 @@ describe('bounds', () => {
     spaces: ' '.repeat(100_000),
     dashes: '-'.repeat(100_000),
     bullets: '- add x\n'.repeat(12_500),
+    // biome-ignore lint/suspicious/noThenProperty: nobody awaits this table
     then: 'then '.repeat(20_000),
     and: 'and add a '.repeat(10_000),
     deployments: 'deploy a. add b. '.repeat(5_800),

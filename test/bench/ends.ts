@@ -1,0 +1,94 @@
+/**
+ * How a bench learns that a task has ended. Whoever measures with one of these also measures what it costs.
+ *
+ * `wait`: as a user does, `client.tasks.wait`: at least three requests for each task, and its pauses between them.
+ * `database`: one primary-key query for all open tasks together, every few milliseconds, past the coordinator; the
+ * least that can be asked. Nothing runs inside the processes that are measured.
+ */
+import type { Client } from '@baton/client'
+import { openPostgres } from '@baton/coordinator'
+import { silentLogger } from '@baton/shared/node'
+
+export interface End {
+  /** When this was known here, by `performance.now()`. */
+  readonly knownAt: number
+}
+
+export interface Ends {
+  /** Resolves when the task is completed; throws when it ended otherwise. */
+  of(taskId: string): Promise<End>
+  stop(): Promise<void>
+}
+
+export function endsByWait(client: Client, signal: AbortSignal): Ends {
+  return {
+    async of(taskId) {
+      const { status } = await client.tasks.wait(taskId, { signal })
+      expectCompleted(taskId, status)
+      return { knownAt: performance.now() }
+    },
+    stop: async () => undefined,
+  }
+}
+
+const pollMs = 10
+const silentMs = 60_000
+
+const endedTasks = {
+  name: 'bench_ended_tasks',
+  text: 'select task_id, status from tasks where tenant_id = 1 and task_id = any ($1::text[]) and finished_at is not null',
+}
+
+export async function endsByDatabase(databaseUrl: string, signal: AbortSignal): Promise<Ends> {
+  const database = await openPostgres({ url: databaseUrl, log: silentLogger(), max: 1, signal })
+  const open = new Map<string, { resolve: (end: End) => void; reject: (reason: unknown) => void }>()
+  let lastEnd = performance.now()
+  let timer: NodeJS.Timeout | undefined
+  let looking: Promise<void> = Promise.resolve()
+
+  const look = async () => {
+    signal.throwIfAborted()
+    const { rows } = await database.query<{ task_id: string; status: string }>(endedTasks, [[...open.keys()]])
+    const knownAt = performance.now()
+    if (rows.length > 0) lastEnd = knownAt
+    if (knownAt - lastEnd > silentMs) throw new Error(`no task has ended for ${silentMs / 1_000} s; ${open.size} are open`)
+    for (const { task_id, status } of rows) {
+      if (status === 'completed') open.get(task_id)?.resolve({ knownAt })
+      else open.get(task_id)?.reject(notCompleted(task_id, status))
+      open.delete(task_id)
+    }
+  }
+  const lookSoon = () => {
+    timer = setTimeout(() => {
+      looking = look().catch((error: unknown) => {
+        for (const { reject } of open.values()) reject(error)
+        open.clear()
+      })
+      void looking.then(() => {
+        timer = undefined
+        if (open.size > 0) lookSoon()
+      })
+    }, pollMs)
+  }
+  return {
+    of: taskId =>
+      new Promise((resolve, reject) => {
+        if (open.size === 0) lastEnd = performance.now()
+        open.set(taskId, { resolve, reject })
+        if (timer === undefined) lookSoon()
+      }),
+    async stop() {
+      clearTimeout(timer)
+      await looking
+      await database.close()
+    },
+  }
+}
+
+function expectCompleted(taskId: string, status: string): void {
+  if (status !== 'completed') throw notCompleted(taskId, status)
+}
+
+function notCompleted(taskId: string, status: string): Error {
+  return new Error(`task ${taskId} is ${status}, and should have been completed`)
+}
