@@ -5,6 +5,11 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['baton:source'], externalConditions: ['node'] } },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'examples/*/src/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/harness/global-setup.ts'],
+    setupFiles: ['test/harness/leaks.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    silent: 'passed-only',
     testTimeout: 30_000,
     hookTimeout: 120_000,
   },

@@ -155,6 +155,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     clock: systemClock,
     leaseMs,
     heartbeatMs,
+    ownWorkers: mode === 'local',
     backoff,
     room: () => directory.fastRoom(),
     log,

@@ -9,6 +9,8 @@ interface CalmOptions {
   readonly clock: Clock
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** Whether silence counts from the start on: workers live in this process, so those before it are gone. */
+  readonly fromStart?: boolean
 }
 
 export class Calm {
@@ -18,8 +20,8 @@ export class Calm {
 
   constructor(options: CalmOptions) {
     this.options = options
-    this.troubleAt = options.clock.monotonicMs()
-    this.lastLook = this.troubleAt
+    this.lastLook = options.clock.monotonicMs()
+    this.troubleAt = options.fromStart ? Number.NEGATIVE_INFINITY : this.lastLook
   }
 
   /** Something kept this coordinator from hearing workers. */

@@ -21,6 +21,8 @@ interface WatcherOptions {
   readonly clock: Clock
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** Local mode: workers live in this process. */
+  readonly ownWorkers: boolean
   readonly backoff: BackoffLimits
   readonly room: () => Room
   readonly log: Logger
@@ -44,7 +46,7 @@ export class Watcher implements Service {
   constructor(options: WatcherOptions) {
     this.options = options
     this.everyMs = Math.max(50, Math.min(2_000, options.leaseMs / 4))
-    this.calm = new Calm(options)
+    this.calm = new Calm({ ...options, fromStart: options.ownWorkers })
     this.ticker = new Ticker({ name: 'watcher', everyMs: this.everyMs, log: options.log, run: () => this.run() })
   }
 

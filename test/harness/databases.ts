@@ -1,0 +1,26 @@
+/** PostgreSQL databases for single tests. */
+import { randomBytes } from 'node:crypto'
+import { openPostgres } from '@baton/coordinator'
+import { silentLogger } from '@baton/shared/node'
+import { cleanUp } from './clean-up.js'
+import { servers } from './servers.js'
+
+/** The URL of an empty database of its own; dropped when the test (or the file) ends, with whoever is still connected. */
+export async function freshDatabase(): Promise<string> {
+  const { databaseUrl } = await servers()
+  const name = `test_${randomBytes(6).toString('hex')}`
+  await onServer(databaseUrl, `create database ${name}`)
+  cleanUp(() => onServer(databaseUrl, `drop database if exists ${name} with (force)`))
+  const url = new URL(databaseUrl)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function onServer(url: string, statement: string): Promise<void> {
+  const admin = await openPostgres({ url, log: silentLogger(), max: 1 })
+  try {
+    await admin.script(statement)
+  } finally {
+    await admin.close()
+  }
+}

@@ -1,0 +1,35 @@
+/** Servers that a test may kill. Those of the run are shared, and others are in the middle of their tests. */
+import { missingServers, type ServerName, startNats, startPostgres, startRedis, startTcpProxy } from '@baton/cli/servers'
+import { cleanUp } from './clean-up.js'
+import { servers } from './servers.js'
+
+export interface OwnServer {
+  readonly url: string
+  /** As in a crash. */
+  kill(): Promise<void>
+  /** On the same port and data; resolves when it answers. */
+  restart(): Promise<void>
+}
+
+/**
+ * A server of the test's own, gone when the test (or the file) ends. Where there is no local binary of it, a proxy
+ * before the run's server plays the crash: connections are cut, the data stays.
+ */
+export async function ownServer(name: ServerName): Promise<OwnServer> {
+  if ((await missingServers()).includes(name)) return behindProxy(name)
+  const start = { postgres: startPostgres, redis: startRedis, nats: startNats }[name]
+  const server = await start()
+  cleanUp(() => server.stop())
+  return server
+}
+
+async function behindProxy(name: ServerName): Promise<OwnServer> {
+  const { databaseUrl, redisUrl, natsUrl } = await servers()
+  const url = new URL({ postgres: databaseUrl, redis: redisUrl, nats: natsUrl }[name])
+  const port = Number(url.port || { postgres: 5432, redis: 6379, nats: 4222 }[name])
+  const proxy = await startTcpProxy({ target: { host: url.hostname.replace(/^\[|\]$/g, ''), port } })
+  cleanUp(() => proxy.stop())
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  return { url: url.href, kill: async () => proxy.cut(), restart: async () => proxy.heal() }
+}
