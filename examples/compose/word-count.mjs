@@ -4,4 +4,4 @@ for await (const chunk of process.stdin) json += chunk
 const text = String(JSON.parse(json)?.text ?? '')
 const words = text.match(/\S+/g)?.length ?? 0
 const lines = text === '' ? 0 : text.split('\n').length
-console.log(JSON.stringify({ lines, words, characters: [...text].length }))
+process.stdout.write(JSON.stringify({ lines, words, characters: [...text].length }))

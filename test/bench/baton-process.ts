@@ -30,7 +30,11 @@ export async function startBatonUp(options: { data: string; config: string; cwd:
   signal.throwIfAborted()
   const begun = performance.now()
   const args = [main, 'up', '--json', '--host', '127.0.0.1', '--port', '0', '--data', data, '--config', config]
-  const child = spawn(process.execPath, args, { cwd, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const killOnAbort = () => child.kill('SIGKILL')
   process.once('exit', killOnAbort)
   signal.addEventListener('abort', killOnAbort)

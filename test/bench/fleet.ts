@@ -6,6 +6,7 @@ import { cleanEnvironment } from './baton-process.js'
 import { peakBytes, treeBytes } from './measure.js'
 import type { BenchContext } from './workload.js'
 
+const profiler = new URL('./profile-process.js', import.meta.url).href
 const agentsModule = fileURLToPath(new URL('./no-op-agent.js', import.meta.url))
 
 export interface BenchFleet {
@@ -24,7 +25,7 @@ export async function startBenchFleet({ workers, context }: { workers: number; c
     workers,
     agentsModule,
     env: cleanEnvironment(),
-    ...(profileDir !== undefined && { settings: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profileDir}` } }),
+    ...(profileDir !== undefined && { settings: { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir } }),
     log: say,
     signal,
   })

@@ -3,6 +3,7 @@
  *
  * Exit codes: 0 every target was met; 1 one was missed, or a workload failed; 2 wrong arguments.
  */
+import { setMaxListeners } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { resolve } from 'node:path'
@@ -52,6 +53,7 @@ async function bench(): Promise<number> {
     return 2
   }
   const interrupted = new AbortController()
+  setMaxListeners(0, interrupted.signal) // every wait for a task listens to it
   process.once('SIGINT', () => interrupted.abort(new Error('interrupted')))
   process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')))
   const profileDir = choice.profile === undefined ? undefined : resolve(choice.profile)
@@ -94,8 +96,14 @@ async function bench(): Promise<number> {
     ),
   )
   const verdicts = [...missed, ...failures]
+  const loadAfter = loadavg()
+  out(`load after ${loadAfter.map(numberText).join(' ')}; what else ran on this machine meanwhile is in these figures`)
   for (const line of verdicts.length > 0 ? verdicts : ['every target was met']) out(line)
-  if (choice.json !== undefined) await writeFile(choice.json, `${JSON.stringify({ machine, sections, verdicts }, undefined, 2)}\n`)
+  if (choice.json !== undefined)
+    await writeFile(
+      choice.json,
+      `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, sections, verdicts }, undefined, 2)}\n`,
+    )
   return verdicts.length > 0 ? 1 : 0
 }
 

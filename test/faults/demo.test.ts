@@ -13,7 +13,10 @@ beforeAll(() => {
   for (let folder = 0; folder < 60; folder++) {
     mkdirSync(join(directory, `folder-${folder}`), { recursive: true })
     for (let file = 0; file < 40; file++) {
-      const lines = Array.from({ length: 200 }, (_, i) => `const value${i} = ${i * folder}${i === file ? ` // ${'TO'}${'DO'} look at ${file}` : ''}`)
+      const lines = Array.from(
+        { length: 200 },
+        (_, i) => `const value${i} = ${i * folder}${i === file ? ` // ${'TO'}${'DO'} look at ${file}` : ''}`,
+      )
       writeFileSync(join(directory, `folder-${folder}`, `file-${file}.ts`), lines.join('\n'))
     }
   }
@@ -28,14 +31,18 @@ async function report(client: Client, taskId: string): Promise<string> {
   return Buffer.from(await client.tasks.artifact(taskId, artifact.subtask_id, artifact.name)).toString()
 }
 
-test('a worker killed in the middle of the demo in fleet mode changes nothing in its report, which equals local mode\'s', async () => {
+test("a worker killed in the middle of the demo in fleet mode changes nothing in its report, which equals local mode's", async () => {
   const local = await startLocal({ agents })
   await local.client.tasks.submit({ ...auditTask(directory, 'audit'), execute: true })
   const expected = await report(local.client, 'audit')
   await local.stop()
   expect((JSON.parse(expected) as { totals: Record<string, number> }).totals.todo).toBe(60 * 40)
 
-  const fleet = await startFleet({ workers: 3, agentsModule: '@baton/example-repo-audit', settings: { BATON_LEASE_MS: '1000', BATON_HEARTBEAT_MS: '250' } })
+  const fleet = await startFleet({
+    workers: 3,
+    agentsModule: '@baton/example-repo-audit',
+    settings: { BATON_LEASE_MS: '1000', BATON_HEARTBEAT_MS: '250' },
+  })
   try {
     const client = createClient({ url: fleet.url })
     await client.tasks.submit({ ...auditTask(directory, 'audit'), execute: true })

@@ -15,7 +15,8 @@ let directory: string
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'baton-restart-'))
   // The first attempt takes a minute; later ones are quick.
-  const slow = "let t='';process.stdin.on('data',d=>t+=d).on('end',()=>setTimeout(()=>console.log(JSON.stringify({attempt:process.env.BATON_ATTEMPT,input:JSON.parse(t)})),process.env.BATON_ATTEMPT==='1'&&JSON.parse(t).slow?60000:0))"
+  const slow =
+    "let t='';process.stdin.on('data',d=>t+=d).on('end',()=>setTimeout(()=>console.log(JSON.stringify({attempt:process.env.BATON_ATTEMPT,input:JSON.parse(t)})),process.env.BATON_ATTEMPT==='1'&&JSON.parse(t).slow?60000:0))"
   writeFileSync(
     join(directory, 'baton.config.json'),
     JSON.stringify({ agents: [{ name: 'echo', kind: 'command', command: ['node', '-e', slow], concurrency: 2 }] }),
@@ -59,7 +60,10 @@ test('local mode goes on where it stopped after SIGKILL, and says who has the di
       { name: 'c', capability: 'echo', depends_on: ['b'], input: { n: 3 } },
     ],
   })
-  await vi.waitFor(async () => expect((await client.tasks.get('restart')).subtasks[1]?.state).toBe('running'), { timeout: 15_000, interval: 50 })
+  await vi.waitFor(async () => expect((await client.tasks.get('restart')).subtasks[1]?.state).toBe('running'), {
+    timeout: 15_000,
+    interval: 50,
+  })
 
   await expect(up()).rejects.toThrow(new RegExp(`in use by process ${first.child.pid}`))
 

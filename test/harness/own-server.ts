@@ -1,5 +1,5 @@
 /** Servers that a test may kill. Those of the run are shared, and others are in the middle of their tests. */
-import { missingServers, type ServerName, startNats, startPostgres, startRedis, startTcpProxy } from '@baton/cli/servers'
+import type { ServerName } from '@baton/cli/servers'
 import { cleanUp } from './clean-up.js'
 import { servers } from './servers.js'
 
@@ -16,6 +16,7 @@ export interface OwnServer {
  * before the run's server plays the crash: connections are cut, the data stays.
  */
 export async function ownServer(name: ServerName): Promise<OwnServer> {
+  const { missingServers, startNats, startPostgres, startRedis } = await import('@baton/cli/servers')
   if ((await missingServers()).includes(name)) return behindProxy(name)
   const start = { postgres: startPostgres, redis: startRedis, nats: startNats }[name]
   const server = await start()
@@ -27,6 +28,7 @@ async function behindProxy(name: ServerName): Promise<OwnServer> {
   const { databaseUrl, redisUrl, natsUrl } = await servers()
   const url = new URL({ postgres: databaseUrl, redis: redisUrl, nats: natsUrl }[name])
   const port = Number(url.port || { postgres: 5432, redis: 6379, nats: 4222 }[name])
+  const { startTcpProxy } = await import('@baton/cli/servers')
   const proxy = await startTcpProxy({ target: { host: url.hostname.replace(/^\[|\]$/g, ''), port } })
   cleanUp(() => proxy.stop())
   url.hostname = '127.0.0.1'

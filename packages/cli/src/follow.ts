@@ -1,6 +1,6 @@
 /** Follows a task on the terminal until it ended or needs somebody. */
 import type { Client } from '@baton/client'
-import { formatDuration, type TaskView } from '@baton/shared'
+import { BatonError, formatDuration, type TaskView } from '@baton/shared'
 import { terminalWishes } from './env.js'
 import type { Io } from './io.js'
 import { LiveLines } from './output/live.js'
@@ -19,6 +19,15 @@ export interface FollowTask {
 }
 
 const settled: readonly TaskView['status'][] = ['completed', 'failed', 'cancelled', 'needs_review', 'blocked']
+
+/** Starts a task that is then followed. One that nobody can work on yet is started too: following it says why it is blocked. */
+export async function startTask(client: Client, taskId: string, request: Parameters<Client['tasks']['execute']>[1] = {}): Promise<void> {
+  try {
+    await client.tasks.execute(taskId, request)
+  } catch (error) {
+    if (!(error instanceof BatonError && error.code === 'agent_unavailable')) throw error
+  }
+}
 
 /** The last snapshot. */
 export async function followTask({ client, taskId, io, show, signal }: FollowTask): Promise<TaskView> {

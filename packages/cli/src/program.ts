@@ -1,5 +1,6 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
 import { readFileSync } from 'node:fs'
+import { reviewDecisions } from '@baton/shared'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
@@ -67,6 +68,38 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--status <statuses>', 'of the recent ones, those in these statuses (a,b)')
     .option('--limit <number>', 'how many recent ones', wholeNumber, 20)
     .action(async (task, options) => end(await (await import('./commands/status.js')).status(task, options, io)))
+  for (const [verb, says] of [
+    ['cancel', 'cancel a task: abort what runs, start nothing else'],
+    ['pause', 'pause a task: let what runs finish, start nothing else'],
+    ['resume', 'let a paused task go on'],
+  ] as const)
+    remote(`${verb} <task>`, says)
+      .option('--reason <text>', 'why; it stands in the history of the task')
+      .action(async (task, options) => end(await (await import('./commands/control.js')).control(verb, task, options, io)))
+  remote('release <task> <subtask>', 'let a subtask start that manual execution or a checkpoint holds back').action(
+    async (task, subtask, options) => end(await (await import('./commands/control.js')).release(task, subtask, options, io)),
+  )
+  remote('why <task>', 'say what a task and each of its waiting subtasks wait for').action(async (task, options) =>
+    end(await (await import('./commands/why.js')).why(task, options, io)),
+  )
+  remote('reviews', 'list what waits for a person')
+    .option('--task <task>', 'of this task only')
+    .option('--all', 'decided and closed ones too')
+    .action(async options => end(await (await import('./commands/reviews.js')).reviews(options, io)))
+  remote('review <id>', 'show what is to be decided').action(async (id, options) =>
+    end(await (await import('./commands/reviews.js')).review(id, options, io)),
+  )
+  remote('assign <id> [assignee]', 'say who is to decide a review; without a name, nobody any more').action(async (id, assignee, options) =>
+    end(await (await import('./commands/reviews.js')).assign(id, assignee, options, io)),
+  )
+  remote('decide <id> <decision>', `decide a review: ${reviewDecisions.join(', ')}`)
+    .requiredOption('--reason <text>', 'why; it stands with the decision')
+    .option('--output <file>', 'for supply: the output as JSON; `-` reads it from stdin')
+    .option('--agent <name>', 'for reassign: the agent that gets it')
+    .action(async (id, decision, options) => end(await (await import('./commands/reviews.js')).decide(id, decision, options, io)))
+  remote('drain <worker>', 'ask a worker to finish what it has, and to end').action(async (worker, options) =>
+    end(await (await import('./commands/workers.js')).drain(worker, options, io)),
+  )
   remote('agents', 'list the agents').action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
   remote('workers', 'list the workers').action(async options => end(await (await import('./commands/workers.js')).workers(options, io)))
   remote('doctor', 'say what is wrong here, and what to do about it')

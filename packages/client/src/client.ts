@@ -2,6 +2,7 @@
 import { BatonError } from '@baton/shared'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
+import { type Reviews, reviewsOf } from './reviews.js'
 import { type Tasks, tasksOf } from './tasks.js'
 
 export const defaultUrl = 'http://127.0.0.1:7420'
@@ -24,6 +25,7 @@ export interface Client {
   readonly tasks: Tasks
   readonly agents: Agents
   readonly workers: Workers
+  readonly reviews: Reviews
   /** Whether the coordinator lives, is ready, and what its stores say. Throws `unreachable` when nobody answers. */
   health(): Promise<Health>
 }
@@ -49,5 +51,12 @@ export function createClient(options: ClientOptions = {}): Client {
     retry: resolveRetry(options.retry),
     timeoutMs: options.timeoutMs ?? 60_000,
   })
-  return { url: http.url, tasks: tasksOf(http), agents: agentsOf(http), workers: workersOf(http), health: () => healthOf(http) }
+  return {
+    url: http.url,
+    tasks: tasksOf(http),
+    agents: agentsOf(http),
+    workers: workersOf(http),
+    reviews: reviewsOf(http),
+    health: () => healthOf(http),
+  }
 }

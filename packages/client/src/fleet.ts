@@ -12,6 +12,8 @@ export interface Workers {
   list(): Promise<WorkerView[]>
   /** Throws `worker_not_found`. */
   get(id: string): Promise<WorkerView>
+  /** Asks it to take no more work, to finish what it has, and to end. Throws `worker_not_found`, `state_conflict` when it has ended. */
+  drain(id: string): Promise<{ id: string; state: WorkerView['state'] }>
 }
 
 export interface Health {
@@ -31,6 +33,7 @@ export function workersOf(http: Http): Workers {
   return {
     list: () => everyPage<WorkerView>(http, 'workers', {}),
     get: id => http.json({ method: 'GET', path: ['workers', id] }),
+    drain: id => http.json({ method: 'POST', path: ['workers', id, 'drain'] }),
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * One request and its answer: addresses, the key, repeats, and errors. What the answers mean is left to the resources.
  *
- * Invariants: H1 every request of this API is idempotent (submissions by `task_id`), so each may be repeated. H2 it is
+ * Invariants: H1 requests of this API are idempotent (submissions by `task_id`), so each may be repeated; but those marked
+ * `once`, whose repeat would meet its own first success as a conflict. H2 it is
  * repeated only when it met no answer, or a 503 that passes by itself; never on `agent_unavailable`, which tells of the
  * work and not of the request. H3 an aborted signal ends waiting at once, with the signal's own reason.
  */
@@ -42,6 +43,8 @@ export interface HttpRequest {
   /** How much longer than usual the answer may take. */
   readonly extraMs?: number
   readonly signal?: AbortSignal
+  /** Never repeated (H1). */
+  readonly once?: boolean
 }
 
 export class Http {
@@ -61,7 +64,7 @@ export class Http {
       try {
         return await this.once(request)
       } catch (error) {
-        if (request.signal?.aborted || repeat > this.retry.repeats || !passes(error)) throw error
+        if (request.once || request.signal?.aborted || repeat > this.retry.repeats || !passes(error)) throw error
         await pause(Math.max(backoffMs(this.retry, repeat, Math.random()), retryAfterMs(error)), request.signal)
       }
     }

@@ -2,8 +2,10 @@
 import type {
   ArtifactView,
   BatonError,
+  ControlRequest,
   ExecuteRequest,
   OrchestrateRequest,
+  SubtaskState,
   SubtaskView,
   TaskList,
   TaskStatus,
@@ -51,6 +53,14 @@ export interface Tasks {
   submitMany(requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]>
   /** Starts or resumes. Throws `agent_unavailable` (the task is blocked, and goes on when a provider appears), `state_conflict`. */
   execute(taskId: string, request?: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Aborts what runs and starts nothing else. Throws `task_not_found`, `state_conflict` when it completed or failed. */
+  cancel(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Lets what runs finish and starts nothing else. Throws `task_not_found`, `state_conflict`. */
+  pause(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Throws `task_not_found`, `state_conflict`. */
+  resume(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Lets a subtask start that manual execution or a checkpoint holds back. Throws `subtask_not_found`, `state_conflict`. */
+  release(taskId: string, subtaskId: string): Promise<{ subtask_id: string; state: SubtaskState }>
   /** Throws `task_not_found`. */
   get(taskId: string, page?: TaskPage): Promise<TaskView>
   /** One page, newest first. */
@@ -79,11 +89,19 @@ export function tasksOf(http: Http): Tasks {
         artifacts_cursor: page.artifactsCursor,
       },
     })
+  const control =
+    (verb: 'cancel' | 'pause' | 'resume'): Tasks['cancel'] =>
+    (taskId, request = {}) =>
+      http.json({ method: 'POST', path: ['tasks', taskId, verb], body: request })
   return {
     submit: (request, options = {}) =>
       http.json({ method: 'POST', path: ['orchestrate'], query: { dry_run: options.dryRun ? true : undefined }, body: request }),
     submitMany: requests => submitMany(http, requests),
     execute: (taskId, request = {}) => http.json({ method: 'POST', path: ['execute', taskId], body: request }),
+    cancel: control('cancel'),
+    pause: control('pause'),
+    resume: control('resume'),
+    release: (taskId, subtaskId) => http.json({ method: 'POST', path: ['tasks', taskId, 'subtasks', subtaskId, 'release'] }),
     get,
     list: (filters = {}) => http.json({ method: 'GET', path: ['tasks'], query: listQuery(filters) }),
     async *subtasks(taskId) {

@@ -12,7 +12,9 @@ import { Heartbeats } from './collect/heartbeats.js'
 import { Inbox } from './collect/inbox.js'
 import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
+import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
 import { Directory } from './dispatch/directory.js'
@@ -188,9 +190,20 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       await ringer.ring(jobs)
     },
   })
+  const control = createControl({
+    database,
+    subjects: named,
+    publish: (subject, payload) => bus.publish(subject, payload),
+    onReady: after.ready,
+    onChange: after.changed,
+    onEnded: () => watcher.wake(),
+  })
+  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const api = createCoordinatorApi({
     database,
     submitter,
+    control,
+    reviews,
     log,
     fleet: directory,
     changes,

@@ -4,7 +4,7 @@
  */
 import { type Client, createClient } from '@baton/client'
 import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
-import type { BatonConfig } from '@baton/shared'
+import { type BatonConfig, BatonError } from '@baton/shared'
 import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
 import { type Agent, agentsFromConfig, checkAgents, type Host, startHost } from '@baton/worker'
 
@@ -34,7 +34,7 @@ export interface LocalOptions {
 export interface Local {
   readonly url: string
   readonly client: Client
-  /** Starts these agents, then drains those that ran. */
+  /** Resolves when these agents take work. Those that ran before take none any more, and end when what they have is done. */
   replaceAgents(agents: readonly Agent[]): Promise<void>
   stop(): Promise<void>
 }
@@ -86,21 +86,29 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       ...(options.backoff && { backoff: options.backoff }),
       log,
     })
-    let worker = await host(agents)
+    const workers = new Set<Host>() // the present one, and those before it that still drain
+    let worker = await host(agents).catch(async error => {
+      await coordinator.stop()
+      throw error
+    })
+    if (worker) workers.add(worker)
     const client = createClient({ url: coordinator.url, ...(options.apiKey !== undefined && { apiKey: options.apiKey }) })
     let stopped: Promise<void> | undefined
     return {
       url: coordinator.url,
       client,
       replaceAgents: async next => {
-        checkAgents(next)
+        if (stopped) throw new BatonError('state_conflict', 'it is being stopped')
+        if (next.length > 0) checkAgents(next)
         const before = worker
         worker = await host(next)
-        await before?.drain()
+        if (worker) workers.add(worker)
+        if (stopped) await worker?.stop()
+        void before?.drain().then(() => workers.delete(before))
       },
       stop: () => {
         stopped ??= (async () => {
-          await worker?.stop()
+          await Promise.all([...workers].map(each => each.stop()))
           await coordinator.stop()
           await closeStores()
         })()

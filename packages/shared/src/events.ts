@@ -26,6 +26,7 @@ export const eventTable = {
   'subtask.cancelled': 'A subtask was cancelled.',
   'subtask.spawned': 'An agent added a subtask at run time.',
   'review.created': 'A person has to decide something.',
+  'review.assigned': 'Somebody was named who is to decide, or nobody any more.',
   'review.decided': 'A person decided.',
   'review.closed': 'A review became moot.',
   'worker.ready': 'A worker registered.',

@@ -9,6 +9,22 @@ export {
   playbookSchema,
   type VerbRule,
 } from './config.js'
+export {
+  type AssignRequest,
+  assignRequestSchema,
+  type ControlRequest,
+  controlRequestSchema,
+  type DecideRequest,
+  decideRequestSchema,
+  fittingDecisions,
+  type ReviewDecisionName,
+  type ReviewKind,
+  type ReviewStatus,
+  rawDecisionKeys,
+  reviewDecisions,
+  reviewKinds,
+  reviewStatuses,
+} from './decisions.js'
 export { durationSchema, formatDuration, maxDurationMs, parseDuration, secondsSchema } from './durations.js'
 export { assertNever, BatonError, type ErrorCode, errorCodes, errorTable, type FieldIssue, type Problem } from './errors.js'
 export { type EventName, eventNames, eventTable } from './events.js'
@@ -114,4 +130,15 @@ export {
   type TemplateSources,
   withoutReferences,
 } from './templates.js'
-export type { AgentView, ArtifactView, DependencyEdge, SubtaskView, TaskList, TaskSummary, TaskView, WorkerView } from './views.js'
+export type {
+  AgentView,
+  ArtifactView,
+  DependencyEdge,
+  ReviewList,
+  ReviewView,
+  SubtaskView,
+  TaskList,
+  TaskSummary,
+  TaskView,
+  WorkerView,
+} from './views.js'

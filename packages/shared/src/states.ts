@@ -68,11 +68,15 @@ export const subtaskTransitions = {
   block: { from: ['ready'], to: 'blocked', when: 'no live worker offers what it needs' },
   exhaust: { from: ['running', 'blocked'], to: 'needs_review', when: 'no attempt is left and on_failure is `review`' },
   fail: {
-    from: ['running', 'needs_review'],
+    from: ['running', 'needs_review', 'awaiting_approval', 'blocked'],
     to: 'failed',
     when: 'no attempt is left and on_failure is `fail` or `continue`, or a person decided so',
   },
-  skip: { from: ['running', 'needs_review', 'awaiting_approval'], to: 'skipped', when: 'no attempt is left and on_failure is `skip`' },
+  skip: {
+    from: ['running', 'needs_review', 'awaiting_approval', 'blocked'],
+    to: 'skipped',
+    when: 'no attempt is left and on_failure is `skip`',
+  },
   reopen: { from: ['needs_review'], to: 'ready', when: 'a person granted further attempts' },
   supply: { from: ['needs_review', 'awaiting_approval', 'blocked'], to: 'completed', when: 'a person supplied the output by hand' },
   cancel: { from: unfinished, to: 'cancelled', when: 'it, or its task, was cancelled, or its task failed' },

@@ -1,4 +1,5 @@
 /** What the API answers: tasks, subtasks, agents and workers as their readers see them. */
+import type { ReviewDecisionName, ReviewKind, ReviewStatus } from './decisions.js'
 import type { Failure } from './failure.js'
 import type { PlanMaker } from './plan.js'
 import type { SubtaskState, TaskStatus } from './states.js'
@@ -117,4 +118,29 @@ export interface WorkerView {
   state: 'starting' | 'ready' | 'draining' | 'stopped' | 'lost'
   started_at: string
   last_heartbeat_at: string
+}
+
+export interface ReviewView {
+  id: string
+  kind: ReviewKind
+  status: ReviewStatus
+  task_id: string
+  subtask_id: string | null
+  /** The subtask's name. */
+  subtask: string | null
+  subtask_state: string | null
+  assignee: string | null
+  due_at: string | null
+  /** What is to be decided; for an exhausted subtask, its last failure as JSON. */
+  detail: string
+  decision: ReviewDecisionName | null
+  reason: string | null
+  decided_by: string | null
+  created_at: string
+  decided_at: string | null
+}
+
+export interface ReviewList {
+  reviews: ReviewView[]
+  next_cursor: string | null
 }

@@ -73,9 +73,10 @@ export class Attempt {
     this.abort(new BatonError('worker_draining', 'the worker is drained'))
   }
 
-  /** The progress since the last call, as JSON text. */
-  takeProgress(): string | undefined {
+  /** The progress since the last call, as JSON text; kept for the next call when it takes more than `room` bytes. */
+  takeProgress(room = Number.POSITIVE_INFINITY): string | undefined {
     const progress = this.unsentProgress
+    if (progress === undefined || Buffer.byteLength(JSON.stringify(progress)) > room) return undefined
     this.unsentProgress = undefined
     return progress
   }
@@ -86,13 +87,16 @@ export class Attempt {
    */
   start(): { outcome: Promise<Outcome>; settled: Promise<void> } {
     const { grant } = this.options
+    const { signal } = this.controller
+    // Released before it began: the agent is left out of it.
+    if (signal.aborted) return { outcome: Promise.resolve(this.failed(signal.reason)), settled: Promise.resolve() }
     const timer = setTimeout(
       () => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)),
       Math.min(grant.sla_ms, 2 ** 31 - 1),
     )
     const work = this.run()
     const aborted = new Promise<Outcome>(resolve => {
-      this.controller.signal.addEventListener('abort', () => resolve(this.failed(this.controller.signal.reason)), { once: true })
+      signal.addEventListener('abort', () => resolve(this.failed(signal.reason)), { once: true })
     })
     const outcome = Promise.race([work, aborted]).finally(() => clearTimeout(timer))
     return { outcome, settled: work.then(() => undefined) }

@@ -1,5 +1,8 @@
-/** Tells a coordinator that the worker lives and which claims it holds; learns which it no longer holds. */
-import type { HeartbeatReply, RegisterReply, WorkerInfo } from '@baton/shared'
+/**
+ * Tells a coordinator that the worker lives and which claims it holds; learns which it no longer holds.
+ * Invariant H1: a heartbeat always fits into one message; progress that has no room waits for the next one.
+ */
+import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'
 import { type Executor, lostClaim } from './executor.js'
 import type { Uplink } from './uplink.js'
@@ -73,9 +76,11 @@ export class Heartbeat {
   private async send(signal: AbortSignal, lagMs: number): Promise<HeartbeatReply> {
     const { uplink, executor, worker } = this.options
     const load: Record<string, number> = {}
+    let room = maxBatchBytes
     const active = [...executor.active.values()].map(attempt => {
       load[attempt.agentName] = (load[attempt.agentName] ?? 0) + 1
-      const progress = attempt.takeProgress()
+      const progress = attempt.takeProgress(room) // H1
+      if (progress !== undefined) room -= Buffer.byteLength(JSON.stringify(progress))
       return { subtask: attempt.subtask, claim_id: attempt.claimId, ...(progress !== undefined && { progress }) }
     })
     return uplink.ask<HeartbeatReply>(

@@ -64,6 +64,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     agents: agents.map(hosted),
   }
 
+  const consumptions: Consumption[] = []
   let restart = false
   let ending: Promise<void> | undefined
   let resolveEnded: (how: { restart: boolean }) => void = () => undefined
@@ -89,7 +90,13 @@ export async function startHost(options: HostOptions): Promise<Host> {
     })()
     return ending
   }
-  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log, onDrain: () => void end(options.drainMs ?? defaultDrainMs) })
+  /** A coordinator may ask for the drain before everything has started; then it begins when everything has. */
+  const starting = { done: false, drainAsked: false }
+  const onDrain = () => {
+    if (starting.done) void end(options.drainMs ?? defaultDrainMs)
+    else starting.drainAsked = true
+  }
+  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log, onDrain })
 
   const onWord = (payload: string) => {
     const word = workerWordSchema.safeParse(safeJson(payload))
@@ -97,7 +104,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     if (word.data.type === 'abort') for (const claimId of word.data.claim_ids) executor.abort(claimId, lostClaim())
     else {
       restart = word.data.restart ?? false
-      void end(options.drainMs ?? defaultDrainMs)
+      onDrain()
     }
   }
   const subscriptions: BusSubscription[] = [
@@ -106,7 +113,6 @@ export async function startHost(options: HostOptions): Promise<Host> {
   ]
   await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
 
-  const consumptions: Consumption[] = []
   for (const agent of agents) {
     const slots = new Slots(agent.concurrency)
     const queues = [
@@ -116,6 +122,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
     for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
   }
   log.info({ worker_id: id, agents: agents.map(a => a.name) }, 'worker ready')
+  starting.done = true
+  if (starting.drainAsked) onDrain()
   return {
     id,
     drain: () => end(options.drainMs ?? defaultDrainMs),

@@ -1,7 +1,7 @@
 /** `baton execute TASK`. */
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
-import { followTask, outcomeLines } from '../follow.js'
+import { followTask, outcomeLines, startTask } from '../follow.js'
 import type { Io } from '../io.js'
 import { printJson, printLines } from '../output/print.js'
 
@@ -12,13 +12,15 @@ interface ExecuteOptions extends RemoteOptions {
 
 export async function execute(taskId: string, options: ExecuteOptions, io: Io): Promise<ExitCode> {
   const client = connect(options, io)
-  const started = await client.tasks.execute(taskId, options.manual ? { execution_mode: 'manual' } : {})
+  const request = options.manual ? ({ execution_mode: 'manual' } as const) : {}
   if (options.follow) {
+    await startTask(client, taskId, request)
     const task = await followTask({ client, taskId, io, show: options.json ? 'silent' : 'human' })
     if (options.json) printJson(io, task)
     else printLines(io, outcomeLines(task, io))
     return exitCodeOfStatus(task.status)
   }
+  const started = await client.tasks.execute(taskId, request)
   if (options.json) printJson(io, started)
   else
     printLines(io, [

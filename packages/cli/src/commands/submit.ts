@@ -1,11 +1,10 @@
 /** `baton submit FILE|-`: checks the request here, so that mistakes show before anything is sent. */
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { BatonError, type OrchestrateRequest, orchestrateRequestSchema, parseStrictJson, rawRequestKeys } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { zodIssues } from '../config/zod-issues.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
-import { followTask, outcomeLines } from '../follow.js'
+import { followTask, outcomeLines, startTask } from '../follow.js'
+import { readInput } from '../input.js'
 import type { Io } from '../io.js'
 import { planLines } from '../output/plan.js'
 import { columnsOf, printJson, printLines } from '../output/print.js'
@@ -27,7 +26,7 @@ export async function submit(file: string, options: SubmitOptions, io: Io): Prom
     else printLines(io, ['', options.dryRun ? 'nothing was stored (dry run)' : `start it with: baton execute ${planned.task_id} --follow`])
     return exitCodes.done
   }
-  if (options.execute) await client.tasks.execute(planned.task_id)
+  if (options.execute) await startTask(client, planned.task_id)
   if (!options.json) printLines(io, [''])
   const task = await followTask({ client, taskId: planned.task_id, io, show: options.json ? 'silent' : 'human' })
   if (options.json) printJson(io, task)
@@ -48,28 +47,4 @@ export function parseRequest(text: string, name: string): OrchestrateRequest {
   if (parsed.success) return parsed.data
   const fields = zodIssues(parsed.error, value)
   throw new BatonError('invalid_request', `${name} is not a task that can be handed in:`, { fields })
-}
-
-async function readInput(file: string, io: Io): Promise<string> {
-  if (file !== '-') {
-    try {
-      return decode(await readFile(resolve(io.cwd, file)), file)
-    } catch (error) {
-      if (error instanceof BatonError) throw error
-      throw new BatonError('invalid_request', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      })
-    }
-  }
-  const chunks: Uint8Array[] = []
-  for await (const chunk of io.stdin) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
-  return decode(Buffer.concat(chunks), 'stdin')
-}
-
-function decode(bytes: Uint8Array, name: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes) // a byte order mark is left out
-  } catch (error) {
-    throw new BatonError('invalid_json', `${name} is not UTF-8 text`, { cause: error })
-  }
 }

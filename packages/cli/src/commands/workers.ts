@@ -1,4 +1,4 @@
-/** `baton workers`. */
+/** `baton workers`, `baton drain WORKER`. */
 import { formatDuration, type WorkerView } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
@@ -12,6 +12,13 @@ export async function workers(options: RemoteOptions, io: Io): Promise<ExitCode>
   const list = await connect(options, io).workers.list()
   if (options.json) printJson(io, { workers: list })
   else printLines(io, workerLines(list, { paint: paintFor(io), columns: columnsOf(io), now: Date.now() }))
+  return exitCodes.done
+}
+
+export async function drain(workerId: string, options: RemoteOptions, io: Io): Promise<ExitCode> {
+  const worker = await connect(options, io).workers.drain(workerId)
+  if (options.json) printJson(io, worker)
+  else printLines(io, [`${visible(worker.id)} is ${worker.state}; it ends by itself once what it has is finished`])
   return exitCodes.done
 }
 

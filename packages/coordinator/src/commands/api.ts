@@ -11,6 +11,11 @@ import type {
   BatonError,
   ExecuteRequest,
   OrchestrateRequest,
+  ReviewDecisionName,
+  ReviewList,
+  ReviewStatus,
+  ReviewView,
+  SubtaskState,
   TaskList,
   TaskStatus,
   TaskView,
@@ -52,11 +57,46 @@ export interface TaskPage {
   readonly limit: number
 }
 
+export interface ReviewFilters {
+  readonly status?: ReviewStatus
+  readonly taskId?: string
+  readonly assignee?: string
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface ReviewDecision {
+  readonly decision: ReviewDecisionName
+  readonly reason: string
+  /** For `supply`: the subtask's output, as `RawJson` where it came over HTTP. */
+  readonly output?: unknown
+  /** For `reassign`. */
+  readonly agent?: string
+}
+
 export interface CoordinatorApi {
   /** Takes in tasks, each for itself: one bad request does not refuse its neighbours. Results in order. */
   submit(caller: Caller, requests: readonly OrchestrateRequest[], options: { dryRun: boolean }): Promise<SubmitOutcome[]>
   /** Starts or resumes. Throws `task_not_found`, `state_conflict`, `agent_unavailable`, `invalid_request`. */
   execute(caller: Caller, taskId: string, request: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /** Throws `task_not_found`, and `state_conflict` where the task's status does not allow it. Idempotent. */
+  controlTask(
+    caller: Caller,
+    taskId: string,
+    verb: 'cancel' | 'pause' | 'resume',
+    reason: string,
+  ): Promise<{ task_id: string; status: TaskStatus }>
+  /** Opens the gate of manual execution or of a checkpoint. Throws `subtask_not_found`, `state_conflict`. */
+  releaseSubtask(caller: Caller, taskId: string, subtaskId: string): Promise<{ subtask_id: string; state: SubtaskState }>
+  reviews(caller: Caller, filters: ReviewFilters): Promise<ReviewList>
+  /** Throws `review_not_found`. */
+  review(caller: Caller, id: string): Promise<ReviewView>
+  /** Throws `review_not_found`, `state_conflict`. */
+  assignReview(caller: Caller, id: string, to: { assignee: string | null; dueAt?: Date }): Promise<ReviewView>
+  /** The first decision wins. Throws `review_not_found`, `state_conflict`, `forbidden`, `invalid_request`. */
+  decideReview(caller: Caller, id: string, decision: ReviewDecision): Promise<ReviewView>
+  /** Asks a worker to finish what it has and end. Throws `worker_not_found`, `state_conflict`. */
+  drainWorker(caller: Caller, workerId: string): Promise<{ id: string; state: string }>
   /** Throws `task_not_found`. */
   task(caller: Caller, taskId: string, page: TaskPage): Promise<TaskView>
   /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */

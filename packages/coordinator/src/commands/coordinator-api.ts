@@ -7,12 +7,16 @@ import { executeTask, previewExecution } from '../store/execute.js'
 import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
 import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
+import type { Control } from './control.js'
+import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView } from './task-view.js'
 
 interface ApiOptions {
   readonly database: Database
   readonly submitter: Submitter
+  readonly control: Control
+  readonly reviews: Reviews
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -37,6 +41,9 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
   }
 
   const api: CoordinatorApi = {
+    ...options.control,
+    ...options.reviews,
+
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 
     async execute(caller, taskId, request) {
@@ -50,6 +57,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
             issue: `there is no subtask ${JSON.stringify(name)}`,
           })),
         })
+      if (preview.status === 'paused') return options.control.controlTask(caller, taskId, 'resume', 'execution was asked for')
       await fleet.refresh()
       const unroutable = (preview.root_routes ?? []).filter(route => !fleet.resolves(route))
       const result = await executeTask(database, {

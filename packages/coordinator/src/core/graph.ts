@@ -63,7 +63,7 @@ export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSet
   const subtasks = planned.map((subtask, i): NewSubtask => {
     const id = idOf(ids, subtask.name)
     const dependencies = allDependencies(subtask)
-    for (const name of dependencies) edges.push([idOf(ids, name), id])
+    for (const name of dependencies) edges.push([idOf(ids, name), id, setting.taskPk])
     const prefix = subtask.agent ?? subtask.capability
     const n = (numbers.get(prefix) ?? 0) + 1
     numbers.set(prefix, n)

@@ -24,6 +24,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The route shows no data, hence needs no key. */
     open?: boolean
+    /** Keys of the body whose values keep their bytes; default: those of submissions. */
+    rawKeys?: ReadonlySet<string>
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Bodies, from bytes to JSON values, in one place. What is not JSON in UTF-8 is refused before it is read; what another
- * parser would read differently is refused by the strict parser. `input`, `metadata` and `context` keep their bytes (I16).
+ * parser would read differently is refused by the strict parser. `input`, `metadata` and `context` keep their bytes (I16), on
+ * the routes that say so other keys instead.
  */
 import { BatonError, parseStrictJson, rawRequestKeys } from '@baton/shared'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -10,15 +11,17 @@ const jsonType = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$
 /** Makes `request.body` the parsed value, or undefined where there was none. */
 export function installBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) => parseBody(bytes))
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
+    parseBody(bytes, request.routeOptions.config.rawKeys),
+  )
   app.addHook('preParsing', async request => {
     if (hasBody(request)) refuseOtherTypes(request)
   })
 }
 
-export function parseBody(bytes: Buffer): unknown {
+export function parseBody(bytes: Buffer, rawKeys: ReadonlySet<string> = rawRequestKeys): unknown {
   if (bytes.length === 0) return undefined
-  return parseStrictJson(decode(bytes), { rawKeys: rawRequestKeys })
+  return parseStrictJson(decode(bytes), { rawKeys })
 }
 
 function decode(bytes: Buffer): string {

@@ -52,6 +52,8 @@ export interface BodyReader<B> {
   readonly absent?: unknown
   /** Whether the large limit applies. */
   readonly large?: boolean
+  /** Keys whose values keep their bytes, instead of those of submissions. */
+  readonly rawKeys?: ReadonlySet<string>
 }
 
 export interface Route<P = unknown, Q = unknown, B = unknown> {
@@ -89,7 +91,7 @@ export function register(app: FastifyInstance, route: Route, options: RegisterOp
   app.route({
     method: route.method,
     url: route.path,
-    config: { open: route.open === true },
+    config: { open: route.open === true, rawKeys: route.body?.rawKeys },
     ...(route.body?.large && { bodyLimit: options.submissionBytes }),
     handler: async (request, reply) => {
       const { status = 200, headers = {}, json, content } = await route.answer(read(route, request, reply.raw, options))

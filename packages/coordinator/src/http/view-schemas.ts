@@ -5,7 +5,10 @@
 import {
   type AgentView,
   type ArtifactView,
+  assignRequestSchema,
+  controlRequestSchema,
   type DependencyEdge,
+  decideRequestSchema,
   errorCodes,
   executeRequestSchema,
   failureSchema,
@@ -13,6 +16,11 @@ import {
   orchestrateRequestSchema,
   type Problem,
   priorities,
+  type ReviewList,
+  type ReviewView,
+  reviewDecisions,
+  reviewKinds,
+  reviewStatuses,
   type SubtaskView,
   subtaskRequestSchema,
   subtaskStates,
@@ -130,6 +138,8 @@ const agent = z.object({
   load: z.object({ active: count, slots: count, workers: count }),
 }) satisfies z.ZodType<AgentView>
 
+const workerState = z.enum(['starting', 'ready', 'draining', 'stopped', 'lost'])
+
 const worker = z.object({
   id: z.string(),
   host: z.string(),
@@ -138,10 +148,30 @@ const worker = z.object({
   agents: z.array(z.string()),
   concurrency: count,
   active: count,
-  state: z.enum(['starting', 'ready', 'draining', 'stopped', 'lost']),
+  state: workerState,
   started_at: at,
   last_heartbeat_at: at,
 }) satisfies z.ZodType<WorkerView>
+
+const review = z.object({
+  id: z.string(),
+  kind: z.enum(reviewKinds),
+  status: z.enum(reviewStatuses),
+  task_id: z.string(),
+  subtask_id: z.string().nullable(),
+  subtask: z.string().nullable().meta({ description: "The subtask's name." }),
+  subtask_state: z.string().nullable(),
+  assignee: z.string().nullable(),
+  due_at: at.nullable(),
+  detail: z.string().meta({ description: 'What is to be decided; for an exhausted subtask, its last failure as JSON.' }),
+  decision: z.enum(reviewDecisions).nullable(),
+  reason: z.string().nullable(),
+  decided_by: z.string().nullable(),
+  created_at: at,
+  decided_at: at.nullable(),
+}) satisfies z.ZodType<ReviewView>
+
+const reviewList = z.object({ reviews: z.array(review), next_cursor: listCursor }) satisfies z.ZodType<ReviewList>
 
 const problem = z
   .looseObject({
@@ -177,6 +207,9 @@ export const namedSchemas = {
   OrchestrateRequest: orchestrateRequestSchema,
   SubtaskRequest: subtaskRequestSchema,
   ExecuteRequest: executeRequestSchema,
+  ControlRequest: controlRequestSchema,
+  AssignRequest: assignRequestSchema,
+  DecideRequest: decideRequestSchema,
   BatchRequest: batchRequest,
   Task: task,
   Subtask: subtask,
@@ -188,10 +221,14 @@ export const namedSchemas = {
   ArtifactList: z.object({ artifacts: z.array(artifact), next_cursor: listCursor }),
   BatchResults: batchResults,
   Execution: execution,
+  SubtaskStanding: z.object({ subtask_id: z.string(), state }),
+  Review: review,
+  ReviewList: reviewList,
   Agent: agent,
   AgentList: z.object({ agents: z.array(agent), next_cursor: listCursor }),
   Worker: worker,
   WorkerList: z.object({ workers: z.array(worker), next_cursor: listCursor }),
+  WorkerStanding: z.object({ id: z.string(), state: workerState }),
   Health: z.object({ status: z.literal('ok'), version: z.string(), mode: z.enum(['local', 'fleet']) }),
   Readiness: z.object({ status: z.literal('ready'), checks: z.record(z.string(), z.string()) }),
   Problem: problem,

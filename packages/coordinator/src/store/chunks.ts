@@ -8,8 +8,11 @@ import type { Queryable, Statement } from './database.js'
 const put: Statement = {
   name: 'put_chunk',
   text: `
-with holder as (
-  select from subtask_states s where s.id = $1 and s.claim_id = $2 and s.state = 'running'
+with row as materialized (
+  select s.state = 'running' and s.claim_id = $2 as held from subtask_states s where s.id = $1
+),
+holder as (
+  select from row where held
 ),
 size as (
   select coalesce(sum(octet_length(data)), 0) as bytes from chunks where claim_id = $2 and name = $3 and n <> $4

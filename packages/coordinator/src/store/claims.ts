@@ -7,7 +7,7 @@
 import type { DependencyView, Grant } from '@baton/shared'
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { from } from './fragments.js'
+import { few, from } from './fragments.js'
 
 export interface ClaimedItem {
   readonly id: string
@@ -38,7 +38,8 @@ export const dependencyList = (id: string, after: string): string => `
       from dependencies e
       join subtasks f on f.id = e.from_id
       join subtask_states s on s.id = e.from_id
-      left join attempts a on a.subtask_pk = e.from_id and a.attempt = s.attempt
+      -- A lateral limit is a probe by the whole key; a plain join may be planned over the key's second column alone.
+      left join lateral (select output, failure from attempts a where a.subtask_pk = e.from_id and a.attempt = s.attempt limit 1) a on true
       where e.to_id = ${id} and f.ordinal > ${after}
       order by f.ordinal
       limit ${inlineDependencies + 1}
@@ -49,75 +50,66 @@ const statement: Statement = {
   text: `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, agent text, worker_id text)
+  where ${few('i.n')}
 ),
 target as materialized (
-  select s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.claim_id, s.route_id, s.attempt_limit, s.progress
-  from subtask_states s
-  where s.id in (select id from item)
+  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress
+  from item i join subtask_states s on s.id = i.id
   order by s.id
-  for update
+  for update of s
 ),
-candidate as materialized (
-  select distinct on (i.id) i.*, t.tenant_id, t.task_pk, t.route_id, t.state, k.status as task_status, o.status as orchestrator_status,
+judged as materialized (
+  select t.*, k.status as task_status, o.status as orchestrator_status, t.attempt = t.row_attempt as fits,
     coalesce(d.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $3::bigint) as sla_ms,
-    w.agent is not null and (r.agent is null or r.agent = i.agent)
-      and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible
-  from item i
-  join target t on t.id = i.id and t.attempt = i.attempt and t.state in (${from('claim')})
+    w.agent is not null and (r.agent is null or r.agent = t.agent)
+      and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible,
+    -- Two deliveries of one attempt: the first one's claim is the lease token.
+    first_value(t.claim_id) over (partition by t.id, t.attempt order by t.n) as first_claim_id,
+    row_number() over (partition by t.id, t.attempt order by t.n) as nth
+  from target t
   join subtasks d on d.id = t.id
   join tasks k on k.id = t.task_pk
   join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id
   join routes r on r.id = t.route_id
-  left join worker_agents w on w.worker_id = i.worker_id and w.agent = i.agent
-  order by i.id, i.n
+  left join worker_agents w on w.worker_id = t.worker_id and w.agent = t.agent
 ),
 ruled as materialized (
-  select c.*, case
-    when c.task_status not in ('running', 'blocked', 'needs_review') or c.orchestrator_status <> 'running' then 'held'
-    when not c.eligible then 'not_eligible'
-    else 'granted' end as ruling
-  from candidate c
+  select j.*, case
+    -- A repeat of a claim that was granted gets the same grant.
+    when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
+    when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
+    when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' then 'held'
+    when not j.eligible then 'not_eligible'
+    else 'granted' end as status
+  from judged j
 ),
 started as (
   update subtask_states s set state = 'running', claim_id = r.claim_id, worker_id = r.worker_id, agent = r.agent, started_at = clock_timestamp(),
     lease_until = clock_timestamp() + $2::int * interval '1 millisecond', sla_until = clock_timestamp() + r.sla_ms * interval '1 millisecond'
   from ruled r
-  where s.id = r.id and r.ruling = 'granted'
+  where s.id = r.id and r.status = 'granted' and r.state in (${from('claim')}) and r.nth = 1
 ),
 returned as (
   -- Not this worker, or not now: still due, and not its fault.
   update subtask_states s set state = 'ready', queue = null
   from ruled r
-  where s.id = r.id and r.ruling <> 'granted'
+  where s.id = r.id and r.status in ('held', 'not_eligible') and r.nth = 1
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id)
-  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from ruled where ruling = 'granted'
-),
-judged as materialized (
-  select i.n, i.id, t.task_pk, t.attempt, t.attempt_limit, t.progress, t.route_id, r.sla_ms,
-    case
-      when r.n = i.n then r.ruling
-      -- A repeat: in this batch, or of a claim that was granted before.
-      when r.ruling = 'granted' and r.claim_id = i.claim_id and r.attempt = i.attempt then 'granted'
-      when t.state = 'running' and t.attempt = i.attempt and t.claim_id = i.claim_id then 'granted'
-      else 'gone'
-    end as status
-  from item i left join target t on t.id = i.id left join ruled r on r.id = i.id
+  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from ruled where status = 'granted' and state in (${from('claim')}) and nth = 1
 )
-select j.status, j.route_id, j.task_pk::text as task_pk,
-  case when j.status = 'granted' then json_build_object(
+select r.n, r.status, r.route_id, r.task_pk::text as task_pk,
+  case when r.status = 'granted' then json_build_object(
     'task_id', k.task_id, 'task_title', k.title, 'subtask_id', d.subtask_id, 'uuid', d.uuid, 'name', d.name, 'title', d.title, 'capability', d.capability,
-    'attempt', j.attempt, 'attempt_limit', j.attempt_limit,
+    'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(d.input) <= ${maxInlineBytes} then d.input end, 'input_chars', char_length(d.input),
-    'context', nullif(k.context, '{}'), 'progress', j.progress,
-    'sla_ms', coalesce(j.sla_ms, d.sla_ms, $3::bigint),
+    'context', nullif(k.context, '{}'), 'progress', r.progress, 'sla_ms', r.sla_ms,
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', false) end as grant
-from judged j
-left join subtasks d on d.id = j.id and j.status = 'granted'
-left join tasks k on k.id = j.task_pk and j.status = 'granted'
-left join lateral (${dependencyList('d.id', '0')}) dep on d.id is not null
-order by j.n`,
+from ruled r
+join subtasks d on d.id = r.id
+join tasks k on k.id = r.task_pk
+left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
 }
 
 interface GrantTimes {
@@ -127,13 +119,18 @@ interface GrantTimes {
 
 /** One statement for 1 or 500 claims; one verdict per item, in order. */
 export async function grantClaims(db: Queryable, items: readonly ClaimedItem[], times: GrantTimes): Promise<ClaimVerdict[]> {
-  const { rows } = await db.query<ClaimVerdict>(statement, [
+  const { rows } = await db.query<ClaimVerdict & { n: number }>(statement, [
     JSON.stringify(items.map((item, n) => ({ n, ...item }))),
     times.leaseMs,
     times.defaultSlaMs,
   ])
-  for (const { grant } of rows) if (grant) cutDependencies(grant)
-  return rows
+  // A row that does not exist (any more) is not answered for.
+  const verdicts = items.map((): ClaimVerdict => ({ status: 'gone', grant: null, route_id: null, task_pk: null }))
+  for (const { n, ...verdict } of rows) {
+    if (verdict.grant) cutDependencies(verdict.grant)
+    verdicts[n] = verdict
+  }
+  return verdicts
 }
 
 /** The statement reads one dependency more than it hands on, to know whether there are more. */

@@ -4,6 +4,7 @@ import {
   childEvents,
   type EffectsRow,
   effects,
+  few,
   from,
   gateReviews,
   insertEvents,
@@ -30,35 +31,54 @@ export interface Settled extends EffectsRow {
   verdicts: ReportVerdict[]
 }
 
-/** How an item of a report is judged against the row it names; `v` is the accepted item of that row, if any. */
-export const verdictColumn = `
-  case
-    when v.n = i.n then 'accepted'
-    when v.id is not null and v.attempt = i.attempt and v.claim_id = i.claim_id then 'duplicate'
-    when exists (select from attempts a where a.subtask_pk = i.id and a.attempt = i.attempt and a.claim_id = i.claim_id and a.outcome in ('completed', 'failed', 'released')) then 'duplicate'
-    else 'stale'
-  end`
+/**
+ * Judges items against the locked rows of `target`, which carries both: the first that fits the running attempt is
+ * accepted. Items whose row does not exist are missing from it; they are stale.
+ */
+export const judge = (accepting: string): string => `
+judged as materialized (
+  select t.*,
+    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) as current,
+    row_number() over (partition by t.id, t.attempt = t.row_attempt and t.claim_id = t.row_claim_id order by t.n) as nth
+  from target t
+),
+verdict as materialized (
+  select * from judged where current and nth = 1
+)`
+
+/** One row per item that names a row, as json `[[n, verdict], …]`. */
+export const verdicts = `
+  (select coalesce(json_agg(json_build_array(j.n, case
+    when j.current and j.nth = 1 then 'accepted'
+    when j.current then 'duplicate'
+    when exists (select from attempts a where a.subtask_pk = j.id and a.attempt = j.attempt and a.claim_id = j.claim_id and a.outcome in ('completed', 'failed', 'released')) then 'duplicate'
+    else 'stale' end)), '[]') from judged j) as verdicts`
+
+/** The columns of an item's row, beside the item's own. */
+export const targetColumns = `s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.charged as row_charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at`
+
+/** Verdicts in the order of the items. */
+export function inOrder(count: number, pairs: readonly (readonly [number, ReportVerdict])[]): ReportVerdict[] {
+  const list = new Array<ReportVerdict>(count).fill('stale')
+  for (const [n, verdict] of pairs) list[n] = verdict
+  return list
+}
 
 const statement: Statement = {
   name: 'complete_attempts',
   text: `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, output text)
+  where ${few('i.n')}
 ),
 ${roomCte('$2')},
 target as materialized (
-  select s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.claim_id, s.agent, s.worker_id, s.queued_at, s.started_at
-  from subtask_states s
-  where s.id in (select id from item)
+  select i.*, ${targetColumns}
+  from item i join subtask_states s on s.id = i.id
   order by s.id
-  for update
+  for update of s
 ),
-verdict as materialized (
-  select distinct on (i.id) i.*, t.tenant_id, t.task_pk, t.agent, t.worker_id, t.queued_at, t.started_at
-  from item i join target t on t.id = i.id and t.attempt = i.attempt and t.claim_id = i.claim_id
-  where t.state in (${from('complete')})
-  order by i.id, i.n
-),
+${judge(from('complete'))},
 done as (
   update subtask_states s set state = 'completed', finished_at = clock_timestamp(), lease_until = null, sla_until = null, progress = null
   from verdict v
@@ -87,13 +107,17 @@ ${insertEvents(
   taskEvents,
 )}
 select
-  (select json_agg(${verdictColumn} order by i.n) from item i left join verdict v on v.id = i.id) as verdicts,
+  ${verdicts},
   ${touched('verdict')},
   ${effects}`,
 }
 
+/** What the statement answers: verdicts by item. */
+export type SettledRow = Omit<Settled, 'verdicts'> & { verdicts: [number, ReportVerdict][] }
+
 /** One statement for 1 or 500 results: fences, stores, unlocks, rolls up, tells. */
 export async function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Settled> {
-  const { rows } = await db.query<Settled>(statement, [JSON.stringify(items.map((item, n) => ({ n, ...item }))), JSON.stringify(room)])
-  return rows[0] as Settled // a select without `from` has one row
+  const { rows } = await db.query<SettledRow>(statement, [JSON.stringify(items.map((item, n) => ({ n, ...item }))), JSON.stringify(room)])
+  const row = rows[0] as SettledRow // a select without `from` has one row
+  return { ...row, verdicts: inOrder(items.length, row.verdicts) }
 }

@@ -25,13 +25,22 @@ export interface Database extends Queryable {
   script(text: string): Promise<void>
   /** Calls back on every NOTIFY of the channel, for as long as the database is open; may miss some while reconnecting. */
   listen(channel: string, onNotify: (payload: string) => void): Promise<void>
+  /** Waits for what runs, refuses everything from now on with `DatabaseClosedError`. Idempotent. */
   close(): Promise<void>
 }
 
-/** The SQLSTATE of a database error, or undefined when it is something else. */
+/** Thrown by a database that was closed. */
+export class DatabaseClosedError extends Error {
+  constructor() {
+    super('the database is closed')
+    this.name = 'DatabaseClosedError'
+  }
+}
+
+/** The SQLSTATE of a database error, or undefined when it is something else (`EPIPE` and `E2BIG` have five letters too). */
 export function sqlState(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  return typeof code === 'string' && /^(?!E)(?=.*\d)[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
 /** Whether repeating the same transaction may succeed: deadlock, serialization failure. */
@@ -40,16 +49,17 @@ export function isTransient(error: unknown): boolean {
   return state === '40001' || state === '40P01' || state === '55P03'
 }
 
-/** Whether the database, not the statement, was at fault: it is away, starting, shutting down, or out of connections. */
+/** Whether the database, not the statement, was at fault: it is away, starting, shutting down, closed, or out of connections. */
 export function isUnavailable(error: unknown): boolean {
   const state = sqlState(error)
   if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300'
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code === 'string' && /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|HOST|NET|AI)/.test(code)) return true
   return (
-    error instanceof Error &&
-    /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(
-      error.message,
-    )
+    error instanceof DatabaseClosedError ||
+    (error instanceof Error &&
+      /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(
+        error.message,
+      ))
   )
 }

@@ -6,7 +6,7 @@
  * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
  */
 import type { Queryable, Statement } from './database.js'
-import { type EffectsRow, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
+import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
 import type { Room } from './room.js'
 
 export interface Demand {
@@ -59,31 +59,32 @@ picked as materialized (
         where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.task_pk) > (t.priority, t.task_pk)
         order by s.priority, s.task_pk limit 1
       ) next
-      where t.n < w.room + 500
+      where t.n < w.room + 50
     )
     select c.id
     from turn t
-    join tasks k on k.id = t.task_pk and k.status in ('running', 'blocked', 'needs_review')
-    join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id and o.status = 'running'
+    cross join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = t.task_pk limit 1) k
+    cross join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
     cross join lateral (
       select s.id, row_number() over (order by s.id) as nth from (
         select s.id from subtask_states s where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.task_pk = t.task_pk order by s.id limit w.room
       ) s
     ) c
+    where k.status in ('running', 'blocked', 'needs_review') and o.status = 'running'
     order by t.priority, c.nth, t.task_pk
     limit w.room
   ) p
 ),
 locked as materialized (
-  select s.id, p.queue
-  from picked p join subtask_states s on s.id = p.id
-  where s.state in (${from('queue')}) and s.unmet = 0
+  select s.id, s.route_id
+  from subtask_states s
+  where s.id = any (array(select id from picked)) and s.state in (${from('queue')}) and s.unmet = 0
   order by s.id
   for update of s skip locked
 ),
 queued as (
-  update subtask_states s set state = 'queued', attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = l.queue, queued_at = clock_timestamp(), run_after = null
-  from locked l
+  update subtask_states s set state = 'queued', attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = w.queue, queued_at = clock_timestamp(), run_after = null
+  from locked l join want w on w.route_id = l.route_id
   where s.id = l.id
   returning s.id, s.tenant_id, s.task_pk, s.attempt, s.dispatch, s.queue, s.route_id
 ),
@@ -115,7 +116,15 @@ export async function promoteRetries(db: Queryable, limit: number): Promise<numb
   return (await db.query<{ moved: number }>(promote, [limit])).rows[0]?.moved ?? 0
 }
 
-const shift = (name: string, fromState: string, toState: string, guard: string, changes: string, event: string): Statement => ({
+const shift = (
+  name: string,
+  fromState: string,
+  toState: string,
+  guard: string,
+  changes: string,
+  event: string,
+  alert?: string,
+): Statement => ({
   name,
   text: `
 with target as materialized (
@@ -124,13 +133,11 @@ with target as materialized (
 moved as (
   update subtask_states s set state = '${toState}'${fromState === 'queued' ? ', queue = null' : ''} from target t where s.id = t.id returning s.id, s.tenant_id, s.task_pk, s.route_id
 ),
-child_moved as (
-  select id, tenant_id, task_pk, ''::text as state, 0 as attempt, 0 as dispatch, ''::text as queue, route_id, false as opened from moved where false
-),
 ${rollUp(`select task_pk, ${changes} from moved`)},
 ${insertEvents(
   `
   select tenant_id, '${event}' as name, task_pk, id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id, null::text as data from moved`,
+  ...(alert === undefined ? [] : [alert]),
   taskEvents,
 )}
 select (select count(*)::int from moved) as moved, (select coalesce(json_agg(distinct route_id), '[]') from moved) as routes, ${touched('moved')},
@@ -142,6 +149,13 @@ export interface Shifted extends Pick<EffectsRow, 'tasks' | 'touched'> {
   routes: number[]
 }
 
+/** One alert for each route that had nothing blocked before. */
+const firstBlocked = `
+  select (array_agg(m.tenant_id))[1], 'alert.blocked', null, null, null, r.agent, null, json_build_object('capability', r.capability, 'requires', r.requires, 'subtasks', count(*))::text
+  from moved m join routes r on r.id = m.route_id
+  where not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = m.route_id)
+  group by r.id, r.agent, r.capability, r.requires`
+
 const block = shift(
   'block_unroutable',
   'ready',
@@ -149,6 +163,7 @@ const block = shift(
   `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`,
   '-1 as active, 0 as reviewing, 1 as blocked',
   'subtask.blocked',
+  firstBlocked,
 )
 const unblock = shift(
   'unblock_routable',
@@ -198,13 +213,13 @@ export async function readStaleQueued(db: Queryable, olderThanMs: number, page: 
 const ring: Statement = {
   name: 'ring_again',
   text: `
-with item as (select * from json_to_recordset($1::json) as i(id bigint, attempt int, dispatch int)),
+with item as (select * from json_to_recordset($1::json) as i(id bigint, attempt int, dispatch int) where ${few('i.attempt')}),
 target as materialized (
-  select s.id from item i join subtask_states s on s.id = i.id and s.attempt = i.attempt and s.dispatch = i.dispatch
-  where s.state = 'queued' order by s.id for update of s skip locked
+  select s.id, s.state = 'queued' as queued from item i join subtask_states s on s.id = i.id and s.attempt = i.attempt and s.dispatch = i.dispatch
+  order by s.id for update of s skip locked
 )
 update subtask_states s set dispatch = s.dispatch + 1, queued_at = clock_timestamp()
-from target t where s.id = t.id
+from target t where s.id = t.id and t.queued
 returning s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id`,
 }
 

@@ -41,7 +41,7 @@ opened as (
     ready_at = clock_timestamp()
   from root r
   where s.id = r.id
-  returning s.id, s.tenant_id, s.task_pk, s.state, s.gate, r.name
+  returning s.id, s.tenant_id, s.task_pk, s.state, s.gate, s.route_id, r.name
 ),
 gated as (
   update subtask_states s set gate = 'release'
@@ -69,6 +69,11 @@ event as (
   select tenant_id, 'task.started', id, null::bigint, json_build_object('from', 'planned', 'to', status, 'reason', 'execution was asked for')::text from started
   union all
   select tenant_id, 'subtask.' || state, task_pk, id, null from opened
+  union all
+  select min(o.tenant_id), 'alert.blocked', null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
+  from opened o join routes r on r.id = o.route_id
+  where o.state = 'blocked' and not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = o.route_id)
+  group by r.id, r.agent, r.capability, r.requires
 )
 select k.id::text as id, k.status as from_status, coalesce(s.status, k.status) as status, c.active as ready, c.blocked
 from task k cross join counted c left join started s on s.id = k.id`,
@@ -89,13 +94,14 @@ export async function executeTask(db: Queryable, input: ExecuteInput): Promise<E
 const names: Statement = {
   name: 'task_subtask_names',
   text: `
-select k.id::text as id, (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
+select k.id::text as id, k.status, (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
   (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
 from tasks k where k.tenant_id = $1 and k.task_id = $2`,
 }
 
 export interface ExecutePreview {
   id: string
+  status: TaskStatus
   /** Checkpoints that name no subtask. */
   unknown: string[] | null
   /** The routes of the subtasks that would start. */

@@ -5,11 +5,12 @@
  * Invariants: I5, I6 (at most `attempt_limit` charged attempts, then what `on_failure` says, with one review), I13.
  */
 
-import { type Settled, verdictColumn } from './complete.js'
+import { inOrder, judge, type Settled, type SettledRow, targetColumns, verdicts } from './complete.js'
 import type { Queryable, Statement } from './database.js'
 import {
   childEvents,
   effects,
+  few,
   from,
   gateReviews,
   insertEvents,
@@ -37,20 +38,20 @@ export interface FailedItem {
 const maxUncharged = 20
 
 /**
- * Rules on the rows of `verdict(n, id, attempt, claim_id, outcome, failure, retryable, charged, backoff_ms)` joined with
- * the locked rows of `target`, and does what follows.
+ * Rules on the rows of `verdict`, which carry their item (outcome, failure, retryable, charged) and their row, and does what
+ * follows.
  */
 const ruleAndApply = `
 ruling as materialized (
-  select v.*, t.tenant_id, t.task_pk, t.agent, t.worker_id, t.queued_at, t.started_at, d.on_failure,
+  select v.*, d.on_failure,
     case
-      when not v.charged and t.uncharged < ${maxUncharged} then 'requeue'
-      when v.retryable and t.charged + 1 < t.attempt_limit then 'retry'
+      when not v.charged and v.uncharged < ${maxUncharged} then 'requeue'
+      when v.retryable and v.row_charged + 1 < v.attempt_limit then 'retry'
       else d.on_failure
     end as ruling,
     -- Exponential, by the attempts already charged; half of it random.
-    case when v.outcome = 'lost' then 0 else least($3::bigint, $4::bigint * (2 ^ least(t.charged, 20))::bigint) * (0.5 + random() / 2) end as delay_ms
-  from verdict v join target t on t.id = v.id join subtasks d on d.id = v.id
+    case when v.outcome = 'lost' then 0 else least($3::bigint, $4::bigint * (2 ^ least(v.row_charged, 20))::bigint) * (0.5 + random() / 2) end as delay_ms
+  from verdict v join subtasks d on d.id = v.id
 ),
 ended as (
   update subtask_states s set
@@ -112,24 +113,19 @@ const reported: Statement = {
   text: `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, outcome text, failure text, retryable boolean, charged boolean)
+  where ${few('i.n')}
 ),
 ${roomCte('$2')},
 target as materialized (
-  select s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.claim_id, s.charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at
-  from subtask_states s
-  where s.id in (select id from item)
+  select i.*, ${targetColumns}
+  from item i join subtask_states s on s.id = i.id
   order by s.id
-  for update
+  for update of s
 ),
-verdict as materialized (
-  select distinct on (i.id) i.*
-  from item i join target t on t.id = i.id and t.attempt = i.attempt and t.claim_id = i.claim_id
-  where t.state in (${from('retry')})
-  order by i.id, i.n
-),
+${judge(from('retry'))},
 ${ruleAndApply}
 select
-  (select json_agg(${verdictColumn} order by i.n) from item i left join verdict v on v.id = i.id) as verdicts,
+  ${verdicts},
   (select count(*)::int from ended where state = 'ready') as requeued,
   ${touched('ended')},
   ${effects}`,
@@ -147,13 +143,14 @@ export async function failAttempts(
   room: Room,
   backoff: BackoffLimits,
 ): Promise<Settled & { requeued: number }> {
-  const { rows } = await db.query<Settled & { requeued: number }>(reported, [
+  const { rows } = await db.query<SettledRow & { requeued: number }>(reported, [
     JSON.stringify(items.map((item, n) => ({ n, ...item }))),
     JSON.stringify(room),
     backoff.maxMs,
     backoff.initialMs,
   ])
-  return rows[0] as Settled & { requeued: number } // a select without `from` has one row
+  const row = rows[0] as SettledRow & { requeued: number } // a select without `from` has one row
+  return { ...row, verdicts: inOrder(items.length, row.verdicts) }
 }
 
 const sweep = (name: string, due: string, outcome: 'lost' | 'timed_out', code: string, message: string): Statement => ({
@@ -161,7 +158,7 @@ const sweep = (name: string, due: string, outcome: 'lost' | 'timed_out', code: s
   text: `
 with ${roomCte('$2')},
 target as materialized (
-  select s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.claim_id, s.charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at
+  select s.id, s.attempt, s.claim_id, ${targetColumns}
   from subtask_states s
   where s.state = 'running' and ${due}
   order by s.id
@@ -169,13 +166,13 @@ target as materialized (
   for update skip locked
 ),
 verdict as materialized (
-  select row_number() over (order by t.id)::int as n, t.id, t.attempt, t.claim_id, '${outcome}' as outcome,
+  select t.*, '${outcome}' as outcome,
     json_build_object('code', '${code}', 'message', ${message}, 'retryable', true)::text as failure, true as retryable, true as charged
   from target t
 ),
 ${ruleAndApply}
 select
-  (select coalesce(json_agg(json_build_object('id', v.id::text, 'worker_id', t.worker_id, 'claim_id', t.claim_id)), '[]') from verdict v join target t on t.id = v.id) as ended,
+  (select coalesce(json_agg(json_build_object('id', id::text, 'worker_id', worker_id, 'claim_id', claim_id)), '[]') from verdict) as ended,
   (select count(*)::int from ended where state = 'ready') as requeued,
   ${touched('ended')},
   ${effects}`,

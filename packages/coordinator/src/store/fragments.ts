@@ -2,6 +2,9 @@
  * Pieces of SQL that several statements share: what follows when subtasks finish. Each is a list of CTEs that reads
  * rows from CTEs named in its parameters.
  *
+ * No CTE is joined with another: each carries what the next one needs, so that every join is one of a CTE with a table by
+ * its key. The connections switch off whatever could read a whole table (postgres.ts), and nothing here misses it.
+ *
  * Rows are locked in the order subtask_states (by id), then tasks (by id); a deadlock that is left (a child with a
  * smaller id than its spawned parent) is broken by Postgres and the statement repeated (lanes.ts).
  */
@@ -18,9 +21,19 @@ export const from = (transition: keyof typeof subtaskTransitions): string => sql
 
 /** What the queue has room for, as the dispatcher last saw it: `[{route_id, queue, room}]`. */
 export const roomCte = (param: string): string => `
-room as (
-  select * from json_to_recordset(${param}::json) as r(route_id int, queue text, room int)
+room as materialized (
+  select r.*, b.waiting is not null as waiting
+  from json_to_recordset(${param}::json) as r(route_id int, queue text, room int)
+  -- Nothing may overtake: a route with ready rows is the dispatcher's. A lateral limit is a probe, whatever the planner thinks.
+  left join lateral (select true as waiting from subtask_states w where w.state = 'ready' and w.route_id = r.route_id limit 1) b on true
 )`
+
+/**
+ * Always true for a number that rows carry. The planner takes it for a narrow range and expects one row instead of a
+ * hundred: then nothing looks cheaper to it than probing the next table's key, however small that table was when the
+ * statement was planned.
+ */
+export const few = (column: string): string => `${column} between 0 and 1000000000`
 
 /**
  * Unlocks the dependents of the rows in CTE `finished(id)`. Decrements, never recounts: two transactions that finish
@@ -28,13 +41,14 @@ room as (
  *
  * A child whose last dependency this was becomes ready, or waits at its gate, or, where the queue has room and nothing
  * older waits for the same route, is queued at once: one row update instead of two, and a hop less.
- * Yields `child_moved(id, tenant_id, task_pk, state, attempt, dispatch, queue, opened)`.
+ * Yields `child_moved(id, tenant_id, task_pk, state, attempt, dispatch, queue, route_id, gate, opened)`.
  */
 export const unlockDependents = (finished: string): string => `
 child as (
   select d.to_id as id, count(*)::int as met
   from ${finished} f join dependencies d on d.from_id = f.id
   group by d.to_id
+  having ${few('count(*)')}
 ),
 child_row as materialized (
   select s.id, s.task_pk, s.state, s.unmet, s.route_id, s.priority, s.gate, c.met
@@ -42,31 +56,28 @@ child_row as materialized (
   order by s.id
   for update of s
 ),
-opened as (
-  select c.id, c.gate, c.route_id, c.task_pk,
-    row_number() over (partition by c.route_id, c.gate is null order by c.priority, c.id) as turn
+turn as (
+  select c.*, c.state = 'pending' and c.unmet = c.met as opened,
+    row_number() over (partition by c.route_id, c.state = 'pending' and c.unmet = c.met and c.gate is null order by c.priority, c.id) as turn
   from child_row c
-  where c.state = 'pending' and c.unmet = c.met
 ),
-placed as (
-  select o.id, o.gate,
-    case when o.gate is null and o.turn <= r.room and k.status = 'running'
-      and not exists (select from subtask_states w where w.state = 'ready' and w.route_id = o.route_id)
-    then r.queue end as queue
-  from opened o join tasks k on k.id = o.task_pk left join room r on r.route_id = o.route_id
+placed as materialized (
+  select t.id, t.met, t.opened, t.gate,
+    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and not r.waiting then r.queue end as queue
+  from turn t join tasks k on k.id = t.task_pk left join room r on r.route_id = t.route_id
 ),
 child_moved as (
   update subtask_states s set
-    unmet = s.unmet - c.met,
-    state = case when p.id is null then s.state when p.gate is not null then 'awaiting_approval' when p.queue is not null then 'queued' else 'ready' end,
-    ready_at = case when p.id is not null and p.gate is null then clock_timestamp() else s.ready_at end,
+    unmet = s.unmet - p.met,
+    state = case when not p.opened then s.state when p.gate is not null then 'awaiting_approval' when p.queue is not null then 'queued' else 'ready' end,
+    ready_at = case when p.opened and p.gate is null then clock_timestamp() else s.ready_at end,
     attempt = s.attempt + (p.queue is not null)::int,
     dispatch = s.dispatch + (p.queue is not null)::int,
     queue = coalesce(p.queue, s.queue),
     queued_at = case when p.queue is not null then clock_timestamp() else s.queued_at end
-  from child_row c left join placed p on p.id = c.id
-  where s.id = c.id
-  returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, p.id is not null as opened
+  from placed p
+  where s.id = p.id
+  returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, s.gate, p.opened
 )`
 
 /** Events of `child_moved`. */
@@ -80,8 +91,8 @@ export const gateReviews = `
 gate_review as (
   insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
   select m.tenant_id, m.task_pk, m.id, 'approval', 'approval needed before ' || d.name || ' may start'
-  from child_moved m join subtask_states s on s.id = m.id join subtasks d on d.id = m.id
-  where m.opened and m.state = 'awaiting_approval' and s.gate = 'approval'
+  from child_moved m join subtasks d on d.id = m.id
+  where m.opened and m.state = 'awaiting_approval' and m.gate = 'approval'
   on conflict (subtask_pk, kind) where status = 'open' and subtask_pk is not null do nothing
   returning id, tenant_id, task_pk, subtask_pk
 )`
@@ -97,7 +108,7 @@ delta as (
   select task_pk, sum(active)::int as active, sum(reviewing)::int as reviewing, sum(blocked)::int as blocked
   from (${changes}) change
   group by task_pk
-  having sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0
+  having (sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0${failedTasks === undefined ? '' : ` or task_pk in (select task_pk from ${failedTasks})`}) and ${few('count(*)')}
 ),
 task_row as materialized (
   select k.id, k.status, d.active, d.reviewing, d.blocked
@@ -119,10 +130,12 @@ task_moved as (
   returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status
 )`
 
-const rolledUpStatus = (failedTasks?: string): string => `case
-      when k.status not in (${sqlList([...new Set([...taskTransitions.complete.from])])}) then k.status${
-        failedTasks === undefined ? '' : `\n      when k.id in (select task_pk from ${failedTasks}) then 'failed'`
-      }
+const rolledUpStatus = (failedTasks?: string): string => `case${
+  failedTasks === undefined
+    ? ''
+    : `\n      when k.status in (${sqlList(taskTransitions.fail.from)}) and k.id in (select task_pk from ${failedTasks}) then 'failed'`
+}
+      when k.status not in (${sqlList(taskTransitions.complete.from)}) then k.status
       when k.active + r.active > 0 then 'running'
       when k.reviewing + r.reviewing > 0 then 'needs_review'
       when k.blocked + r.blocked > 0 then 'blocked'

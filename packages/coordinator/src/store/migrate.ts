@@ -23,6 +23,10 @@ export function readMigrations(): Migration[] {
     .map(name => ({ version: Number(name.slice(0, 4)), name, sql: readFileSync(`${directory}/${name}`, 'utf8') }))
 }
 
+/** Building an index, or waiting for whoever does, may take longer than a statement is given otherwise. */
+const noTimeout = 'set local statement_timeout = 0'
+const oneAtATime = "select pg_advisory_xact_lock(hashtext('baton migrations'))"
+
 /** Applies what is missing. Throws `invalid_configuration` when the database is newer than this code can serve. */
 export async function migrate(database: Database, migrations: readonly Migration[] = readMigrations()): Promise<number> {
   await ensureTable(database)
@@ -30,7 +34,8 @@ export async function migrate(database: Database, migrations: readonly Migration
   let applied = 0
   for (const migration of migrations) {
     applied += await database.transaction(async tx => {
-      await tx.query({ text: "select pg_advisory_xact_lock(hashtext('baton migrations'))" })
+      await tx.query({ text: noTimeout })
+      await tx.query({ text: oneAtATime })
       const { rows } = await tx.query<{ newest: number | null }>({ text: 'select max(version) as newest from baton_migrations' })
       const present = rows[0]?.newest ?? 0
       // One release back still runs beside this one; further ahead it cannot know what changed.
@@ -50,7 +55,8 @@ export async function migrate(database: Database, migrations: readonly Migration
 
 async function ensureTable(database: Database): Promise<void> {
   await database.transaction(async tx => {
-    await tx.query({ text: "select pg_advisory_xact_lock(hashtext('baton migrations'))" })
+    await tx.query({ text: noTimeout })
+    await tx.query({ text: oneAtATime })
     await tx.query({
       text: 'create table if not exists baton_migrations (version int primary key, name text not null, applied_at timestamptz not null default clock_timestamp())',
     })

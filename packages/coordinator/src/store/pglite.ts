@@ -1,16 +1,18 @@
 /**
  * PGlite, PostgreSQL within this process, behind the database seam: local mode. The one file that imports PGlite.
  *
- * Invariant P1: one process at a time has a data directory. PGlite takes no lock itself, and a second process would
- * corrupt the files.
+ * Invariants: P1 one process at a time has a data directory. PGlite takes no lock itself, and a second process would
+ * corrupt the files. P2 a database whose making was interrupted is made anew: PGlite could not open it, nor say why.
  */
-import { existsSync, mkdirSync, openAsBlob } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '@baton/shared/node'
 import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite'
 import type { Database, Queryable, Rows, Statement } from './database.js'
 import { lockDirectory } from './directory-lock.js'
+import { InFlight } from './in-flight.js'
 
 interface PgliteOptions {
   /** Where the data lives; `memory` keeps nothing. */
@@ -28,7 +30,15 @@ const bytea = 17
  */
 const tuning: PGliteOptions = {
   initialMemory: 128 * 1024 * 1024,
-  postgresqlconf: ['shared_buffers=16MB', 'jit=off', 'max_connections=4', 'enable_seqscan=off'],
+  postgresqlconf: [
+    'shared_buffers=16MB',
+    'jit=off',
+    'max_connections=4',
+    'enable_seqscan=off',
+    'enable_bitmapscan=off',
+    'enable_hashjoin=off',
+    'enable_mergejoin=off',
+  ],
   // PGlite's own conversion of bytea goes byte by byte and takes seconds for a megabyte.
   parsers: { [int8]: (value: string) => value, [bytea]: (value: string) => Buffer.from(value.slice(2), 'hex') },
   serializers: { [bytea]: (value: Uint8Array) => `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}` },
@@ -41,12 +51,19 @@ const preparedDirectory = fileURLToPath(new URL('../../prepared/pglite.tgz', imp
 export async function openPglite({ dataDir, log }: PgliteOptions): Promise<Database> {
   if (dataDir === 'memory') return new Pglite(await create('memory://', true), async () => undefined)
   const directory = join(dataDir, 'pgdata')
+  const unfinished = join(dataDir, 'unfinished')
   mkdirSync(dataDir, { recursive: true })
   const unlock = await lockDirectory(dataDir)
   try {
+    if (existsSync(unfinished)) rmSync(directory, { recursive: true, force: true }) // P2
     const isNew = !existsSync(join(directory, 'PG_VERSION'))
-    if (isNew) log.debug({ directory }, 'making a new database')
-    return new Pglite(await create(directory, isNew), unlock)
+    if (isNew) {
+      log.debug({ directory }, 'making a new database')
+      writeFileSync(unfinished, '')
+    }
+    const pglite = await create(directory, isNew)
+    rmSync(unfinished, { force: true })
+    return new Pglite(pglite, unlock)
   } catch (error) {
     await unlock()
     throw error
@@ -54,13 +71,14 @@ export async function openPglite({ dataDir, log }: PgliteOptions): Promise<Datab
 }
 
 async function create(where: string, isNew: boolean): Promise<PGlite> {
-  const prepared = isNew && existsSync(preparedDirectory) ? await openAsBlob(preparedDirectory) : undefined
+  const prepared = isNew && existsSync(preparedDirectory) ? new Blob([await readFile(preparedDirectory)]) : undefined
   return PGlite.create(where, { ...tuning, ...(prepared && { loadDataDir: prepared }) })
 }
 
 class Pglite implements Database {
   private readonly pglite: PGlite
   private readonly unlock: () => Promise<void>
+  private readonly inFlight = new InFlight()
   private closed: Promise<void> | undefined
 
   constructor(pglite: PGlite, unlock: () => Promise<void>) {
@@ -68,33 +86,39 @@ class Pglite implements Database {
     this.unlock = unlock
   }
 
-  async query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
-    return rowsOf<R>(await this.pglite.query<R>(statement.text, [...params]))
+  query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
+    return this.inFlight.run(async () => rowsOf<R>(await this.pglite.query<R>(statement.text, [...params])))
   }
 
-  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
-    return this.pglite.transaction((tx: Transaction) =>
-      work({
-        query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
-          rowsOf<R>(await tx.query<R>(statement.text, [...params])),
-      }),
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return this.inFlight.run(() =>
+      this.pglite.transaction((tx: Transaction) =>
+        work({
+          query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
+            rowsOf<R>(await tx.query<R>(statement.text, [...params])),
+        }),
+      ),
     )
   }
 
   async script(text: string): Promise<void> {
-    await this.pglite.exec(text)
+    await this.inFlight.run(() => this.pglite.exec(text))
   }
 
   async listen(channel: string, onNotify: (payload: string) => void): Promise<void> {
-    await this.pglite.listen(channel, onNotify)
+    // Without quotes PGlite takes a name for SQL and folds it to lower case.
+    await this.inFlight.run(() => this.pglite.listen(`"${channel}"`, onNotify))
   }
 
   close(): Promise<void> {
-    this.closed ??= this.pglite.close().finally(() => this.unlock())
+    this.closed ??= this.inFlight
+      .close()
+      .then(() => this.pglite.close())
+      .finally(() => this.unlock())
     return this.closed
   }
 }
 
 function rowsOf<R>(result: { rows: R[]; affectedRows?: number }): Rows<R> {
-  return { rows: result.rows, rowCount: result.affectedRows ?? result.rows.length }
+  return { rows: result.rows, rowCount: result.affectedRows || result.rows.length } // PGlite counts 0 for a select
 }

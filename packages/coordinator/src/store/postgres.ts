@@ -3,7 +3,8 @@
 import { BatonError } from '@baton/shared'
 import { type Logger, maskSecrets } from '@baton/shared/node'
 import pg from 'pg'
-import { type Database, isUnavailable, type Queryable, type Rows, type Statement, sqlState } from './database.js'
+import { type Database, DatabaseClosedError, isUnavailable, type Queryable, type Rows, type Statement, sqlState } from './database.js'
+import { atMost, InFlight } from './in-flight.js'
 
 interface PostgresOptions {
   readonly url: string
@@ -15,11 +16,24 @@ interface PostgresOptions {
 }
 
 /**
- * Settings of every connection. Statements are prepared once and may be planned while the tables are still empty; a
- * sequential scan chosen then would stay for good. Without sequential scans the planner takes an index wherever there
- * is one, whatever it believes of the table's size.
+ * Settings of every connection. Statements are planned once per connection, maybe while the tables are still empty, and a
+ * plan that reads a whole table then would stay for good: hence everything that can read one is switched off, and plans
+ * are generic from the first execution on. What is left are nested loops over indexes, whatever the planner believes of a
+ * table's size; the statements are written so that this is what they want (fragments.ts).
  */
-const settings = ['enable_seqscan=off', 'jit=off', 'statement_timeout=30000', 'idle_in_transaction_session_timeout=30000']
+const settings = [
+  'enable_seqscan=off',
+  'enable_bitmapscan=off',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+  'plan_cache_mode=force_generic_plan',
+  'jit=off',
+  'statement_timeout=30000',
+  'idle_in_transaction_session_timeout=30000',
+]
+
+/** How long closing may wait for connections to end. */
+const endMs = 2_000
 
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text') =>
@@ -66,21 +80,46 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
 class Postgres implements Database {
   private readonly pool: pg.Pool
   private readonly options: PostgresOptions
+  private readonly inFlight = new InFlight()
   private readonly closing = new AbortController()
   private readonly listeners: Promise<void>[] = []
+  private closed: Promise<void> | undefined
 
   constructor(pool: pg.Pool, options: PostgresOptions) {
     this.pool = pool
     this.options = options
   }
 
-  async query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
-    return rowsOf<R>(await this.pool.query({ ...statement, values: [...params] }))
+  query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
+    return this.inFlight.run(async () => rowsOf<R>(await this.pool.query({ ...statement, values: [...params] })))
   }
 
-  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return this.inFlight.run(() => this.transact(work))
+  }
+
+  async script(text: string): Promise<void> {
+    await this.inFlight.run(() => this.pool.query(text))
+  }
+
+  async listen(channel: string, onNotify: (payload: string) => void): Promise<void> {
+    if (this.closing.signal.aborted) throw new DatabaseClosedError()
+    this.listeners.push(this.keepListening(channel, onNotify))
+  }
+
+  close(): Promise<void> {
+    this.closed ??= (async () => {
+      this.closing.abort()
+      await this.inFlight.close()
+      await atMost(endMs, Promise.all([...this.listeners, this.pool.end()]))
+    })()
+    return this.closed
+  }
+
+  private async transact<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     const client = await this.pool.connect()
     let broken: Error | undefined
+    let ended = false
     const onError = (error: Error) => {
       broken = error
     }
@@ -88,12 +127,17 @@ class Postgres implements Database {
     try {
       await client.query('begin')
       const result = await work({
-        query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
-          rowsOf<R>(await client.query({ ...statement, values: [...params] })),
+        query: async <R>(statement: Statement, params: readonly unknown[] = []) => {
+          // The connection serves others by then.
+          if (ended) throw new Error('the transaction has ended')
+          return rowsOf<R>(await client.query({ ...statement, values: [...params] }))
+        },
       })
+      ended = true
       await client.query('commit')
       return result
     } catch (error) {
+      ended = true
       if (sqlState(error) === undefined || isUnavailable(error)) broken ??= error instanceof Error ? error : new Error(String(error))
       await client.query('rollback').catch(rollbackError => {
         broken ??= rollbackError
@@ -103,20 +147,6 @@ class Postgres implements Database {
       client.off('error', onError)
       client.release(broken !== undefined && isUnavailable(broken))
     }
-  }
-
-  async script(text: string): Promise<void> {
-    await this.pool.query(text)
-  }
-
-  async listen(channel: string, onNotify: (payload: string) => void): Promise<void> {
-    this.listeners.push(this.keepListening(channel, onNotify))
-  }
-
-  async close(): Promise<void> {
-    this.closing.abort()
-    await Promise.all(this.listeners)
-    await this.pool.end()
   }
 
   private async keepListening(channel: string, onNotify: (payload: string) => void): Promise<void> {

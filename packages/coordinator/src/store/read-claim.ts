@@ -6,19 +6,19 @@ import type { Queryable, Statement } from './database.js'
 /** Characters of text, or bytes of an artifact, per page. */
 export const pageSize = 200_000
 
-const holds = "from subtask_states s where s.id = $1 and s.claim_id = $2 and s.state = 'running'"
+const holds = "(select s.state = 'running' and s.claim_id = $2 from subtask_states s where s.id = $1)"
 
 const input: Statement = {
   name: 'page_input',
-  text: `select substr(d.input, $3::int + 1, ${pageSize}) as data, char_length(d.input) as total from subtasks d where d.id = $1 and exists (select ${holds})`,
+  text: `select substr(d.input, $3::int + 1, ${pageSize}) as data, char_length(d.input) as total from subtasks d where d.id = $1 and ${holds}`,
 }
 
 const output: Statement = {
   name: 'page_output',
   text: `
 select substr(a.output, $4::int + 1, ${pageSize}) as data, char_length(a.output) as total
-from dependencies e join subtasks d on d.id = e.from_id join subtask_states f on f.id = e.from_id join attempts a on a.subtask_pk = e.from_id and a.attempt = f.attempt
-where e.to_id = $1 and d.name = $3 and a.output is not null and exists (select ${holds})`,
+from dependencies e join subtasks d on d.id = e.from_id join subtask_states f on f.id = e.from_id cross join lateral (select output from attempts a where a.subtask_pk = e.from_id and a.attempt = f.attempt limit 1) a
+where e.to_id = $1 and d.name = $3 and a.output is not null and ${holds}`,
 }
 
 const artifact: Statement = {
@@ -27,15 +27,15 @@ const artifact: Statement = {
 select f.media_type, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
 from dependencies e join subtasks d on d.id = e.from_id join artifacts f on f.subtask_pk = e.from_id
 left join chunks c on c.claim_id = f.claim_id and c.name = f.name and c.n = $5
-where e.to_id = $1 and d.name = $3 and f.name = $4 and exists (select ${holds})`,
+where e.to_id = $1 and d.name = $3 and f.name = $4 and ${holds}`,
 }
 
 const list: Statement = {
   name: 'page_dependencies',
-  text: `select (${dependencyList('$1', '$3::int')}) as list where exists (select ${holds})`,
+  text: `select (${dependencyList('$1', '$3::int')}) as list where ${holds}`,
 }
 
-const held: Statement = { name: 'holds_claim', text: `select exists (select ${holds}) as held` }
+const held: Statement = { name: 'holds_claim', text: `select coalesce(${holds}, false) as held` }
 
 export interface TextPage {
   data: string

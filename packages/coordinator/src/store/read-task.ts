@@ -73,7 +73,7 @@ const maxListedOutput = 256 * 1024
 const subtasks: Statement = {
   name: 'read_subtasks',
   text: `
-select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, d.agent as pinned_agent, d.requires, d.generation,
+select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
   s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.run_after, s.progress,
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
   case when s.state = 'pending' then (
@@ -83,6 +83,7 @@ select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, d.agent as 
   v.assignee, v.created_at as reviewed_since
 from subtasks d
 join subtask_states s on s.id = d.id
+join routes r on r.id = s.route_id
 left join lateral (
   select output, failure from attempts a where a.subtask_pk = d.id and a.attempt <= s.attempt and s.attempt > 0 order by a.attempt desc limit 1
 ) a on s.state in ('completed', 'failed', 'skipped', 'needs_review', 'retrying')

@@ -65,7 +65,7 @@ dependent as materialized (
   order by s.id for update of s
 ),
 edge as (
-  ${edgeInput('$2')}
+  select from_id, to_id from (${edgeInput('$2')}) e
   union all
   select s.id, d.id from subtask s cross join dependent d
 ),

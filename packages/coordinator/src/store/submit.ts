@@ -59,8 +59,8 @@ export interface NewSubtask {
   readonly attempt_limit: number
 }
 
-/** `[from, to]`: ids of subtasks. */
-export type Edge = readonly [string, string]
+/** `[from, to, task]`: ids of two subtasks and of their task. */
+export type Edge = readonly [from: string, to: string, task: string]
 
 /** How many subtasks one statement inserts; larger graphs take several, in one transaction. */
 const subtasksPerStatement = 5_000
@@ -98,26 +98,39 @@ dependency as (
 
 export const subtaskInput = (param: string): string => `select * from json_to_recordset(${param}::json) as s(${subtaskColumns})`
 export const edgeInput = (param: string): string =>
-  `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id from json_array_elements(${param}::json) e`
+  `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id, (e ->> 2)::bigint as task_pk from json_array_elements(${param}::json) e`
 
 const stateEvents = `
   select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as data from subtask where state <> 'pending'`
+
+/**
+ * Whether a row belongs to a task that this statement inserts. Written so that it stays a subplan, which is hashed, and
+ * does not become a join of two CTEs, which could only be nested.
+ */
+const insertedTask = (column: string): string => `(${column} in (select id from task)) is true`
 
 const insertAll: Statement = {
   name: 'insert_tasks',
   text: `
 with ${taskRows},
 subtask as materialized (
-  select s.* from (${subtaskInput('$2')}) s join task t on t.id = s.task_pk
+  select * from (${subtaskInput('$2')}) s where ${insertedTask('s.task_pk')}
 ),
-edge as (${edgeInput('$3')}),
-${graphRows.replace('from edge', 'from edge where exists (select from subtask s where s.id = edge.to_id)')},
+edge as (
+  select * from (${edgeInput('$3')}) e where ${insertedTask('e.task_pk')}
+),
+${graphRows},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data)
   select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text from task
   union all
   select tenant_id, 'task.started', id, null, null, json_build_object('from', 'planned', 'to', status, 'reason', 'submitted with execute')::text from task where status <> 'planned'
   union all ${stateEvents}
+  union all
+  select min(n.tenant_id), 'alert.blocked', null, null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
+  from subtask n join routes r on r.id = n.route_id
+  where n.state = 'blocked' and not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = n.route_id)
+  group by r.id, r.agent, r.capability, r.requires
 ),
 review as (
   insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)

@@ -1,6 +1,7 @@
 /** Workers and the agents that they host; leases. All times are the database's: a worker's clock never matters. */
 import type { ActiveClaim, HostedAgent, WorkerInfo } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
+import { few } from './fragments.js'
 
 const upsertWorker: Statement = {
   name: 'upsert_worker',
@@ -72,48 +73,54 @@ const beat: Statement = {
   text: `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, worker_id text, state text, active int, load text, loop_lag_ms real)
+  where ${few('i.n')}
 ),
 claim as (
-  select * from json_to_recordset($2::json) as c(n int, subtask bigint, claim_id uuid, progress text)
-),
-latest as (
-  select distinct on (worker_id) * from item order by worker_id, n desc
+  select * from json_to_recordset($2::json) as c(n int, worker_id text, subtask bigint, claim_id uuid, progress text)
+  where ${few('c.n')}
 ),
 worker_row as materialized (
-  select w.id, w.state as before from workers w join latest i on i.worker_id = w.id order by w.id for update of w
+  select i.*, w.state as before, w.drain_requested
+  from item i join workers w on w.id = i.worker_id
+  order by w.id, i.n
+  for update of w
 ),
 worker as (
   update workers w set
-    state = case when w.drain_requested and i.state = 'ready' then 'draining' else i.state end,
-    active = i.active, load = i.load, loop_lag_ms = i.loop_lag_ms, last_heartbeat_at = clock_timestamp()
-  from latest i join worker_row r on r.id = i.worker_id
-  where w.id = i.worker_id and r.before <> 'lost'
-  returning w.id, w.state, w.drain_requested, r.before
+    state = case when r.drain_requested and r.state = 'ready' then 'draining' else r.state end,
+    active = r.active, load = r.load, loop_lag_ms = r.loop_lag_ms, last_heartbeat_at = clock_timestamp()
+  from worker_row r
+  where w.id = r.worker_id and r.before <> 'lost'
+  returning w.id, w.state, r.before
 ),
 lease_row as materialized (
-  select s.id, s.task_pk, c.progress
-  from claim c join item i on i.n = c.n join subtask_states s on s.id = c.subtask
-  where s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = i.worker_id
+  -- The state is compared further down: here it would invite the index of all running rows instead of the key.
+  select c.n, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held
+  from claim c join subtask_states s on s.id = c.subtask
   order by s.id
   for update of s
 ),
 renewed as (
   update subtask_states s set lease_until = greatest(s.lease_until, clock_timestamp() + $3::int * interval '1 millisecond'), progress = coalesce(l.progress, s.progress)
   from lease_row l
-  where s.id = l.id and s.state = 'running'
-  returning s.claim_id, s.task_pk, l.progress is not null as progressed
+  where s.id = l.id and l.held
+  returning l.n, s.claim_id, s.task_pk, l.progress is not null as progressed
 ),
 progressed as (
-  update tasks set progress_version = progress_version + 1 where id in (select task_pk from renewed where progressed)
+  update tasks set progress_version = progress_version + 1 where id = any (array(select distinct task_pk from renewed where progressed))
 ),
 event as (
   insert into events (tenant_id, name, worker_id)
   select 1, 'worker.' || state, id from worker where state <> before and state in ('draining', 'stopped')
 )
-select i.n, w.id is not null as known, coalesce(w.drain_requested, false) as drain,
-  (select coalesce(json_agg(r.claim_id), '[]') from claim c join renewed r on r.claim_id = c.claim_id where c.n = i.n) as held
-from item i left join worker w on w.id = i.worker_id
-order by i.n`,
+select
+  (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested)), '[]') from worker_row) as workers,
+  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from renewed) as held`,
+}
+
+interface BeatRow {
+  workers: [n: number, known: boolean, drain: boolean][]
+  held: [n: number, claimId: string][]
 }
 
 /** Renews the leases of 1 or 500 workers' claims in one statement; answers which claims are still theirs. */
@@ -126,9 +133,13 @@ export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatI
     load: JSON.stringify(item.load),
     loop_lag_ms: item.loop_lag_ms,
   }))
-  const claims = items.flatMap((item, n) => item.active.map(claim => ({ n, ...claim })))
-  const { rows } = await db.query<HeartbeatVerdict>(beat, [JSON.stringify(workers), JSON.stringify(claims), leaseMs])
-  return rows
+  const claims = items.flatMap((item, n) => item.active.map(claim => ({ n, worker_id: item.worker_id, ...claim })))
+  const { rows } = await db.query<BeatRow>(beat, [JSON.stringify(workers), JSON.stringify(claims), leaseMs])
+  const verdicts = items.map((): HeartbeatVerdict => ({ known: false, drain: false, held: [] }))
+  const row = rows[0] as BeatRow // a select without `from` has one row
+  for (const [n, known, drain] of row.workers) verdicts[n] = { known, drain, held: [] }
+  for (const [n, claimId] of row.held) verdicts[n]?.held.push(claimId)
+  return verdicts
 }
 
 const lose: Statement = {

@@ -1,9 +1,10 @@
 /**
  * An agent that is a program, in any language: the input is JSON on its stdin, its output is JSON or text on stdout,
  * stderr goes to the log. Exit code 0 is success; anything else, or a signal, is a failure. An abort kills the whole
- * process group.
+ * process group; what a program left running in the background ends with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { BatonError, maxArtifactBytes, parseStrictJson } from '@baton/shared'
 import { childEnvironment } from '@baton/shared/node'
 import { type Agent, type AgentContext, type AgentOptions, defineAgent } from '../agent.js'
@@ -58,14 +59,7 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
     const stopWatching = killOnAbort(child, context.signal)
     child.on('error', error => {
       stopWatching()
-      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-      reject(
-        new BatonError(
-          missing ? 'invalid_configuration' : 'agent_error',
-          missing ? `the program ${program} was not found` : `the program ${program} could not be run: ${error.message}`,
-          { cause: error },
-        ),
-      )
+      reject(notStarted(error, program, cwd))
     })
     child.stdin.on('error', () => undefined) // a program may end without reading its input
     child.stdin.end(JSON.stringify(input ?? null))
@@ -100,6 +94,15 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
       }
     })
   })
+}
+
+/** Node says ENOENT of the program also when it is the folder that is missing. */
+function notStarted(error: NodeJS.ErrnoException, program: string, cwd: string | undefined): BatonError {
+  const options = { cause: error }
+  if (error.code !== 'ENOENT') return new BatonError('agent_error', `the program ${program} could not be run: ${error.message}`, options)
+  if (cwd !== undefined && !existsSync(cwd))
+    return new BatonError('invalid_configuration', `the folder ${cwd} of the program ${program} does not exist`, options)
+  return new BatonError('invalid_configuration', `the program ${program} was not found`, options)
 }
 
 /** JSON where it is JSON, else the text itself. */
@@ -149,7 +152,7 @@ function killOnAbort(child: ChildProcess, signal: AbortSignal): () => void {
   return () => {
     signal.removeEventListener('abort', onAbort)
     clearTimeout(timer)
-    if (signal.aborted) killGroup(child, 'SIGKILL') // what the program left behind
+    killGroup(child, 'SIGKILL') // what the program left behind
   }
 }
 

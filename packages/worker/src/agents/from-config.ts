@@ -32,7 +32,10 @@ async function fromConfig(config: AgentConfig, baseDir: string, load: (path: str
           `agent ${config.name}: isolation ${config.isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`,
         )
       const path = isAbsolute(config.module) ? config.module : resolve(baseDir, config.module)
-      const loaded = await load(path)
+      const loaded = await load(path).catch(error => {
+        const reason = error instanceof Error ? error.message : String(error)
+        throw new BatonError('invalid_configuration', `agent ${config.name}: ${path} cannot be loaded: ${reason}`, { cause: error })
+      })
       const agent = (loaded as { default?: unknown }).default ?? loaded
       if (!isAgent(agent))
         throw new BatonError(

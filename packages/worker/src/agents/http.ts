@@ -1,11 +1,17 @@
 /**
  * An agent that is a server: `POST` with the brief, answered with the output as JSON or text. Redirects are not
- * followed. 4xx is not retried (but for 408, 425 and 429), 5xx is.
+ * followed. 3xx and 4xx are not retried (but for 408, 425 and 429), 5xx is.
+ *
+ * Node's own `http`, because `fetch` gives up on an answer that takes longer than five minutes: how long an attempt may
+ * take is for its SLA to say, which aborts the signal.
  */
+import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
 import { BatonError, maxArtifactBytes, parseStrictJson } from '@baton/shared'
 import { type Agent, type AgentContext, type AgentOptions, defineAgent } from '../agent.js'
 
 export interface HttpAgentOptions extends Omit<AgentOptions<unknown, unknown>, 'run' | 'input' | 'output'> {
+  /** `http:` or `https:`; user info in it becomes basic authentication. */
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -14,59 +20,93 @@ const retriableClientErrors = new Set([408, 425, 429])
 
 /** Declares an agent that asks a server for each attempt. The idempotency key travels as `Idempotency-Key`. */
 export function httpAgent(options: HttpAgentOptions): Agent {
-  const { url, headers, ...rest } = options
+  const { url: text, headers, ...rest } = options
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new BatonError('invalid_configuration', `agent ${options.name}: ${JSON.stringify(text)} is not an http or https URL`)
   return defineAgent<unknown, unknown>({ ...rest, run: (input, context) => ask(url, headers ?? {}, input, context) }, 'http')
 }
 
-async function ask(url: string, headers: Readonly<Record<string, string>>, input: unknown, context: AgentContext): Promise<unknown> {
-  let response: Response
+async function ask(url: URL, headers: Readonly<Record<string, string>>, input: unknown, context: AgentContext): Promise<unknown> {
+  context.signal.throwIfAborted()
+  const body = JSON.stringify({ input, task_id: context.taskId, subtask_id: context.subtaskId, attempt: context.attempt })
+  let response: IncomingMessage
+  let answered = false
+  let bytes: Buffer
   try {
-    response = await fetch(url, {
-      method: 'POST',
-      redirect: 'error',
-      signal: context.signal,
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json, text/plain',
-        'idempotency-key': context.idempotencyKey,
-        ...headers,
-      },
-      body: JSON.stringify({ input, task_id: context.taskId, subtask_id: context.subtaskId, attempt: context.attempt }),
-    })
+    response = await send(url, headers, body, context)
+    answered = true
+    bytes = await read(response)
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason
-    throw new BatonError('agent_http_error', `${new URL(url).host} could not be asked: ${reasonOf(error)}`, { cause: error })
+    if (error instanceof BatonError) throw error
+    const what = answered ? `the answer of ${url.host} broke off` : `${url.host} could not be asked`
+    throw new BatonError('agent_http_error', `${what}: ${reasonOf(error)}`, { cause: error })
   }
-  const text = await read(response)
-  if (!response.ok) {
-    const retryable = response.status >= 500 || retriableClientErrors.has(response.status)
-    throw Object.assign(new Error(`${new URL(url).host} answered ${response.status}: ${text.slice(0, 500)}`), {
-      code: 'agent_http_error',
-      retryable,
-    })
-  }
-  if (!/\bjson\b/i.test(response.headers.get('content-type') ?? '')) return text
+  const status = response.statusCode ?? 0
+  if (status < 200 || status > 299) throw refusal(url, status, response.headers.location, bytes)
+  const text = decode(url, bytes)
+  if (!/\bjson\b/i.test(response.headers['content-type'] ?? '')) return text === '' ? null : text
   try {
     return text.trim() === '' ? null : parseStrictJson(text)
   } catch (error) {
-    throw new BatonError('result_invalid', `the answer of ${new URL(url).host} is not acceptable JSON: ${reasonOf(error)}`, {
-      cause: error,
-    })
+    throw new BatonError('result_invalid', `the answer of ${url.host} is not acceptable JSON: ${reasonOf(error)}`, { cause: error })
   }
 }
 
-async function read(response: Response): Promise<string> {
-  const parts: Uint8Array[] = []
+/** Resolves when the answer begins. */
+function send(url: URL, headers: Readonly<Record<string, string>>, body: string, context: AgentContext): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(
+      url,
+      {
+        method: 'POST',
+        signal: context.signal,
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(body),
+          accept: 'application/json, text/plain',
+          'idempotency-key': context.idempotencyKey,
+          ...headers,
+        },
+      },
+      resolve,
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+}
+
+async function read(response: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = []
   let bytes = 0
-  for await (const part of response.body ?? []) {
+  // Leaving the loop early destroys the connection.
+  for await (const part of response as AsyncIterable<Buffer>) {
     bytes += part.length
     if (bytes > maxArtifactBytes) throw new BatonError('result_too_large', `the answer has more than ${maxArtifactBytes} bytes`)
     parts.push(part)
   }
-  return new TextDecoder().decode(Buffer.concat(parts))
+  return Buffer.concat(parts)
+}
+
+function decode(url: URL, bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new BatonError('result_invalid', `the answer of ${url.host} holds bytes that are not UTF-8`, { cause: error })
+  }
+}
+
+function refusal(url: URL, status: number, location: string | undefined, body: Buffer): Error {
+  const said = body.toString('utf8').slice(0, 500)
+  const message =
+    location !== undefined && status < 400
+      ? `${url.host} answered ${status} and points to ${location}; redirects are not followed`
+      : `${url.host} answered ${status}${said ? `: ${said}` : ''}`
+  return Object.assign(new Error(message), { code: 'agent_http_error', retryable: status >= 500 || retriableClientErrors.has(status) })
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? error.cause.message : error.message
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(reasonOf).join('; ')
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,10 +1,11 @@
-/** `GET /agents`, `GET /workers`: who does the work. */
+/** `GET /agents`, `/workers`: who does the work. */
 import { nameSchema } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
 import { line } from '../query.js'
 import { defineRoute, type Route } from '../route.js'
 import { namedSchemas } from '../view-schemas.js'
+import { emptyBody } from './empty-body.js'
 import { workerPath } from './path-parameters.js'
 
 const agentsQuery = z.strictObject({
@@ -48,6 +49,19 @@ export function fleetRoutes(api: CoordinatorApi): Route[] {
       errors: ['worker_not_found'],
       async answer({ params, caller }) {
         return { json: await api.worker(caller, params.id) }
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/workers/:id/drain',
+      id: 'drainWorker',
+      summary: 'Ask a worker to take no more work, to finish what it has, and to end.',
+      params: workerPath,
+      body: emptyBody,
+      answers: { 200: { description: 'The present state.', schema: namedSchemas.WorkerStanding } },
+      errors: ['worker_not_found', 'state_conflict'],
+      async answer({ params, caller }) {
+        return { json: await api.drainWorker(caller, params.id) }
       },
     }),
   ]

@@ -4,9 +4,11 @@ import type { CoordinatorApi } from '../../commands/api.js'
 import { type OpenApi, openApiDocument } from '../openapi.js'
 import type { Route } from '../route.js'
 import { artifactRoutes } from './artifacts.js'
+import { controlRoutes } from './control.js'
 import { documentRoutes } from './documents.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
+import { reviewRoutes } from './reviews.js'
 import { submissionRoutes } from './submissions.js'
 import { taskRoutes } from './tasks.js'
 
@@ -24,7 +26,9 @@ export function allRoutes(options: RoutesOptions): Route[] {
   const routes: Route[] = [
     ...submissionRoutes(api),
     ...taskRoutes(api),
+    ...controlRoutes(api),
     ...artifactRoutes(api),
+    ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),
     ...documentRoutes({ mode, openApi: () => (document ??= openApiDocument(routes, version)) }),

@@ -4,5 +4,7 @@ import { z } from 'zod'
 import { line } from '../query.js'
 
 export const taskPath = z.strictObject({ task_id: taskIdSchema })
+export const subtaskPath = z.strictObject({ task_id: taskIdSchema, subtask_id: line(512) })
 export const artifactPath = z.strictObject({ task_id: taskIdSchema, subtask_id: line(512), name: artifactNameSchema })
 export const workerPath = z.strictObject({ id: line(200) })
+export const reviewPath = z.strictObject({ id: line(64) })

@@ -1,6 +1,16 @@
 /** A coordinator in memory, for tests of the HTTP layer: it keeps tasks, counts versions and remembers who called what. */
 import { createHash } from 'node:crypto'
-import { type AgentView, BatonError, type OrchestrateRequest, RawJson, type TaskView, type WorkerView } from '@baton/shared'
+import {
+  type AgentView,
+  BatonError,
+  type OrchestrateRequest,
+  RawJson,
+  type ReviewView,
+  type TaskStatus,
+  type TaskView,
+  terminalTaskStatuses,
+  type WorkerView,
+} from '@baton/shared'
 import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
 
 export class FakeApi implements CoordinatorApi {
@@ -10,6 +20,7 @@ export class FakeApi implements CoordinatorApi {
   readonly files = new Map<string, { mediaType: string; sha256: string; data: Buffer }>()
   agentList: AgentView[] = []
   workerList: WorkerView[] = []
+  reviewList: ReviewView[] = []
   checks: Record<string, string> = { database: 'ok' }
   /** Thrown by the next call of anything. */
   fault: Error | undefined
@@ -45,6 +56,55 @@ export class FakeApi implements CoordinatorApi {
   async execute(...[, taskId, request]: Parameters<CoordinatorApi['execute']>) {
     this.called('execute', taskId, request)
     return { task_id: taskId, status: this.find(taskId).task.status }
+  }
+
+  async controlTask(...[, taskId, verb, reason]: Parameters<CoordinatorApi['controlTask']>) {
+    this.called('controlTask', taskId, verb, reason)
+    const { task } = this.find(taskId)
+    if ((terminalTaskStatuses as readonly TaskStatus[]).includes(task.status))
+      throw new BatonError('state_conflict', `task ${taskId} is ${task.status}`, { extra: { task_status: task.status } })
+    const status = ({ cancel: 'cancelled', pause: 'paused', resume: 'running' } as const)[verb]
+    this.put({ ...task, status })
+    return { task_id: taskId, status }
+  }
+
+  async releaseSubtask(...[, taskId, subtaskId]: Parameters<CoordinatorApi['releaseSubtask']>) {
+    this.called('releaseSubtask', taskId, subtaskId)
+    const subtask = this.find(taskId).task.subtasks.find(one => one.subtask_id === subtaskId)
+    if (!subtask) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
+    return { subtask_id: subtaskId, state: 'ready' as const }
+  }
+
+  async reviews(...[, filters]: Parameters<CoordinatorApi['reviews']>) {
+    this.called('reviews', filters)
+    const reviews = this.reviewList.filter(
+      one => (filters.status ?? one.status) === one.status && (filters.taskId ?? one.task_id) === one.task_id,
+    )
+    return { reviews: reviews.slice(0, filters.limit), next_cursor: null }
+  }
+
+  async review(...[, id]: Parameters<CoordinatorApi['review']>) {
+    this.called('review', id)
+    return this.findReview(id)
+  }
+
+  async assignReview(...[, id, to]: Parameters<CoordinatorApi['assignReview']>) {
+    this.called('assignReview', id, to)
+    return this.putReview({ ...this.findReview(id), assignee: to.assignee, due_at: to.dueAt?.toISOString() ?? null })
+  }
+
+  async decideReview(...[caller, id, { decision, reason, output, agent }]: Parameters<CoordinatorApi['decideReview']>) {
+    this.called('decideReview', id, { decision, reason, output, agent })
+    const review = this.findReview(id)
+    if (review.status !== 'open')
+      throw new BatonError('state_conflict', `review ${id} was decided (${review.decision}) by ${review.decided_by}`)
+    return this.putReview({ ...review, status: 'decided', decision, reason, decided_by: caller.actor })
+  }
+
+  async drainWorker(...[, id]: Parameters<CoordinatorApi['drainWorker']>) {
+    this.called('drainWorker', id)
+    if (!this.workerList.some(one => one.id === id)) throw new BatonError('worker_not_found', `there is no worker ${id}`)
+    return { id, state: 'draining' }
   }
 
   async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
@@ -125,6 +185,17 @@ export class FakeApi implements CoordinatorApi {
     const { fault } = this
     this.fault = undefined
     if (fault) throw fault
+  }
+
+  private findReview(id: string): ReviewView {
+    const found = this.reviewList.find(one => one.id === id)
+    if (!found) throw new BatonError('review_not_found', `there is no review ${id}`)
+    return found
+  }
+
+  private putReview(review: ReviewView): ReviewView {
+    this.reviewList = this.reviewList.map(one => (one.id === review.id ? review : one))
+    return review
   }
 
   private find(taskId: string) {

@@ -1,0 +1,139 @@
+/**
+ * What people tell a task or a subtask to do. Each verb is idempotent, one event, and answers with what it found when its
+ * guard refused.
+ */
+import { type SubtaskState, type TaskStatus, taskTransitions } from '@baton/shared'
+import type { Queryable, Statement } from './database.js'
+import { insertEvents, rollUp, sqlList, taskEvents } from './fragments.js'
+
+export interface TaskControlResult {
+  id: string
+  before: TaskStatus
+  status: TaskStatus
+}
+
+const taskEvent = (name: string): string => `
+event as (
+  insert into events (tenant_id, name, task_pk, data)
+  select m.tenant_id, ${name}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status
+)`
+
+const lockedTask = `
+task as materialized (
+  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
+)`
+
+const cancel: Statement = {
+  name: 'cancel_task',
+  text: `
+with ${lockedTask},
+moved as (
+  update tasks t set status = 'cancelled', unswept = true, cancel_requested_at = clock_timestamp(), finished_at = clock_timestamp()
+  from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.cancel.from)})
+  returning t.id, t.tenant_id, t.status
+),
+${taskEvent("'task.cancelled'")}
+select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
+}
+
+const pause: Statement = {
+  name: 'pause_task',
+  text: `
+with ${lockedTask},
+moved as (
+  update tasks t set status = 'paused' from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.pause.from)})
+  returning t.id, t.tenant_id, t.status
+),
+${taskEvent("'task.paused'")}
+select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
+}
+
+const resume: Statement = {
+  name: 'resume_task',
+  text: `
+with ${lockedTask},
+moved as (
+  update tasks t set
+    status = case when t.active > 0 then 'running' when t.reviewing > 0 then 'needs_review' when t.blocked > 0 then 'blocked' else 'completed' end,
+    finished_at = case when t.active + t.reviewing + t.blocked = 0 then clock_timestamp() end
+  from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.resume.from)})
+  returning t.id, t.tenant_id, t.status
+),
+${taskEvent("case when m.status = 'completed' then 'task.completed' else 'task.resumed' end")}
+select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
+}
+
+const verbs = { cancel, pause, resume }
+
+/** Undefined: there is no such task. */
+export async function controlTask(
+  db: Queryable,
+  verb: keyof typeof verbs,
+  task: { tenantId: number; taskId: string },
+  why: { reason: string; actor: string },
+): Promise<TaskControlResult | undefined> {
+  return (await db.query<TaskControlResult>(verbs[verb], [task.tenantId, task.taskId, why.reason, why.actor])).rows[0]
+}
+
+export interface SubtaskControlResult {
+  id: string
+  task_pk: string
+  before: SubtaskState
+  state: SubtaskState
+  task_status: TaskStatus
+  gate: string | null
+}
+
+const release: Statement = {
+  name: 'release_subtask',
+  text: `
+with named as (
+  select d.id, k.status as task_status, k.id as task_pk from tasks k join subtasks d on d.task_pk = k.id
+  where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 order by d.generation desc limit 1
+),
+target as materialized (
+  select s.id, s.state, s.gate, n.task_status, n.task_pk from named n join subtask_states s on s.id = n.id for update of s
+),
+moved as (
+  -- A gate that is not reached yet is opened in advance.
+  update subtask_states s set gate = null, state = case when s.state = 'awaiting_approval' then 'ready' else s.state end,
+    ready_at = case when s.state = 'awaiting_approval' then clock_timestamp() else s.ready_at end
+  from target t where s.id = t.id and t.gate = 'release' and s.state in ('pending', 'awaiting_approval') and t.task_status not in ('completed', 'failed', 'cancelled')
+  returning s.id, s.tenant_id, s.task_pk, s.state, t.state as before
+),
+${rollUp(`select task_pk, 1 as active, -1 as reviewing, 0 as blocked from moved where before = 'awaiting_approval'`)},
+${insertEvents(
+  `
+  select tenant_id, 'subtask.approved' as name, task_pk, id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id, json_build_object('gate', 'release', 'by', $4::text)::text as data from moved`,
+  taskEvents,
+)}
+select t.id::text as id, t.task_pk::text as task_pk, t.state as before, coalesce(m.state, t.state) as state, t.task_status, t.gate
+from target t left join moved m on m.id = t.id`,
+}
+
+/** Opens the gate of manual execution or of a checkpoint. Undefined: there is no such subtask. */
+export async function releaseSubtask(
+  db: Queryable,
+  subtask: { tenantId: number; taskId: string; subtaskId: string },
+  actor: string,
+): Promise<SubtaskControlResult | undefined> {
+  return (await db.query<SubtaskControlResult>(release, [subtask.tenantId, subtask.taskId, subtask.subtaskId, actor])).rows[0]
+}
+
+const drain: Statement = {
+  name: 'drain_worker',
+  text: `
+with target as materialized (select id, state from workers where id = $1 for update),
+moved as (
+  update workers w set drain_requested = true, state = 'draining' from target t where w.id = t.id and t.state in ('starting', 'ready') returning w.id, w.state
+),
+event as (
+  insert into events (tenant_id, name, worker_id, data) select 1, 'worker.draining', id, json_build_object('by', $2::text)::text from moved
+)
+select t.id, coalesce(m.state, t.state) as state from target t left join moved m on m.id = t.id`,
+}
+
+/** Asks a worker to take no more work. Undefined: there is no such worker. */
+export async function drainWorker(db: Queryable, workerId: string, actor: string): Promise<{ id: string; state: string } | undefined> {
+  return (await db.query<{ id: string; state: string }>(drain, [workerId, actor])).rows[0]
+}

@@ -1,0 +1,18 @@
+/** The route of one subtask. */
+import type { Queryable, Statement } from './database.js'
+
+const statement: Statement = {
+  name: 'read_subtask_route',
+  text: `
+select r.pool, r.capability, r.requires, r.agent from subtasks d join subtask_states s on s.id = d.id join routes r on r.id = s.route_id
+where d.task_pk = $1 and d.subtask_id = $2 order by d.generation desc limit 1`,
+}
+
+export async function readSubtaskRoute(
+  db: Queryable,
+  taskPk: string,
+  subtaskId: string,
+): Promise<{ pool: string; capability: string; requires: string[]; agent: string | null } | undefined> {
+  return (await db.query<{ pool: string; capability: string; requires: string[]; agent: string | null }>(statement, [taskPk, subtaskId]))
+    .rows[0]
+}

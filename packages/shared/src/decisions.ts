@@ -1,0 +1,70 @@
+/** What people send to tasks and reviews: reasons, assignments, decisions. */
+import { z } from 'zod'
+import { nameSchema } from './names.js'
+import { jsonValueSchema } from './submission.js'
+
+export const reviewKinds = ['approval', 'plan', 'exhausted', 'unroutable'] as const
+export type ReviewKind = (typeof reviewKinds)[number]
+
+export const reviewStatuses = ['open', 'decided', 'closed'] as const
+export type ReviewStatus = (typeof reviewStatuses)[number]
+
+export const reviewDecisions = ['approve', 'reject', 'retry', 'reassign', 'supply', 'fail'] as const
+export type ReviewDecisionName = (typeof reviewDecisions)[number]
+
+/** Which decisions fit which kind of review. */
+export const fittingDecisions: Readonly<Record<ReviewKind, readonly ReviewDecisionName[]>> = {
+  approval: ['approve', 'reject', 'supply', 'fail'],
+  exhausted: ['retry', 'reassign', 'supply', 'fail', 'reject'],
+  unroutable: ['reassign', 'supply', 'fail', 'reject'],
+  plan: ['approve', 'reject'],
+}
+
+const reasonSchema = z.string().regex(/\S/, 'must not be empty').max(2_000, 'must be at most 2000 characters')
+
+export const controlRequestSchema = z.strictObject({ reason: reasonSchema.optional() })
+export type ControlRequest = z.infer<typeof controlRequestSchema>
+
+export const assignRequestSchema = z.strictObject({
+  assignee: z
+    .string()
+    .regex(/\S/, 'must not be empty; null takes the assignment back')
+    .max(200, 'must be at most 200 characters')
+    .nullable()
+    .meta({ description: 'Null takes the assignment back.' }),
+  due_at: z.iso
+    .datetime({ offset: true, error: 'must be a date-time, such as 2026-12-01T12:00:00Z' })
+    .regex(/^(?!0000)/, 'must not be in the year 0')
+    .optional()
+    .meta({ description: 'Without it the date stays as it is.' }),
+})
+export type AssignRequest = z.infer<typeof assignRequestSchema>
+
+export const decideRequestSchema = z
+  .strictObject({
+    decision: z.enum(reviewDecisions),
+    reason: reasonSchema,
+    output: jsonValueSchema.optional(),
+    agent: nameSchema.optional(),
+  })
+  .refine(r => r.decision !== 'supply' || r.output !== undefined, said('output', 'is required for `supply`'))
+  .refine(r => !goesElsewhere(r.decision, 'supply') || r.output === undefined, said('output', 'goes with `supply` only'))
+  .refine(r => r.decision !== 'reassign' || r.agent !== undefined, said('agent', 'is required for `reassign`'))
+  .refine(r => !goesElsewhere(r.decision, 'reassign') || r.agent === undefined, said('agent', 'goes with `reassign` only'))
+export type DecideRequest = z.infer<typeof decideRequestSchema>
+
+/** Keys whose values are kept byte for byte when a decision is parsed. */
+export const rawDecisionKeys: ReadonlySet<string> = new Set(['output'])
+
+function goesElsewhere(decision: ReviewDecisionName, than: ReviewDecisionName): boolean {
+  return decision !== than && reviewDecisions.includes(decision) // an unknown one is told of already
+}
+
+function said(key: string, message: string) {
+  // Also beside other problems: all are said at once.
+  return {
+    path: [key],
+    message,
+    when: ({ value }: { value: unknown }) => value !== null && typeof value === 'object' && !Array.isArray(value),
+  }
+}

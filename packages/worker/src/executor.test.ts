@@ -1,0 +1,183 @@
+import { type BatonError, failure, type Outcome } from '@baton/shared'
+import { createLogger } from '@baton/shared/node'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type Agent, type AgentContext, defineAgent } from './agent.js'
+import { lostClaim } from './executor.js'
+import { type Answer, grant, type Script } from './testing/fake-coordinator.js'
+import { delivery, type ExecutorStage, startExecutor } from './testing/start-executor.js'
+
+let stage: ExecutorStage
+afterEach(() => stage.stop())
+
+async function on(script: Script = {}, options: Parameters<typeof startExecutor>[1] = {}): Promise<ExecutorStage> {
+  stage = await startExecutor(script, options)
+  return stage
+}
+const echo = defineAgent({ name: 'echo', run: input => input })
+const outcomes = (): Outcome[] =>
+  stage.coordinator.of('report').flatMap(({ items }) => items.map(item => (item as { outcome: Outcome }).outcome))
+const answered = (reply: object): Answer => ({ body: { results: [reply] } })
+const busy: Answer = { busy: failure('unavailable', 'not now') }
+/** Waits until it runs, and is told to stop. */
+function waiting(onStart: (context: AgentContext) => void = () => undefined): Agent {
+  return defineAgent({
+    name: 'echo',
+    run: (_, context) =>
+      new Promise((_, reject) => {
+        context.signal.addEventListener('abort', () => reject(context.signal.reason), { once: true })
+        onStart(context)
+      }),
+  })
+}
+
+describe('a claim', () => {
+  test('is repeated until it is answered, under one claim id', async () => {
+    const { executor, coordinator } = await on({ claim: (_, n) => (n < 3 ? busy : answered({ status: 'granted', grant: grant() })) })
+    await executor.deliver(echo, delivery)
+    const claims = coordinator.of('claim').flatMap(({ items }) => items)
+    expect(claims).toHaveLength(3)
+    expect(claims[0]).toMatchObject({ subtask: '7', attempt: 1, agent: 'echo' })
+    expect(new Set(claims.map(item => item.claim_id)).size).toBe(1)
+    expect(outcomes()).toEqual([{ kind: 'completed', output: '{"x":1}' }])
+  })
+
+  test.each(['gone', 'held', 'not_eligible'])('that is answered `%s` runs and reports nothing', async status => {
+    const { executor, coordinator } = await on({ claim: () => answered({ status }) })
+    const run = vi.fn()
+    await executor.deliver(defineAgent({ name: 'echo', run }), delivery)
+    expect(run).not.toHaveBeenCalled()
+    expect(coordinator.of('report')).toEqual([])
+    expect(executor.active.size).toBe(0)
+  })
+
+  test('is not made for a job that is no delivery, nor while draining', async () => {
+    const { executor, coordinator } = await on()
+    for (const data of [null, {}, { v: 1, s: 'x', a: 1 }, 'text']) await executor.deliver(echo, data)
+    executor.drain()
+    await executor.deliver(echo, delivery)
+    expect(coordinator.requests).toEqual([])
+  })
+
+  test('that is granted while the drain begins is given back', async () => {
+    const { executor } = await on({
+      claim: () => {
+        executor.drain()
+        return answered({ status: 'granted', grant: grant() })
+      },
+    })
+    await executor.deliver(waiting(), delivery)
+    expect(outcomes()).toMatchObject([{ kind: 'released', failure: { code: 'worker_draining' } }])
+  })
+})
+
+describe('a report', () => {
+  test('is repeated until it is answered, and only then the delivery is finished', async () => {
+    let free: () => void = () => undefined
+    const { executor, coordinator } = await on({
+      report: async (_, n) => {
+        if (n < 3) return busy
+        await new Promise<void>(resolve => {
+          free = resolve
+        })
+        return answered({ status: 'accepted' })
+      },
+    })
+    const finished = vi.fn()
+    const delivered = executor.deliver(echo, delivery).then(finished)
+    await vi.waitFor(() => expect(coordinator.of('report')).toHaveLength(3))
+    expect(finished).not.toHaveBeenCalled()
+    expect(executor.active.size).toBe(1) // the heartbeat keeps the lease meanwhile
+    free()
+    await delivered
+    expect(executor.active.size).toBe(0)
+  })
+
+  test('that is rejected becomes the report of a failure', async () => {
+    const refusal = failure('spawn_invalid', 'a cycle')
+    const { executor } = await on({
+      report: (_, n) => answered(n === 1 ? { status: 'rejected', failure: refusal } : { status: 'accepted' }),
+    })
+    await executor.deliver(echo, delivery)
+    expect(outcomes()).toEqual([
+      { kind: 'completed', output: '{"x":1}' },
+      { kind: 'failed', failure: refusal },
+    ])
+  })
+
+  test('that came too late is left alone', async () => {
+    const { executor, coordinator } = await on({ report: () => answered({ status: 'stale' }) })
+    await executor.deliver(echo, delivery)
+    expect(coordinator.of('report')).toHaveLength(1)
+  })
+
+  test('belongs to its claim', async () => {
+    const { executor, coordinator } = await on()
+    await executor.deliver(echo, delivery)
+    const claimed = coordinator.of('claim')[0]?.items[0]
+    expect(coordinator.of('report')[0]).toMatchObject({
+      worker_id: 'w1',
+      items: [{ subtask: '7', attempt: 1, claim_id: claimed?.claim_id }],
+    })
+  })
+})
+
+describe('an abort', () => {
+  test('reaches the signal of the agent, and its reason is the failure', async () => {
+    const { executor } = await on()
+    const started = vi.fn<(context: AgentContext) => void>()
+    const delivered = executor.deliver(waiting(started), delivery)
+    await vi.waitFor(() => expect(started).toHaveBeenCalled())
+    const [claimId] = [...executor.active.keys()]
+    executor.abort('another', lostClaim())
+    expect(started.mock.calls[0]?.[0].signal.aborted).toBe(false)
+    executor.abort(claimId ?? '', lostClaim())
+    await delivered
+    expect(outcomes()).toMatchObject([{ kind: 'failed', failure: { code: 'attempt_aborted' } }])
+    expect(started.mock.calls[0]?.[0].signal.reason).toMatchObject({ code: 'attempt_aborted' })
+  })
+
+  test('that the agent ignores frees its slot after the grace, and its late result changes nothing', async () => {
+    const warnings: string[] = []
+    const log = createLogger({
+      level: 'warn',
+      destination: { write: line => void warnings.push((JSON.parse(line) as { msg: string }).msg) },
+    })
+    const { executor, coordinator } = await on(
+      { claim: () => answered({ status: 'granted', grant: grant({ sla_ms: 20 }) }) },
+      { graceMs: 30, log },
+    )
+    let end: (value: string) => void = () => undefined
+    const deaf = defineAgent({
+      name: 'echo',
+      run: () =>
+        new Promise(resolve => {
+          end = resolve
+        }),
+    })
+    await executor.deliver(deaf, delivery)
+    expect(outcomes()).toMatchObject([{ kind: 'failed', failure: { code: 'attempt_timed_out', retryable: true } }])
+    expect(warnings).toEqual(['the agent ignores its abort signal; its slot is given to others'])
+    end('late')
+    await new Promise(resolve => setImmediate(resolve))
+    expect(coordinator.of('report')).toHaveLength(1)
+  })
+
+  test('is followed by the slot at once when the agent listens', async () => {
+    const { executor } = await on({ claim: () => answered({ status: 'granted', grant: grant({ sla_ms: 20 }) }) }, { graceMs: 3_600_000 })
+    await executor.deliver(waiting(), delivery)
+    expect(outcomes()).toMatchObject([
+      { kind: 'failed', failure: { code: 'attempt_timed_out', message: 'the attempt exceeded its SLA of 20 ms' } },
+    ])
+  })
+
+  test('by a release gives every attempt back, uncharged', async () => {
+    const { executor } = await on()
+    const started = vi.fn()
+    const delivered = Promise.all([1, 2].map(() => executor.deliver(waiting(started), delivery)))
+    await vi.waitFor(() => expect(started).toHaveBeenCalledTimes(2))
+    executor.drain()
+    executor.releaseAll()
+    await delivered
+    expect(outcomes().map(outcome => outcome.kind)).toEqual(['released', 'released'])
+  })
+})

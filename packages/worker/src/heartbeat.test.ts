@@ -1,0 +1,104 @@
+import type { WorkerInfo } from '@baton/shared'
+import { maxMessageBytes, silentLogger } from '@baton/shared/node'
+import { afterEach, expect, test, vi } from 'vitest'
+import { type AgentContext, defineAgent } from './agent.js'
+import { Heartbeat } from './heartbeat.js'
+import type { Script } from './testing/fake-coordinator.js'
+import { delivery, type ExecutorStage, startExecutor } from './testing/start-executor.js'
+
+let stage: ExecutorStage
+let heartbeat: Heartbeat
+const onDrain = vi.fn()
+afterEach(async () => {
+  await heartbeat.stop()
+  await stage.stop()
+  onDrain.mockReset()
+})
+
+const info: WorkerInfo = { id: 'w1', host: 'h', pid: 1, version: '0', pool: 'shared', concurrency: 1, agents: [] }
+
+async function beat(script: Script = {}): Promise<ExecutorStage> {
+  stage = await startExecutor(script)
+  const { executor, uplink } = stage
+  heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log: silentLogger(), onDrain })
+  await heartbeat.start(new AbortController().signal)
+  return stage
+}
+const agent = (run: (context: AgentContext) => void) =>
+  defineAgent({
+    name: 'echo',
+    run: (_, context) =>
+      new Promise((_, reject) => {
+        context.signal.addEventListener('abort', () => reject(context.signal.reason), { once: true })
+        run(context)
+      }),
+  })
+const reply = (parts: object = {}) => ({ body: { abort: [], known: true, drain: false, ...parts } })
+
+test('it registers first and beats as often as it is told', async () => {
+  const { coordinator } = await beat()
+  expect(coordinator.requests[0]).toMatchObject({ type: 'register', worker: info })
+  await vi.waitFor(() => expect(coordinator.of('heartbeat').length).toBeGreaterThan(3))
+  expect(coordinator.of('heartbeat')[0]).toMatchObject({ worker_id: 'w1', state: 'ready', active: [], load: {} })
+})
+
+test('a coordinator that does not know the worker makes it register again', async () => {
+  const { coordinator } = await beat({ heartbeat: (_, n) => reply({ known: n !== 2 }) })
+  await vi.waitFor(() => expect(coordinator.of('register')).toHaveLength(2))
+})
+
+test('what runs is listed, with its progress once', async () => {
+  const { coordinator, executor } = await beat()
+  const delivered = executor.deliver(
+    agent(context => context.progress({ at: 1 })),
+    delivery,
+  )
+  await vi.waitFor(() => expect(coordinator.of('heartbeat').filter(({ active }) => active.length > 0).length).toBeGreaterThan(2))
+  const beats = coordinator.of('heartbeat').filter(({ active }) => active.length > 0)
+  const claimId = coordinator.of('claim')[0]?.items[0]?.claim_id
+  expect(beats[0]).toMatchObject({ active: [{ subtask: '7', claim_id: claimId }], load: { echo: 1 } })
+  expect(beats.flatMap(({ active }) => active.flatMap(({ progress }) => progress ?? []))).toEqual(['{"at":1}'])
+  executor.releaseAll()
+  await delivered
+})
+
+test('a claim that is lost is aborted', async () => {
+  const { executor } = await beat({ heartbeat: ({ active }) => reply({ abort: active.map(claim => claim.claim_id) }) })
+  const seen = vi.fn()
+  await executor.deliver(
+    agent(context => context.signal.addEventListener('abort', () => seen(context.signal.reason))),
+    delivery,
+  )
+  expect(seen).toHaveBeenCalledWith(expect.objectContaining({ code: 'attempt_aborted' }))
+})
+
+test('the word to drain is passed on, and the state told from then on', async () => {
+  const { coordinator } = await beat({ heartbeat: (_, n) => reply({ drain: n === 1 }) })
+  await vi.waitFor(() => expect(onDrain).toHaveBeenCalled())
+  heartbeat.drain()
+  await vi.waitFor(() => expect(coordinator.of('heartbeat').at(-1)?.state).toBe('draining'))
+})
+
+test('it says goodbye, and waits no longer than a second for an answer', async () => {
+  const { coordinator } = await beat()
+  await heartbeat.stop()
+  expect(coordinator.of('heartbeat').at(-1)?.state).toBe('stopped')
+})
+
+test('much progress of many attempts is spread over heartbeats that each fit into a message', async () => {
+  const { coordinator, executor } = await beat()
+  const delivered = Promise.all(
+    Array.from({ length: 100 }, () =>
+      executor.deliver(
+        agent(context => context.progress('"'.repeat(8_000))), // quotes take twice their bytes on the way, and twice again
+        delivery,
+      ),
+    ),
+  )
+  const told = () => coordinator.of('heartbeat').flatMap(({ active }) => active.filter(claim => claim.progress !== undefined))
+  await vi.waitFor(() => expect(told()).toHaveLength(100), { timeout: 10_000 })
+  expect(new Set(told().map(claim => claim.claim_id)).size).toBe(100)
+  for (const request of coordinator.of('heartbeat')) expect(JSON.stringify(request).length).toBeLessThan(maxMessageBytes)
+  executor.releaseAll()
+  await delivered
+})

@@ -1,0 +1,90 @@
+import { failure, subjects } from '@baton/shared'
+import { MemoryBusHub, silentLogger } from '@baton/shared/node'
+import { afterEach, expect, test } from 'vitest'
+import { type Answer, startFakeCoordinator } from './testing/fake-coordinator.js'
+import { Uplink, type UplinkRequest } from './uplink.js'
+
+let hub = new MemoryBusHub()
+const buses: { close(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const bus of buses.splice(0)) await bus.close()
+  hub = new MemoryBusHub()
+})
+const connect = () => {
+  const bus = hub.connect()
+  buses.push(bus)
+  return bus
+}
+const makeUplink = () => new Uplink({ bus: connect(), subjects: subjects('test'), log: silentLogger() })
+const read: UplinkRequest = {
+  type: 'read',
+  worker_id: 'w1',
+  subtask: '1',
+  claim_id: 'c',
+  what: { kind: 'input' },
+  offset: 0,
+}
+const never = new AbortController().signal
+const busy: Answer = { busy: failure('unavailable', 'not now') }
+
+test('a request is repeated until it is answered', async () => {
+  const coordinator = await startFakeCoordinator(connect(), { read: (_, n) => (n < 4 ? busy : { body: { n } }) })
+  expect(await makeUplink().ask(read, never)).toEqual({ n: 4 })
+  expect(coordinator.requests).toHaveLength(4)
+})
+
+test('a request waits for a coordinator that comes later', async () => {
+  const asked = makeUplink().ask(read, never)
+  await startFakeCoordinator(connect(), { read: () => ({ body: 'late' }) })
+  expect(await asked).toBe('late')
+})
+
+test.each<[string, Answer]>([
+  ['is busy', busy],
+  ['fails in a way that passes', { error: failure('internal', 'a fault') }],
+  ['does not answer in time', 'silence'],
+])('a request whose coordinator %s goes to the group', async (_, answer) => {
+  const own = await startFakeCoordinator(connect(), { read: () => answer }, { id: 'own', alone: true })
+  const other = await startFakeCoordinator(connect(), { read: () => ({ body: 'other' }) }, { id: 'other' })
+  const uplink = makeUplink()
+  uplink.stickTo('own', 400)
+  expect(await uplink.ask(read, never)).toBe('other')
+  expect([own.requests.length, other.requests.length]).toEqual([1, 1])
+  // It stays with the group, until it registers anew.
+  await uplink.ask(read, never)
+  expect([own.requests.length, other.requests.length]).toEqual([1, 2])
+})
+
+test('a request whose coordinator is gone goes to the group at once', async () => {
+  await startFakeCoordinator(connect(), { read: () => ({ body: 'other' }) }, { id: 'other' })
+  const uplink = makeUplink()
+  uplink.stickTo('gone', 3_600_000)
+  expect(await uplink.ask(read, never)).toBe('other')
+})
+
+test('while it is answered it stays with its coordinator', async () => {
+  const own = await startFakeCoordinator(connect(), { read: () => ({ body: 1 }) }, { id: 'own', alone: true })
+  const other = await startFakeCoordinator(connect(), {}, { id: 'other' })
+  const uplink = makeUplink()
+  uplink.stickTo('own', 6_000)
+  for (let i = 0; i < 5; i++) await uplink.ask(read, never)
+  expect([own.requests.length, other.requests.length]).toEqual([5, 0])
+})
+
+test('an error that will not pass is thrown, and not repeated', async () => {
+  const coordinator = await startFakeCoordinator(connect(), { read: () => ({ error: failure('invalid_request', 'protocol version 9') }) })
+  await expect(makeUplink().ask(read, never)).rejects.toMatchObject({ code: 'internal', message: 'protocol version 9' })
+  expect(coordinator.requests).toHaveLength(1)
+})
+
+test('a request is given up when its signal is aborted, also while it waits for an answer', async () => {
+  const controller = new AbortController()
+  await startFakeCoordinator(connect(), {
+    read: () => {
+      controller.abort()
+      return 'silence'
+    },
+  })
+  await expect(makeUplink().ask(read, controller.signal)).rejects.toMatchObject({ code: 'attempt_aborted' })
+  await expect(makeUplink().ask(read, AbortSignal.abort())).rejects.toMatchObject({ code: 'attempt_aborted' })
+})
