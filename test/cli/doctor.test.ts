@@ -7,7 +7,7 @@ test('where nothing is well, doctor says each thing with its remedy', async () =
   const cwd = folder()
   writeFileSync(join(cwd, 'baton.config.json'), '{"agents":[{"name":"Echo","kind":"command","command":["x"]}]}')
   const env = {
-    BATON_URL: 'http://127.0.0.1:1',
+    BATON_URL: 'http://127.0.0.1:2',
     DATABASE_URL: 'postgres://me:hush@127.0.0.1:1/x',
     REDIS_URL: 'redis://:hush@127.0.0.1:1',
     NATS_URL: 'nats://127.0.0.1:1',
@@ -26,7 +26,7 @@ test('where nothing is well, doctor says each thing with its remedy', async () =
 })
 
 test('where only a server is away, doctor ends with 3', async () => {
-  const { code, out } = await baton(['doctor'], { cwd: folder(), env: { BATON_URL: 'http://127.0.0.1:1' } })
+  const { code, out } = await baton(['doctor'], { cwd: folder(), env: { BATON_URL: 'http://127.0.0.1:2' } })
   expect(code).toBe(3)
   expect(out).toMatch(/^! configuration .*\n +→ `baton init` writes one$/m)
   expect(out).toMatch(/^✘ coordinator .*connection refused/m)

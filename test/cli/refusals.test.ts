@@ -29,11 +29,11 @@ describe('usage', () => {
 describe('a coordinator', () => {
   test('that is not there ends with 3 and the remedy', async () => {
     for (const args of [['status'], ['agents', '--json'], ['execute', 'x', '--follow']]) {
-      const ended = await baton(args, { env: { BATON_URL: 'http://127.0.0.1:1' } })
+      const ended = await baton(args, { env: { BATON_URL: 'http://127.0.0.1:2' } })
       expect(ended.code).toBe(3)
       expectError(
         ended,
-        /^error: http:\/\/127\.0\.0\.1:1 does not answer \(connection refused\); start a coordinator there with `baton up`/,
+        /^error: http:\/\/127\.0\.0\.1:2 does not answer \(connection refused\); start a coordinator there with `baton up`/,
       )
     }
   })

@@ -281,8 +281,9 @@ describe.each(databaseKinds)('$name', ({ open }) => {
     })
   })
 
+  // The last of all, because opening takes its time.
   test('close waits for what runs, may be called twice, and everything after it is refused as unavailable', async () => {
-    const closed = await open()
+    const closed = db
     await closed.listen('channel', () => undefined)
     const running = closed.transaction(async tx => {
       await value(tx, 'select 1 as value')

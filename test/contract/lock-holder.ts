@@ -2,5 +2,5 @@
 import { lockDirectory } from '../../packages/coordinator/src/store/directory-lock.js'
 
 await lockDirectory(process.argv[2] ?? '')
-console.info('locked')
+process.stdout.write('locked\n')
 setInterval(() => undefined, 1_000) // the lock alone does not keep a process alive

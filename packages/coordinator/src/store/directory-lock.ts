@@ -14,19 +14,50 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BatonError } from '@baton/shared'
 
-/** What the kernel takes as the path of a socket. */
-const longestSocketPath = 100
+/** What the kernel takes as the path of a socket, with some room for `.draft`. */
+const longestSocketPath = 95
 /** Who accepts and says nothing is frozen or busy, and not dead. */
 const answerMs = 1_000
 const patienceMs = 5_000
 
 type Standing = 'contender' | 'holder'
 
-/** A listening socket; it answers with its standing. */
-interface Flag {
-  readonly name: string
-  standing: Standing
-  lower(): Promise<void>
+/** A listening socket that answers with its standing. */
+class Flag {
+  standing: Standing = 'contender'
+  private path: string
+  private readonly askers = new Set<Socket>()
+  private readonly server = createServer(socket => {
+    this.askers.add(socket)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.askers.delete(socket))
+    socket.end(this.standing)
+  })
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  async raise(): Promise<this> {
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen(this.path, resolve)
+    })
+    this.server.unref()
+    return this
+  }
+
+  rename(path: string): void {
+    renameSync(this.path, path)
+    this.path = path
+  }
+
+  async lower(): Promise<void> {
+    rmSync(this.path, { force: true })
+    const closed = new Promise<void>(resolve => this.server.close(() => resolve()))
+    for (const asker of this.askers) asker.destroy()
+    await closed
+  }
 }
 
 /** Where the sockets of one directory are. */
@@ -38,7 +69,7 @@ interface Place {
 /** Takes the lock, or throws `data_directory_locked` naming the process that has it. Returns the way to give it back. */
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
   const holderFile = join(directory, 'holder.json')
-  const flag = process.platform === 'win32' ? await raisePipe(directory) : await contend(placeOf(realpathSync(directory)))
+  const flag = process.platform === 'win32' ? await takePipe(directory) : await contend(placeOf(realpathSync(directory)))
   if (!flag)
     throw new BatonError(
       'data_directory_locked',
@@ -61,11 +92,13 @@ const newName = (prefix: string): string => `${prefix}${randomBytes(6).toString(
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 24)
 
 /** The lock of a place, or undefined when somebody holds it. */
-async function contend(place: Place): Promise<Flag | undefined> {
+async function contend({ directory, prefix }: Place): Promise<Flag | undefined> {
   const deadline = performance.now() + patienceMs
   while (performance.now() < deadline) {
-    const flag = await raise(place) // L1
-    const outcome = await compare(flag, place)
+    const name = newName(prefix)
+    const flag = await new Flag(join(directory, `${name}.draft`)).raise() // L1
+    flag.rename(join(directory, name)) // L3
+    const outcome = await compare(name, { directory, prefix })
     if (outcome === 'alone') {
       flag.standing = 'holder'
       return flag
@@ -77,73 +110,24 @@ async function contend(place: Place): Promise<Flag | undefined> {
   return undefined
 }
 
-async function compare(flag: Flag, place: Place): Promise<'alone' | 'held' | 'yield'> {
+async function compare(own: string, { directory, prefix }: Place): Promise<'alone' | 'held' | 'yield'> {
   for (;;) {
-    const names = readdirSync(place.directory).filter(
-      name => name.startsWith(place.prefix) && name.endsWith('.sock') && name !== flag.name,
-    )
-    const others = await Promise.all(names.map(async name => ({ name, standing: await ask(join(place.directory, name)) })))
-    for (const { name, standing } of others) if (standing === 'dead') rmSync(join(place.directory, name), { force: true }) // L3
+    const names = readdirSync(directory).filter(name => name.startsWith(prefix) && name.endsWith('.sock') && name !== own)
+    const others = await Promise.all(names.map(async name => ({ name, standing: await ask(join(directory, name)) })))
+    for (const { name, standing } of others) if (standing === 'dead') rmSync(join(directory, name), { force: true }) // L3
     if (others.some(({ standing }) => standing === 'holder')) return 'held' // L2
     const contenders = others.filter(({ standing }) => standing === 'contender')
     if (contenders.length === 0) return 'alone'
-    if (contenders.some(({ name }) => name < flag.name)) return 'yield'
+    if (contenders.some(({ name }) => name < own)) return 'yield' // L2
     await delay(5)
   }
 }
 
-async function raise({ directory, prefix }: Place): Promise<Flag> {
-  const name = newName(prefix)
-  const path = join(directory, name)
-  const draft = `${path}.`
-  const flag = await listen(draft)
-  renameSync(draft, path) // L3
-  return {
-    name,
-    get standing() {
-      return flag.standing
-    },
-    set standing(standing) {
-      flag.standing = standing
-    },
-    lower: () => {
-      rmSync(path, { force: true })
-      return flag.lower()
-    },
-  }
-}
-
 /** Windows lets one process at a time have a pipe of that name, and takes it away with the process. */
-async function raisePipe(directory: string): Promise<Flag | undefined> {
-  return listen(`\\\\.\\pipe\\baton-${digest(realpathSync(directory))}`).catch((error: NodeJS.ErrnoException) => {
+async function takePipe(directory: string): Promise<Flag | undefined> {
+  return new Flag(`\\\\.\\pipe\\baton-${digest(realpathSync(directory))}`).raise().catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE') return undefined
     throw error
-  })
-}
-
-function listen(path: string): Promise<Flag> {
-  return new Promise((resolve, reject) => {
-    const askers = new Set<Socket>()
-    const server = createServer(socket => {
-      askers.add(socket)
-      socket.on('error', () => socket.destroy())
-      socket.on('close', () => askers.delete(socket))
-      socket.end(flag.standing)
-    })
-    const flag: Flag = {
-      name: path,
-      standing: 'contender',
-      lower: () =>
-        new Promise(done => {
-          server.close(() => done())
-          for (const socket of askers) socket.destroy()
-        }),
-    }
-    server.once('error', reject)
-    server.listen(path, () => {
-      server.unref()
-      resolve(flag)
-    })
   })
 }
 
@@ -160,11 +144,11 @@ function ask(path: string): Promise<Standing | 'dead'> {
     socket.setEncoding('utf8').on('data', chunk => {
       answer += chunk
     })
-    socket.on('end', () => finish(answer === 'contender' ? 'contender' : 'holder'))
+    // One that hangs up without a word is about to go.
+    socket.on('end', () => finish(answer === 'holder' ? 'holder' : 'contender'))
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') finish('dead')
-      else if (error.code === 'ECONNRESET' || error.code === 'EPIPE') finish('contender') // it went while it was asked; look again
-      else finish('holder')
+      else finish(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'contender' : 'holder')
     })
   })
 }

@@ -13,6 +13,7 @@ import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pgli
 import type { Database, Queryable, Rows, Statement } from './database.js'
 import { lockDirectory } from './directory-lock.js'
 import { InFlight } from './in-flight.js'
+import { sqlLiteral } from './sql-literal.js'
 
 interface PgliteOptions {
   /** Where the data lives; `memory` keeps nothing. */
@@ -38,6 +39,7 @@ const tuning: PGliteOptions = {
     'enable_bitmapscan=off',
     'enable_hashjoin=off',
     'enable_mergejoin=off',
+    'plan_cache_mode=force_generic_plan',
   ],
   // PGlite's own conversion of bytea goes byte by byte and takes seconds for a megabyte.
   parsers: { [int8]: (value: string) => value, [bytea]: (value: string) => Buffer.from(value.slice(2), 'hex') },
@@ -79,6 +81,7 @@ class Pglite implements Database {
   private readonly pglite: PGlite
   private readonly unlock: () => Promise<void>
   private readonly inFlight = new InFlight()
+  private readonly prepared = new Set<string>()
   private closed: Promise<void> | undefined
 
   constructor(pglite: PGlite, unlock: () => Promise<void>) {
@@ -87,18 +90,31 @@ class Pglite implements Database {
   }
 
   query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
-    return this.inFlight.run(async () => rowsOf<R>(await this.pglite.query<R>(statement.text, [...params])))
+    return this.inFlight.run(() => this.run<R>(this.pglite, statement, params))
   }
 
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     return this.inFlight.run(() =>
       this.pglite.transaction((tx: Transaction) =>
         work({
-          query: async <R>(statement: Statement, params: readonly unknown[] = []) =>
-            rowsOf<R>(await tx.query<R>(statement.text, [...params])),
+          query: <R>(statement: Statement, params: readonly unknown[] = []) => this.run<R>(tx, statement, params),
         }),
       ),
     )
+  }
+
+  /** A statement with a name is prepared once; PREPARE holds also when its transaction is rolled back. */
+  private async run<R>(
+    session: Pick<PGlite, 'query'> | Transaction,
+    { name, text }: Statement,
+    params: readonly unknown[],
+  ): Promise<Rows<R>> {
+    if (name === undefined) return rowsOf<R>(await session.query<R>(text, [...params]))
+    if (!this.prepared.has(name)) {
+      await session.query(`prepare "${name}" as ${text}`)
+      this.prepared.add(name)
+    }
+    return rowsOf<R>(await session.query<R>(`execute "${name}"${params.length > 0 ? `(${params.map(sqlLiteral).join(', ')})` : ''}`))
   }
 
   async script(text: string): Promise<void> {
