@@ -21,14 +21,19 @@ export interface BenchFleet {
 
 export async function startBenchFleet({ workers, context }: { workers: number; context: BenchContext }): Promise<BenchFleet> {
   const { signal, say, profileDir } = context
+  // Only for the start: servers go on listening to their signal and would leave before the processes that use them.
+  signal.throwIfAborted()
+  const starting = new AbortController()
+  const giveUp = () => starting.abort(signal.reason)
+  signal.addEventListener('abort', giveUp, { once: true })
   const fleet = await startFleet({
     workers,
     agentsModule,
     env: cleanEnvironment(),
     ...(profileDir !== undefined && { settings: { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir } }),
     log: say,
-    signal,
-  })
+    signal: starting.signal,
+  }).finally(() => signal.removeEventListener('abort', giveUp))
   const members = { coordinator: pidOf(fleet.coordinator), ...named(fleet.workers) }
   const servers = Object.fromEntries(
     [fleet.servers.postgres, fleet.servers.redis, fleet.servers.nats].flatMap(server => (server ? [[server.name, server.pid]] : [])),

@@ -8,6 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { expect, vi } from 'vitest'
 import { cleanUp } from '../harness/index.js'
 
+// Each of these tests starts several processes, which take their time on a busy machine.
+vi.setConfig({ testTimeout: 120_000 })
+
 const main = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 
 export interface BatonOptions {
@@ -63,7 +66,7 @@ export function start(args: readonly string[], { cwd = tmpdir(), env = {}, stdin
     pid: child.pid ?? -1,
     out: () => text.out,
     err: () => text.err,
-    said: (pattern, timeoutMs = 20_000) =>
+    said: (pattern, timeoutMs = 60_000) =>
       vi.waitFor(
         () => {
           const match = pattern.exec(`${text.out}\n${text.err}`)

@@ -158,7 +158,7 @@ describe('Ctrl-C', () => {
         expect(written).toBeGreaterThan(0)
         return written
       },
-      { timeout: 20_000 },
+      { timeout: 60_000 },
     )
     running.signal('SIGINT')
     expect(await running.ended).toMatchObject({ code: 0 })

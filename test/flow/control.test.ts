@@ -14,7 +14,7 @@ const reached = (id: string) => vi.waitFor(() => expect(begun).toContain(id), { 
 /** Subtasks whose attempts fail for as long as they stand here, as `task/subtask`. */
 const failing = new Set<string>()
 /** What lets the attempts of `hold` go. */
-const held = new Map<string, (how: 'finish') => void>()
+const held = new Map<string, () => void>()
 const aborts: string[] = []
 
 const keyOf = (context: { taskId: string; name: string }) => `${context.taskId}/${context.name}`
@@ -28,23 +28,25 @@ const echo = defineAgent({
     return { by: 'echo', got: input }
   },
 })
-const hold = defineAgent({
-  name: 'hold',
-  concurrency: 4,
-  run: (_, context) =>
-    new Promise((resolve, reject) => {
-      held.set(keyOf(context), () => resolve('held'))
-      context.signal.addEventListener(
-        'abort',
-        () => {
-          aborts.push(keyOf(context))
-          reject(context.signal.reason)
-        },
-        { once: true },
-      )
-      begun.push(`${keyOf(context)}#${context.attempt}`)
-    }),
-})
+/** Runs until a test lets it go, or it is aborted. */
+const holding = (name: string) =>
+  defineAgent({
+    name,
+    concurrency: 4,
+    run: (_, context) =>
+      new Promise((resolve, reject) => {
+        held.set(keyOf(context), () => resolve('held'))
+        context.signal.addEventListener(
+          'abort',
+          () => {
+            aborts.push(keyOf(context))
+            reject(context.signal.reason)
+          },
+          { once: true },
+        )
+        begun.push(`${keyOf(context)}#${context.attempt}`)
+      }),
+  })
 const other = defineAgent({ name: 'other', capabilities: ['elsewhere'], run: input => ({ by: 'other', got: input }) })
 const joiner = defineAgent({
   name: 'joiner',
@@ -57,7 +59,7 @@ const joiner = defineAgent({
 
 beforeAll(async () => {
   local = await startOpenLocal()
-  await local.host([echo, hold, other, joiner])
+  await local.host([echo, holding('hold'), other, joiner])
 })
 afterAll(async () => {
   await local?.stop()
@@ -176,7 +178,7 @@ describe('pausing', () => {
     await reached(`${id}/hold#1`)
     expect(await tasks().pause(id, { reason: 'lunch' })).toEqual({ task_id: id, status: 'paused' })
     expect(await tasks().pause(id)).toEqual({ task_id: id, status: 'paused' })
-    held.get(`${id}/hold`)?.('finish')
+    held.get(`${id}/hold`)?.()
     const paused = await until(id, task => expect(statesOf(task)).toEqual({ hold: 'completed', after: 'ready' }))
     expect(paused).toMatchObject({ status: 'paused', why: expect.stringContaining('resume') })
     expect(named(paused, 'after').why).toBe('the task is paused')
@@ -193,7 +195,7 @@ describe('pausing', () => {
     const id = await start([{ name: 'hold', capability: 'hold' }])
     await reached(`${id}/hold#1`)
     await tasks().pause(id)
-    held.get(`${id}/hold`)?.('finish')
+    held.get(`${id}/hold`)?.()
     await until(id, task => expect(named(task, 'hold').state).toBe('completed'))
     expect(await tasks().resume(id)).toEqual({ task_id: id, status: 'completed' })
     expect((await tasks().get(id)).finished_at).not.toBeNull()
@@ -206,7 +208,7 @@ describe('pausing', () => {
     ])
     await reached(`${id}/hold#1`)
     await tasks().pause(id)
-    held.get(`${id}/hold`)?.('finish')
+    held.get(`${id}/hold`)?.()
     await until(id, task => expect(named(task, 'after').state).toBe('ready'))
     expect(await tasks().execute(id)).toEqual({ task_id: id, status: 'running' })
     await untilStatus(id, 'completed')
@@ -220,7 +222,7 @@ describe('pausing', () => {
     const id = await start([{ name: 'hold', capability: 'hold' }])
     await reached(`${id}/hold#1`)
     expect(await tasks().resume(id)).toEqual({ task_id: id, status: 'running' })
-    held.get(`${id}/hold`)?.('finish')
+    held.get(`${id}/hold`)?.()
     await untilStatus(id, 'completed')
     expect(await errorOf(tasks().resume(id))).toMatchObject({ code: 'state_conflict', extra: { task_status: 'completed' } })
   })
@@ -517,8 +519,7 @@ test('reviews are listed in pages, the open ones by default', async () => {
 
 describe('draining a worker', () => {
   test('lets it finish what it has; what comes later goes elsewhere', async () => {
-    const agent = () => defineAgent({ ...hold, name: 'drained' })
-    const first = await local.host([agent()])
+    const first = await local.host([holding('drained')])
     const id = await start([
       { name: 'one', capability: 'drained' },
       { name: 'two', capability: 'drained', depends_on: ['one'] },
@@ -526,12 +527,12 @@ describe('draining a worker', () => {
     await reached(`${id}/one#1`)
     expect(await local.client.workers.drain(first.id)).toEqual({ id: first.id, state: 'draining' })
     expect(await local.client.workers.drain(first.id)).toMatchObject({ state: 'draining' })
-    const second = await local.host([agent()])
-    held.get(`${id}/one`)?.('finish')
+    const second = await local.host([holding('drained')])
+    held.get(`${id}/one`)?.()
     await first.ended
     await vi.waitFor(async () => expect(await local.client.workers.get(first.id)).toMatchObject({ state: 'stopped' }), { timeout: 5_000 })
     await reached(`${id}/two#1`)
-    held.get(`${id}/two`)?.('finish')
+    held.get(`${id}/two`)?.()
     await untilStatus(id, 'completed')
     expect(await errorOf(local.client.workers.drain(first.id))).toMatchObject({ code: 'state_conflict' })
     expect(await errorOf(local.client.workers.drain('nobody'))).toMatchObject({ code: 'worker_not_found' })
@@ -542,9 +543,9 @@ describe('draining a worker', () => {
     await tasks().submit({ task_id, title: 'x', subtasks: [{ name: 'a', capability: 'drained' }] })
     await vi.waitFor(async () => expect(await local.client.workers.get(second.id)).toMatchObject({ state: 'stopped' }), { timeout: 5_000 })
     expect(await errorOf(tasks().execute(task_id))).toMatchObject({ code: 'agent_unavailable' })
-    const third = await local.host([agent()])
+    const third = await local.host([holding('drained')])
     await reached(`${task_id}/a#1`)
-    held.get(`${task_id}/a`)?.('finish')
+    held.get(`${task_id}/a`)?.()
     await untilStatus(task_id, 'completed')
     await third.drain()
   })

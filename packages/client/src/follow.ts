@@ -33,6 +33,8 @@ const longestWaitSeconds = 20
 interface Poll extends FollowOptions {
   /** How many of each list a snapshot holds. */
   readonly limit?: number
+  /** Snapshots before the task is settled are of no use: the server need not answer sooner. */
+  readonly until?: 'settled' | 'terminal'
   /** When to stop, by `performance.now()`. */
   readonly endAt?: number
 }
@@ -54,7 +56,8 @@ export async function* watchTask(http: Http, taskId: string, options: Poll): Asy
     if (etag !== undefined && leftMs <= 0) return
     let task: TaskView | undefined
     try {
-      const seconds = etag === undefined ? 0 : Math.max(1, Math.min(longestWaitSeconds, Math.ceil(leftMs / 1_000)))
+      const seconds =
+        etag === undefined && options.until !== 'settled' ? 0 : Math.max(1, Math.min(longestWaitSeconds, Math.ceil(leftMs / 1_000)))
       const answer = await pollOnce(http, taskId, { ...options, etag, seconds })
       outage.over()
       etag = answer.etag
@@ -75,7 +78,8 @@ export async function* watchTask(http: Http, taskId: string, options: Poll): Asy
 export async function waitForTask(http: Http, taskId: string, options: WaitOptions, get: () => Promise<TaskView>): Promise<TaskView> {
   const endAt = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeoutMs
   // One entry of each list is enough to see the status; the whole is read once, at the end.
-  for await (const task of watchTask(http, taskId, { ...options, endAt, limit: 1 })) if (isSettled(task, options.until)) break
+  const poll = { ...options, endAt, limit: 1, ...(options.until !== 'terminal' && { until: 'settled' as const }) }
+  for await (const task of watchTask(http, taskId, poll)) if (isSettled(task, options.until)) break
   return get()
 }
 
@@ -88,7 +92,7 @@ async function pollOnce(
   const response = await http.send({
     method: 'GET',
     path: ['tasks', taskId],
-    query: { limit: poll.limit, wait: seconds > 0 ? seconds : undefined },
+    query: { limit: poll.limit, wait: seconds > 0 ? seconds : undefined, until: poll.until === 'settled' ? 'settled' : undefined },
     ...(etag !== undefined && { headers: { 'if-none-match': etag } }),
     accept: [304],
     extraMs: seconds * 1_000,

@@ -95,7 +95,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           subjects: named,
           coordinatorId: id,
           onReady: () => dispatcher.readyElsewhere(),
-          onChanged: taskPks => changes.announce(taskPks),
+          onChanged: (topic, taskPks) => changes.announce(topic, taskPks),
         })
 
   // dispatch: ready subtasks to their queues
@@ -135,7 +135,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       for (const routeId of routeIds) directory.claimed(routeId)
       dispatcher.wake()
     },
-    onChange: after.changed,
+    onChange: after.stepped,
     onReady: after.ready,
   })
   const spawner = new SpawnPlanner({

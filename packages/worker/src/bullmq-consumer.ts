@@ -18,6 +18,8 @@ interface BullmqConsumerOptions {
   readonly signal?: AbortSignal
 }
 
+/** What waiting does not mend. */
+const hopeless = /WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i
 /** How long one wait for a wake-up lasts, in seconds; a look at the queue follows each. */
 const waitSeconds = 5
 const pauseAfterErrorMs = 500
@@ -44,8 +46,7 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
   connection.on('error', onError)
   const refused = new Promise<never>((_, reject) => {
     connection.on('error', error => {
-      if (/WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(error.message))
-        reject(new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`, { cause: error }))
+      if (hopeless.test(error.message)) reject(error)
     })
     options.signal?.addEventListener('abort', () => reject(new BatonError('unreachable', 'stopped while waiting for Redis')), {
       once: true,
@@ -55,6 +56,9 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     await Promise.race([connection.ping(), refused])
   } catch (error) {
     connection.disconnect()
+    // A refusal arrives as an event, or as the answer to the first command.
+    if (error instanceof Error && hopeless.test(error.message))
+      throw new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`, { cause: error })
     throw error
   }
   refused.catch(() => undefined) // no longer waited for

@@ -50,6 +50,7 @@ export async function reviews(options: ListOptions, io: Io): Promise<ExitCode> {
   }
   found.sort((a, b) => Number(a.id) - Number(b.id))
   if (options.json) printJson(io, { reviews: found })
+  else if (found.length === 0) printLines(io, [options.all ? 'there are no reviews' : 'nothing waits for a person'])
   else printLines(io, reviewLines(found, { paint: paintFor(io), columns: columnsOf(io), now: Date.now() }))
   return exitCodes.done
 }
@@ -99,7 +100,6 @@ export function reviewLines(
   list: readonly ReviewView[],
   { paint, columns, now }: { paint: Paint; columns: number; now: number },
 ): string[] {
-  if (list.length === 0) return ['nothing waits for a person']
   const rows = list.map(one => [
     one.id,
     one.kind,

@@ -10,34 +10,41 @@ export interface Neighbours {
   }
   /** Tasks ended with subtasks still to be cancelled. */
   readonly sweep: () => void
-  readonly changes: { announce(taskPks: Iterable<string>): void }
+  readonly changes: { announce(topic: 'change' | 'status', taskPks: Iterable<string>): void }
   /** None where there are no other coordinators. */
-  readonly pulses: { send(pulse: { ready?: boolean; changed?: string[] }): void } | undefined
+  readonly pulses: { send(pulse: { ready?: boolean; changed?: string[]; statuses?: string[] }): void } | undefined
 }
 
 export interface AfterCommit {
   /** Everything that a statement's row of effects asks for; resolves when the jobs are rung. */
   apply(effects: EffectsRow): Promise<void>
-  /** Tasks changed. */
+  /** Tasks changed, perhaps their status too. */
   changed(taskPks: readonly string[]): void
+  /** Subtasks of tasks changed, the tasks' status did not. */
+  stepped(taskPks: readonly string[]): void
   /** Rows are ready of routes that the statement did not name. */
   ready(): void
 }
 
 export function createAfterCommit({ dispatcher, sweep, changes, pulses }: Neighbours): AfterCommit {
-  const changed = (taskPks: readonly string[]) => {
-    if (taskPks.length === 0) return
-    changes.announce(taskPks)
-    pulses?.send({ changed: [...taskPks] })
+  const tell = (taskPks: readonly string[], statuses: readonly string[]) => {
+    if (taskPks.length === 0 && statuses.length === 0) return
+    changes.announce('change', taskPks)
+    changes.announce('status', statuses)
+    pulses?.send({ changed: [...taskPks], ...(statuses.length > 0 && { statuses: [...statuses] }) })
   }
   return {
     async apply(effects) {
-      changed(effects.touched)
+      tell(
+        effects.touched,
+        effects.tasks.map(task => task.id),
+      )
       if (effects.tasks.some(task => task.status === 'failed')) sweep()
       if (effects.ready.length > 0) dispatcher.wake(effects.ready)
       if (effects.jobs.length > 0) await dispatcher.placed(effects.jobs)
     },
-    changed,
+    changed: taskPks => tell(taskPks, taskPks),
+    stepped: taskPks => tell(taskPks, []),
     ready() {
       dispatcher.readyElsewhere()
       pulses?.send({ ready: true })

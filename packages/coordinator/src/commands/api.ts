@@ -102,7 +102,13 @@ export interface CoordinatorApi {
   /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */
   taskVersion(caller: Caller, taskId: string): Promise<string>
   /** Resolves when the version is no longer `version`, or after `timeoutMs`, or when aborted. */
-  waitForChange(caller: Caller, taskId: string, version: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<void>
+  /** `until: 'settled'`: not before the task ended or needs somebody. */
+  waitForChange(
+    caller: Caller,
+    taskId: string,
+    version: string,
+    options: { timeoutMs: number; signal: AbortSignal; until?: 'change' | 'settled' },
+  ): Promise<void>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
   artifacts(
     caller: Caller,

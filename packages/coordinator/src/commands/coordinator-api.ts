@@ -1,5 +1,5 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
-import { type AgentView, BatonError, priorities, type TaskSummary } from '@baton/shared'
+import { type AgentView, BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
 import type { Database } from '../store/database.js'
@@ -19,7 +19,7 @@ interface ApiOptions {
   readonly reviews: Reviews
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
-  readonly changes: { next(taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
+  readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
   /** Rows became ready. */
   readonly onReady: () => void
   readonly onChange: (taskPks: readonly string[]) => void
@@ -30,6 +30,8 @@ interface ApiOptions {
 /** A waiter looks by itself this often: pulses may be lost. */
 const lookEveryMs = 1_000
 const checkTimeoutMs = 2_000
+/** Statuses that a task leaves by itself. */
+const unsettled: readonly TaskStatus[] = ['planned', 'running']
 
 export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
   const { database, submitter, fleet, changes, onReady, onChange } = options
@@ -89,17 +91,23 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       return (await requireVersion(caller, taskId)).version
     },
 
-    async waitForChange(caller, taskId, version, { timeoutMs, signal }) {
+    async waitForChange(caller, taskId, version, { timeoutMs, signal, until = 'change' }) {
       const end = performance.now() + timeoutMs
+      const { id } = await requireVersion(caller, taskId)
       for (;;) {
-        const aborted = new AbortController()
-        const both = AbortSignal.any([signal, aborted.signal])
         const left = end - performance.now()
+        if (left <= 0 || signal.aborted) return
         // Listening begins before looking, so that a change in between is not missed.
-        const { id } = await requireVersion(caller, taskId)
-        const change = changes.next(id, Math.max(0, Math.min(lookEveryMs, left)), both)
-        if (left <= 0 || signal.aborted || (await requireVersion(caller, taskId)).version !== version) {
-          aborted.abort()
+        const enough = new AbortController()
+        const change = changes.next(
+          until === 'settled' ? 'status' : 'change',
+          id,
+          Math.min(lookEveryMs, left),
+          AbortSignal.any([signal, enough.signal]),
+        )
+        const now = await requireVersion(caller, taskId)
+        if (until === 'settled' ? !unsettled.includes(now.status) : now.version !== version) {
+          enough.abort()
           return
         }
         await change

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { Script } from 'node:vm'
-import { errorCodes, errorTable } from '@baton/shared'
+import { errorCodes, errorTable, fittingDecisions } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
 import { errorRemedies } from './error-remedies.js'
 import type { OpenApi } from './openapi.js'
@@ -85,6 +85,12 @@ describe('pages', () => {
     expect(script).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|<\/script/)
     expect(html).toContain(`<script>${script}</script>`)
     expect(pagePolicy(homePage('local'))).toMatch(/script-src 'sha256-/)
+  })
+
+  test('/ offers what can be told to tasks, reviews and workers, each decision where it fits', () => {
+    const { script } = homePage('local')
+    expect(script).toContain(`const fitting = ${JSON.stringify(fittingDecisions)}`)
+    for (const path of ["'/drain'", "'/decide'", "'/reviews?limit=20&task_id='"]) expect(script).toContain(path)
   })
 
   test('/ links to the queues in fleet mode only', () => {

@@ -5,15 +5,21 @@
 import type { Subjects } from '@baton/shared'
 import type { Bus, BusSubscription, Service } from '@baton/shared/node'
 import { z } from 'zod'
+import type { Topic } from './changes.js'
 
-const pulseSchema = z.object({ from: z.string(), ready: z.boolean().optional(), changed: z.array(z.string()).optional() })
+const pulseSchema = z.object({
+  from: z.string(),
+  ready: z.boolean().optional(),
+  changed: z.array(z.string()).optional(),
+  statuses: z.array(z.string()).optional(),
+})
 
 interface PulsesOptions {
   readonly bus: Bus
   readonly subjects: Subjects
   readonly coordinatorId: string
   readonly onReady: () => void
-  readonly onChanged: (taskPks: string[]) => void
+  readonly onChanged: (topic: Topic, taskPks: string[]) => void
 }
 
 export class Pulses implements Service {
@@ -31,12 +37,13 @@ export class Pulses implements Service {
       const pulse = pulseSchema.safeParse(JSON.parse(payload))
       if (!pulse.success || pulse.data.from === coordinatorId) return
       if (pulse.data.ready) onReady()
-      if (pulse.data.changed) onChanged(pulse.data.changed)
+      if (pulse.data.changed) onChanged('change', pulse.data.changed)
+      if (pulse.data.statuses) onChanged('status', pulse.data.statuses)
     })
   }
 
   /** Tells the other coordinators. */
-  send(pulse: { ready?: boolean; changed?: string[] }): void {
+  send(pulse: { ready?: boolean; changed?: string[]; statuses?: string[] }): void {
     const { bus, subjects, coordinatorId } = this.options
     bus.publish(subjects.pulses, JSON.stringify({ from: coordinatorId, ...pulse }))
   }

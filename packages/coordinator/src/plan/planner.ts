@@ -3,7 +3,8 @@
  * but the `now` it is given.
  *
  * P1 explicit `subtasks` win; else a playbook that matches; else the rules
- * P2 words are always read: a request with subtasks or a playbook still yields objectives, constraints, criteria, dates
+ * P2 words are read also where they do not make the graph: a request with subtasks and a description, or a playbook, still
+ *    yields objectives, constraints, criteria, dates; a bare title over subtasks is only a name
  * P3 a request with problems is refused with all of them at once
  * P4 the SLA of a subtask is its own, else the task's (`metadata.sla`, "within 2 hours"), else the default
  */

@@ -221,12 +221,13 @@ export async function readTaskVersion(
   db: Queryable,
   tenantId: number,
   taskId: string,
-): Promise<{ id: string; version: string } | undefined> {
+): Promise<{ id: string; version: string; status: TaskStatus } | undefined> {
   const { rows } = await db.query<Record<string, unknown>>(version, [tenantId, taskId])
   const row = rows[0]
   if (!row) return undefined
   return {
     id: String(row.id),
+    status: row.status as TaskStatus, // its CHECK constraint says so
     version: [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version].join('.'),
   }
 }

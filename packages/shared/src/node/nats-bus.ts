@@ -5,6 +5,7 @@
  * reconnects here, and the rule that whatever matters is a request.
  */
 import { connect, errors, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
+import { BatonError } from '../errors.js'
 import { type Bus, type BusSubscription, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 import type { Logger } from './logger.js'
 
@@ -17,31 +18,64 @@ interface NatsBusOptions {
   readonly signal?: AbortSignal
 }
 
-/** Connects, waiting with a log line now and then until the server is there; throws at once on a URL that cannot work. */
+const retryMs = 250
+const logEveryMs = 3_000
+
+/**
+ * Connects, waiting with a log line now and then until the server is there. Throws `invalid_configuration` when the
+ * server refuses the credentials: the client's own waiting would try them for ever.
+ */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
+  const { log, signal } = options
   const url = new URL(options.url)
-  const { log } = options
-  const pending = connect({
+  const where = `${url.protocol}//${credentialsText(url)}${url.host}`
+  let loggedAt = Number.NEGATIVE_INFINITY
+  while (!signal?.aborted) {
+    const pending = open(url, options.name)
+    try {
+      const connection = await Promise.race([pending, givenUp(signal)])
+      if (connection) return new NatsBus(connection, log)
+      pending.then(c => c.close()).catch(() => undefined)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      if (isRefusal(error)) throw new BatonError('invalid_configuration', `NATS_URL ${where}: ${reason}`, { cause: error })
+      if (performance.now() - loggedAt >= logEveryMs) {
+        loggedAt = performance.now()
+        log.warn({ url: where, reason }, 'waiting for NATS')
+      }
+      await Promise.race([new Promise(resolve => setTimeout(resolve, retryMs)), givenUp(signal)])
+    }
+  }
+  throw new NoReplyError('closed', 'stopped while waiting for NATS')
+}
+
+function open(url: URL, name: string): Promise<NatsConnection> {
+  return connect({
     servers: `${url.hostname}:${url.port || 4222}`,
     ...(url.username && !url.password && { token: decodeURIComponent(url.username) }),
     ...(url.username && url.password && { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) }),
     ...(url.protocol === 'tls:' && { tls: {} }),
-    name: options.name,
+    name,
     maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
+    ignoreAuthErrorAbort: true, // credentials that worked once are right; a server may refuse them while it is set up anew
     reconnectTimeWait: 250,
     reconnectJitter: 250,
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreClusterUpdates: false,
   })
-  const waiting = setInterval(() => log.warn({ url: `${url.protocol}//${url.host}` }, 'waiting for NATS'), 3_000)
-  const connection = await Promise.race([pending, givenUp(options.signal)]).finally(() => clearInterval(waiting))
-  if (connection === undefined) {
-    pending.then(c => c.close()).catch(() => undefined)
-    throw new NoReplyError('closed', 'stopped while waiting for NATS')
-  }
-  return new NatsBus(connection, log)
+}
+
+/** Whether an error, or what caused it, is the server's refusal of the credentials. */
+function isRefusal(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) return true
+  return false
+}
+
+function credentialsText({ username, password }: URL): string {
+  if (password) return `${username}:***@`
+  return username ? '***@' : ''
 }
 
 function givenUp(signal?: AbortSignal): Promise<undefined> {

@@ -1,10 +1,11 @@
 /** `/`: one page for people, without a build step, without anything from elsewhere; its policy allows just its own texts. */
+import { actionsScript } from './actions-script.js'
 import { elementsScript } from './elements-script.js'
 import { pollingScript } from './polling-script.js'
 import { style } from './style.js'
 import { viewsScript } from './views-script.js'
 
-const script = `'use strict'\n${elementsScript}${viewsScript}${pollingScript}`
+const script = `'use strict'\n${elementsScript}${viewsScript}${actionsScript}${pollingScript}`
 
 export interface Page {
   readonly html: string

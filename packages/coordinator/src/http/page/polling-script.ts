@@ -66,6 +66,11 @@ repeat(2000, async () => {
   if (!selectedTask() && shownTasks.length > 0 && matchMedia('(min-width: 52rem)').matches) location.replace('#' + encodeURIComponent(shownTasks[0].task_id))
 })
 
+/** Something was told to do something: look now. */
+function changed() {
+  wake()
+}
+
 /** Follows the selected task: each answer names its version, and the next question waits for another. */
 let following = new AbortController()
 async function follow() {
@@ -83,7 +88,12 @@ async function follow() {
     try {
       const response = await ask('/tasks/' + encodeURIComponent(id) + (version ? '?wait=25' : ''), { signal, headers: version ? { 'if-none-match': version } : {} })
       version = response.headers.get('etag')
-      if (response.status !== 304) drawTask(await response.json())
+      if (response.status !== 304) {
+        const task = await response.json()
+        const waits = (task.subtask_counts.awaiting_approval || 0) + (task.subtask_counts.needs_review || 0) + (task.subtask_counts.blocked || 0) > 0
+        const { reviews } = waits ? await (await ask('/reviews?limit=20&task_id=' + encodeURIComponent(id), { signal })).json() : { reviews: [] }
+        drawTask(task, reviews)
+      }
     } catch (error) {
       if (signal.aborted) return
       if (error.status === 404) return draw('task', element('p', { class: 'dim' }, error.message))

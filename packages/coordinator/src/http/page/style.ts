@@ -31,8 +31,13 @@ details { margin: .3rem 0; } summary { cursor: pointer; color: var(--accent); wi
 pre { margin: .4rem 0; padding: .7rem; overflow: auto; max-height: 24rem; background: var(--back); border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; }
 #notice { margin: 1.25rem auto 0; max-width: 87.5rem; width: calc(100% - 2.5rem); border-color: var(--wait); }
 #notice form { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; }
-input, button { font: inherit; padding: .35rem .7rem; border: 1px solid var(--line); border-radius: 6px; background: var(--back); color: var(--text); }
+input, button, textarea { font: inherit; padding: .35rem .7rem; border: 1px solid var(--line); border-radius: 6px; background: var(--back); color: var(--text); }
 input { min-width: min(22rem, 100%); } button { background: var(--accent); border-color: var(--accent); color: var(--card); cursor: pointer; }
+.actions { display: flex; flex-wrap: wrap; gap: .4rem; } .actions button { padding: .15rem .6rem; font-size: .85rem; } button:disabled { opacity: .5; cursor: default; }
+button.plain { background: var(--back); border-color: var(--line); color: var(--text); }
+.review { border-left: 3px solid var(--wait); padding-left: .6rem; margin: .6rem 0; }
+dialog { background: var(--card); color: var(--text); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; width: min(32rem, calc(100% - 2rem)); }
+dialog::backdrop { background: #0008; } dialog label { display: grid; gap: .25rem; margin: .6rem 0; } textarea { width: 100%; resize: vertical; font-family: ui-monospace, monospace; }
 section:empty, [hidden] { display: none !important; }
 @media (max-width: 52rem) { main { grid-template-columns: minmax(0, 1fr); padding: .75rem; gap: .75rem; } .column { display: contents; } #tasks { order: 1; } #task { order: 2; scroll-margin-top: .75rem; } #workers { order: 3; } #agents { order: 4; } }
 `

@@ -22,7 +22,7 @@ function welcome() {
     element('p', { class: 'small dim' }, 'It appears here by itself.'))
 }
 
-function drawTask(task) {
+function drawTask(task, reviews) {
   const names = new Map(task.subtasks.map(subtask => [subtask.subtask_id, subtask.name]))
   const before = new Map()
   for (const { from, to } of task.dependencies) before.set(to, [...(before.get(to) || []), names.get(from) || from])
@@ -40,6 +40,8 @@ function drawTask(task) {
       task.metrics.due_date ? element('span', {}, 'due ' + task.metrics.due_date) : null),
     task.description ? element('p', {}, task.description) : null,
     task.why ? element('p', { class: 'why' }, task.why) : null,
+    taskActions(task),
+    reviews.map(reviewItem),
     progress, element('span', { class: 'small dim' }, words),
     planOf(task),
     element('h4', {}, 'Subtasks'),
@@ -88,7 +90,9 @@ function drawWorkers(workers) {
     : element('ul', {}, workers.map(worker => element('li', {},
         element('div', { class: 'row' }, element('strong', {}, worker.id), chip(worker.state)),
         loadBar(worker.active, worker.concurrency),
-        element('p', { class: 'small dim' }, worker.active + ' of ' + worker.concurrency + ' slots · ' + worker.host + ' · ' + worker.agents.join(', '))))))
+        element('p', { class: 'small dim' }, worker.active + ' of ' + worker.concurrency + ' slots · ' + worker.host + ' · ' + worker.agents.join(', ')),
+        worker.state === 'ready' || worker.state === 'starting' ? actions('worker:' + worker.id, [
+          ['Drain', () => act('/workers/' + encodeURIComponent(worker.id) + '/drain'), 'Drain worker ' + worker.id, 'Drain ' + worker.id + '? It ends once what it has is finished.']]) : null))))
 }
 
 function drawAgents(agents) {

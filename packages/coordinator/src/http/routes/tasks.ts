@@ -32,6 +32,10 @@ const taskQuery = z.strictObject({
     maxWaitSeconds,
     'Seconds to wait for a change: since the version in If-None-Match, else since the moment of asking.',
   ).optional(),
+  until: z
+    .enum(['change', 'settled'])
+    .meta({ description: 'What to wait for: any change (default), or that the task ended or needs somebody.' })
+    .optional(),
   subtasks_cursor: cursor.optional(),
   dependencies_cursor: cursor.optional(),
   artifacts_cursor: cursor.optional(),
@@ -80,8 +84,10 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
       async answer({ params: { task_id: taskId }, query, caller, ifNoneMatch, hold }) {
         let version = await api.taskVersion(caller, taskId)
         const timeoutMs = (query.wait ?? 0) * 1_000
-        if (timeoutMs > 0 && (ifNoneMatch === undefined || namesTag(ifNoneMatch, weakTag(version)))) {
-          await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal }))
+        const until = query.until ?? 'change'
+        // A task that has settled meanwhile is answered at once; `settled` looks at the status, not at the version.
+        if (timeoutMs > 0 && (until === 'settled' || ifNoneMatch === undefined || namesTag(ifNoneMatch, weakTag(version)))) {
+          await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal, until }))
           version = await api.taskVersion(caller, taskId)
         }
         const headers = { etag: weakTag(version), 'cache-control': 'private, no-cache' }

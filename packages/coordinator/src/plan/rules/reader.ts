@@ -36,7 +36,9 @@ export function createReader(rules: readonly VerbRule[]): (request: OrchestrateR
 }
 
 function readRequest(request: OrchestrateRequest, now: Date, lexicon: Lexicon): Reading {
-  const title = titlePassage(request.title)
+  // A graph with a name needs no reading: producers of thousands send these.
+  const named = request.subtasks !== undefined && request.description === undefined
+  const title = titlePassage(named ? '' : request.title)
   const passages = passagesOf(request.description ?? '')
   const { flow, reader } = readWords(title, passages, lexicon)
   bindOrder(reader.hints, flow, lexicon)

@@ -1,0 +1,219 @@
+/** The commands that tell tasks, reviews and workers what to do. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FakeAnswer, type FakeRequest, type FakeServer, fakeSubtask, fakeTask, problem, startFakeServer } from '@baton/client/testing'
+import type { ReviewView } from '@baton/shared'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { run } from './program.js'
+import { type TestIoOptions, testIo } from './testing/test-io.js'
+
+let server: FakeServer | undefined
+let cwd: string
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'baton-cli-'))
+})
+afterEach(async () => {
+  await server?.stop()
+  server = undefined
+  await rm(cwd, { recursive: true, force: true })
+})
+
+async function serve(answer: (request: FakeRequest, n: number) => FakeAnswer): Promise<FakeServer> {
+  server = await startFakeServer(answer)
+  return server
+}
+
+async function baton(argv: readonly string[], options: TestIoOptions = {}) {
+  const io = testIo({ cwd, env: server ? { BATON_URL: server.url } : {}, ...options })
+  const code = await run(argv, io)
+  return { code, out: io.out(), err: io.err() }
+}
+
+const review = (changes: Partial<ReviewView> = {}): ReviewView => ({
+  id: '7',
+  kind: 'exhausted',
+  status: 'open',
+  task_id: 'feature-7',
+  subtask_id: 'build::feature-7::1',
+  subtask: 'build',
+  subtask_state: 'needs_review',
+  assignee: null,
+  due_at: null,
+  detail: '{"code":"agent_error","message":"the\\ncompiler\\u001b[31m crashed","retryable":true}',
+  decision: null,
+  reason: null,
+  decided_by: null,
+  created_at: new Date().toISOString(),
+  decided_at: null,
+  ...changes,
+})
+
+describe('verbs', () => {
+  test.each([
+    ['cancel', 'cancelled', 'feature-7 is cancelled\n'],
+    ['pause', 'paused', 'feature-7 is paused\nlet it go on with: baton resume feature-7\n'],
+    ['resume', 'needs_review', 'feature-7 is needs review\nfollow it with: baton status feature-7 --watch\n'],
+  ])('%s says what the task is now', async (verb, status, out) => {
+    const { requests } = await serve(() => ({ body: { task_id: 'feature-7', status } }))
+    expect(await baton([verb, 'feature-7', '--reason', 'enough'])).toEqual({ code: 0, out, err: '' })
+    expect(await baton([verb, 'feature-7', '--json'])).toEqual({ code: 0, out: `{"task_id":"feature-7","status":"${status}"}\n`, err: '' })
+    expect(requests.map(r => [r.path, r.body])).toEqual([
+      [`/tasks/feature-7/${verb}`, '{"reason":"enough"}'],
+      [`/tasks/feature-7/${verb}`, '{}'],
+    ])
+  })
+
+  test('release and drain say what the subtask and the worker are now', async () => {
+    const { requests } = await serve(({ path }) => ({
+      body: path.startsWith('/workers') ? { id: 'w1', state: 'draining' } : { subtask_id: 'build::feature-7::1', state: 'ready' },
+    }))
+    expect(await baton(['release', 'feature-7', 'build::feature-7::1'])).toMatchObject({ code: 0, out: 'build::feature-7::1 is ready\n' })
+    expect(await baton(['drain', 'w1'])).toMatchObject({ code: 0, out: 'w1 is draining; it ends by itself once what it has is finished\n' })
+    expect(JSON.parse((await baton(['drain', 'w1', '--json'])).out)).toEqual({ id: 'w1', state: 'draining' })
+    expect(requests[0]?.path).toBe('/tasks/feature-7/subtasks/build%3A%3Afeature-7%3A%3A1/release')
+  })
+
+  test.each([
+    ['task_not_found', 2],
+    ['state_conflict', 5],
+  ] as const)('%s ends with %i', async (code, expected) => {
+    await serve(() => problem(code, 'it cannot be'))
+    for (const argv of [
+      ['cancel', 't'],
+      ['release', 't', 's'],
+      ['drain', 'w'],
+      ['why', 't'],
+      ['review', '7'],
+      ['assign', '7', 'ann'],
+    ])
+      expect(await baton(argv)).toEqual({ code: expected, out: '', err: 'error: it cannot be\n' })
+  })
+})
+
+describe('why', () => {
+  test('says what the task and each waiting subtask wait for, of every page', async () => {
+    const page = (name: string, more: string | undefined) =>
+      fakeTask({
+        status: 'needs_review',
+        why: 'build: 3 of 3 attempts are used up',
+        review: { id: '7', kind: 'exhausted', subtask_id: 'build::feature-7::1' },
+        subtasks: [
+          fakeSubtask(name, { state: 'pending', why: 'waiting for `build` to finish' }),
+          fakeSubtask(`${name}-done`, { state: 'completed' }),
+        ],
+        ...(more && { subtasks_next_cursor: more }),
+      })
+    const { requests } = await serve(({ query }) => ({ body: query.subtasks_cursor ? page('ship', undefined) : page('test', '2') }))
+    const { code, out } = await baton(['why', 'feature-7'])
+    expect(code).toBe(4)
+    expect(out.split('\n')).toEqual([
+      'feature-7 is needs review: build: 3 of 3 attempts are used up',
+      '',
+      'SUBTASK  STATE    WHY',
+      'test     pending  waiting for `build` to finish',
+      'ship     pending  waiting for `build` to finish',
+      '',
+      'decide its review: baton review 7',
+      '',
+    ])
+    expect(requests.map(r => r.query)).toEqual([{}, { subtasks_cursor: '2' }])
+    expect(JSON.parse((await baton(['why', 'feature-7', '--json'])).out)).toMatchObject({
+      status: 'needs_review',
+      review: { id: '7' },
+      subtasks: [{ name: 'test', state: 'pending' }, { name: 'ship' }],
+    })
+  })
+
+  test('of a task that has ended says that nothing is left', async () => {
+    await serve(() => ({ body: fakeTask({ status: 'completed', subtasks: [fakeSubtask('build', { state: 'completed' })] }) }))
+    expect(await baton(['why', 'feature-7'])).toEqual({ code: 0, out: 'feature-7 is completed; nothing is left to do\n', err: '' })
+  })
+})
+
+describe('reviews', () => {
+  test('are a table of what waits, its failures in one line', async () => {
+    const { requests } = await serve(({ query }) => ({
+      body: query.cursor
+        ? { reviews: [review({ id: '8', kind: 'approval', detail: 'approval needed', assignee: 'ann' })], next_cursor: null }
+        : { reviews: [review()], next_cursor: '7' },
+    }))
+    const { code, out } = await baton(['reviews', '--task', 'feature-7'])
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      /^REVIEW +KIND +STATUS +TASK +SUBTASK +AGE +ASSIGNEE +ABOUT\n7 +exhausted +open +feature-7 +build +1s +the compiler\\u001b\[31m crashed \(agent_error\)\n8 +approval .*ann +approval needed\n$/,
+    )
+    expect(requests.map(r => r.query)).toEqual([
+      { status: 'open', limit: '1000', task_id: 'feature-7' },
+      { status: 'open', limit: '1000', task_id: 'feature-7', cursor: '7' },
+    ])
+  })
+
+  test('--all asks for every status', async () => {
+    const { requests } = await serve(() => ({ body: { reviews: [], next_cursor: null } }))
+    expect(await baton(['reviews', '--all'])).toEqual({ code: 0, out: 'there are no reviews\n', err: '' })
+    expect(requests.map(r => r.query.status)).toEqual(['open', 'decided', 'closed'])
+    expect((await baton(['reviews'])).out).toBe('nothing waits for a person\n')
+    expect(JSON.parse((await baton(['reviews', '--json'])).out)).toEqual({ reviews: [] })
+  })
+
+  test('one of them says how to decide it, or how it was decided', async () => {
+    await serve(({ path }) => ({
+      body:
+        path === '/reviews/7' ? review() : review({ id: '8', status: 'decided', decision: 'retry', reason: 'again', decided_by: 'ann' }),
+    }))
+    const open = await baton(['review', '7'])
+    expect(open.out).toContain('review 7 of task feature-7, subtask build (needs review)')
+    expect(open.out).toContain('decide it with: baton decide 7 retry|reassign|supply|fail|reject --reason TEXT')
+    const decided = await baton(['review', '8'])
+    expect(decided.out).toContain('retry by ann')
+    expect(decided.out).not.toContain('decide it with')
+  })
+
+  test('are assigned', async () => {
+    const { requests } = await serve(({ body }) => ({ body: review({ assignee: (JSON.parse(body) as ReviewView).assignee }) }))
+    expect((await baton(['assign', '7', 'ann'])).out).toBe('review 7 is assigned to ann\n')
+    expect((await baton(['assign', '7'])).out).toBe('review 7 is assigned to nobody\n')
+    expect(requests.map(r => r.body)).toEqual(['{"assignee":"ann"}', '{"assignee":null}'])
+  })
+
+  test('are decided, with an output from a file or stdin byte for byte', async () => {
+    const { requests } = await serve(() => ({ body: review({ status: 'decided', decision: 'supply' }) }))
+    await writeFile(join(cwd, 'out.json'), '{ "n": 1.0 }\n')
+    const file = await baton(['decide', '7', 'supply', '--reason', 'by hand', '--output', 'out.json'])
+    expect(file).toEqual({ code: 0, out: 'review 7 is decided: supply\nsee what follows with: baton status feature-7\n', err: '' })
+    await baton(['decide', '7', 'supply', '--reason', 'by hand', '--output', '-'], { stdin: '[1e2]' })
+    await baton(['decide', '7', 'reassign', '--reason', 'knows better', '--agent', 'dev', '--json'])
+    expect(requests.map(r => r.body)).toEqual([
+      '{"decision":"supply","reason":"by hand","output":{ "n": 1.0 }}',
+      '{"decision":"supply","reason":"by hand","output":[1e2]}',
+      '{"decision":"reassign","reason":"knows better","agent":"dev"}',
+    ])
+  })
+
+  test.each<[string, string[], RegExp]>([
+    ['no reason', ['retry'], /--reason/],
+    ['an empty reason', ['retry', '--reason', ''], /reason must not be empty/],
+    ['a decision that is none', ['maybe', '--reason', 'x'], /decision must be one of approve/],
+    ['supply without output', ['supply', '--reason', 'x'], /output is required for `supply`/],
+    ['reassign without agent', ['reassign', '--reason', 'x'], /agent is required for `reassign`/],
+    ['what belongs elsewhere', ['retry', '--reason', 'x', '--agent', 'dev'], /agent goes with `reassign` only/],
+    ['an output that is no JSON', ['supply', '--reason', 'x', '--output', '-'], /stdin: /],
+    ['an output that is not there', ['supply', '--reason', 'x', '--output', 'gone.json'], /gone\.json cannot be read/],
+  ])('with %s end with 2, and nothing is sent', async (_, argv, says) => {
+    const { requests } = await serve(() => 'break')
+    const { code, err } = await baton(['decide', '7', ...argv], { stdin: '{x' })
+    expect(code).toBe(2)
+    expect(err).toMatch(says)
+    expect(requests).toHaveLength(0)
+  })
+
+  test('decided by another end with 5', async () => {
+    await serve(() => problem('state_conflict', 'review 7 was decided (fail) by ann'))
+    expect(await baton(['decide', '7', 'retry', '--reason', 'x'])).toEqual({
+      code: 5,
+      out: '',
+      err: 'error: review 7 was decided (fail) by ann\n',
+    })
+  })
+})

@@ -1,0 +1,76 @@
+import { RawJson } from '@baton/shared'
+import { afterEach, expect, test } from 'vitest'
+import { createClient } from './client.js'
+import { type FakeServer, problem, startFakeServer } from './testing/index.js'
+
+let server: FakeServer | undefined
+afterEach(async () => {
+  await server?.stop()
+  server = undefined
+})
+
+const retry = { initialMs: 1, maxMs: 2 }
+
+test('verbs post to the thing that they are for', async () => {
+  const started = await startFakeServer(() => ({ body: {} }))
+  server = started
+  const { tasks, workers, reviews } = createClient({ url: started.url })
+  await tasks.cancel('t-1', { reason: 'enough' })
+  await tasks.pause('t-1')
+  await tasks.resume('t-1')
+  await tasks.release('t-1', 'build::t-1::1')
+  await workers.drain('w 1')
+  await reviews.assign('7', { assignee: null })
+  await reviews.get('7')
+  expect(started.requests.map(({ method, path, body }) => [method, path, body])).toEqual([
+    ['POST', '/tasks/t-1/cancel', '{"reason":"enough"}'],
+    ['POST', '/tasks/t-1/pause', '{}'],
+    ['POST', '/tasks/t-1/resume', '{}'],
+    ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/release', ''],
+    ['POST', '/workers/w%201/drain', ''],
+    ['POST', '/reviews/7/assign', '{"assignee":null}'],
+    ['GET', '/reviews/7', ''],
+  ])
+})
+
+test('filters of reviews become their query', async () => {
+  const started = await startFakeServer(() => ({ body: { reviews: [], next_cursor: null } }))
+  server = started
+  const { reviews } = createClient({ url: started.url })
+  await reviews.list()
+  await reviews.list({ status: 'decided', taskId: 't-1', assignee: 'ann', limit: 5, cursor: '9' })
+  expect(started.requests.map(r => r.query)).toEqual([{}, { status: 'decided', task_id: 't-1', assignee: 'ann', limit: '5', cursor: '9' }])
+})
+
+test('an output that is known by its text leaves byte for byte', async () => {
+  const started = await startFakeServer(() => ({ body: {} }))
+  server = started
+  await createClient({ url: started.url }).reviews.decide('7', {
+    decision: 'supply',
+    reason: 'by hand',
+    output: new RawJson('{ "n": 1.0 }', { n: 1 }),
+  })
+  expect(started.requests[0]?.body).toBe('{"decision":"supply","reason":"by hand","output":{ "n": 1.0 }}')
+})
+
+test('a decision is never repeated by itself, other verbs are', async () => {
+  const started = await startFakeServer((_, n) => (n % 2 === 1 ? 'break' : { body: { task_id: 't', status: 'cancelled' } }))
+  server = started
+  const { reviews, tasks } = createClient({ url: started.url, retry })
+  await expect(reviews.decide('7', { decision: 'retry', reason: 'x' })).rejects.toMatchObject({ code: 'unreachable' })
+  expect(started.requests).toHaveLength(1)
+  await tasks.get('t')
+  await expect(tasks.cancel('t')).resolves.toEqual({ task_id: 't', status: 'cancelled' })
+  expect(started.requests.map(r => r.path)).toEqual(['/reviews/7/decide', '/tasks/t', '/tasks/t/cancel', '/tasks/t/cancel'])
+})
+
+test('a conflict says who decided', async () => {
+  const started = await startFakeServer(() =>
+    problem('state_conflict', 'review 7 was decided (retry) by ann', { decision: 'retry', decided_by: 'ann' }),
+  )
+  server = started
+  await expect(createClient({ url: started.url }).reviews.decide('7', { decision: 'fail', reason: 'x' })).rejects.toMatchObject({
+    code: 'state_conflict',
+    extra: { decision: 'retry', decided_by: 'ann' },
+  })
+})

@@ -1,0 +1,394 @@
+import { type Consumption, type QueueConsumer, type Ring, Slots, silentLogger } from '@baton/shared/node'
+import { describe, expect, test } from 'vitest'
+import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
+import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
+import { cleanUp, eventually, flushNamespace, freshNamespace, ownServer, servers } from '../harness/index.js'
+import { Bench, jobs, openBullmq, queueKinds } from './queues.js'
+
+/** Long enough for a job to arrive where it should not. */
+const aWhile = () => new Promise(resolve => setTimeout(resolve, 60))
+
+const untilBegun = (bench: Bench, count: number) => eventually(() => bench.begun.length >= count)
+
+async function consume(consumer: QueueConsumer, queue: string, slots: Slots, bench: Bench): Promise<Consumption> {
+  // The test ends with all jobs let go, so that whatever closes the consumer has nothing to wait for.
+  cleanUp(() => bench.finishAll())
+  return consumer.consume(queue, slots, bench.work)
+}
+
+describe.each(queueKinds)('$name', ({ open }) => {
+  describe('delivery', () => {
+    test('a job that is rung is delivered once, as it was given', async () => {
+      const { queue, consumer } = await open()
+      const delivered: unknown[] = []
+      const job: Ring = { queue: 'a', id: '7-1-1', delivery: { v: 1, s: '7', a: 1, tp: '00-ä🧪' } }
+      await queue.ring([job])
+      await (await consumer()).consume('a', new Slots(5), async (id, delivery) => void delivered.push({ id, delivery }))
+      await eventually(() => delivered.length > 0)
+      await aWhile()
+      expect(delivered).toEqual([{ id: job.id, delivery: job.delivery }])
+    })
+
+    test('it comes to whoever waits already, and from the queue that he consumes only', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await consume(await consumer(), 'a', new Slots(5), bench)
+      await queue.ring([...jobs('b', 1), ...jobs('a', 2)])
+      await untilBegun(bench, 2)
+      await aWhile()
+      expect(bench.begun.sort()).toEqual(['a-1', 'a-2'])
+      expect(await queue.waiting(['a', 'b', 'c'])).toEqual(
+        new Map([
+          ['a', 0],
+          ['b', 1],
+          ['c', 0],
+        ]),
+      )
+    })
+
+    test('an id that waits or runs is not taken again', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await queue.ring([...jobs('a', 1), ...jobs('a', 1)])
+      await queue.ring(jobs('a', 1))
+      expect(await queue.waiting(['a'])).toEqual(new Map([['a', 1]]))
+      await consume(await consumer(), 'a', new Slots(5), bench)
+      await untilBegun(bench, 1)
+      await queue.ring(jobs('a', 1))
+      await aWhile()
+      expect(bench.begun).toEqual(['a-1'])
+    })
+
+    test('for one slot the order is that of ringing', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      bench.finishAll()
+      const all = jobs('a', 60)
+      await queue.ring(all.slice(0, 30))
+      await queue.ring(all.slice(30))
+      await consume(await consumer(), 'a', new Slots(1), bench)
+      await untilBegun(bench, 60)
+      expect(bench.begun).toEqual(all.map(j => j.id))
+    })
+
+    test('5,000 jobs in four queues are delivered to two consumers, each job once', async () => {
+      const { queue, consumer } = await open()
+      const names = ['a', 'b', 'c', 'd']
+      const all = names.flatMap(name => jobs(name, 1_250))
+      const bench = new Bench()
+      bench.finishAll()
+      for (const side of [await consumer(), await consumer()]) {
+        const slots = new Slots(50)
+        for (const name of names) await consume(side, name, slots, bench)
+      }
+      for (let i = 0; i < all.length; i += 1_000) await queue.ring(all.slice(i, i + 1_000))
+      await eventually(() => bench.ended.length >= all.length, { timeoutMs: 20_000 })
+      await aWhile()
+      expect(bench.begun.length).toBe(all.length)
+      expect(new Set(bench.begun)).toEqual(new Set(all.map(j => j.id)))
+    })
+  })
+
+  describe('slots', () => {
+    test('no more jobs run than there are slots; the next comes when one is free', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await queue.ring(jobs('a', 9))
+      await consume(await consumer(), 'a', new Slots(3), bench)
+      for (let n = 3; n <= 9; n++) {
+        await untilBegun(bench, n)
+        expect(bench.active.length).toBeLessThanOrEqual(3)
+        bench.finish()
+      }
+      bench.finishAll()
+      await eventually(() => bench.ended.length === 9)
+      expect(bench.peak).toBe(3)
+    })
+
+    test('queues that share slots do not exceed them together, and none starves the others', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      const slots = new Slots(1)
+      const side = await consumer()
+      await queue.ring(jobs('busy', 100))
+      await consume(side, 'busy', slots, bench)
+      await consume(side, 'quiet', slots, bench)
+      await untilBegun(bench, 1)
+      await queue.ring(jobs('quiet', 1))
+      for (let n = 1; n <= 101; n++) {
+        await untilBegun(bench, n)
+        bench.finish()
+      }
+      expect(bench.peak).toBe(1)
+      expect(bench.begun.indexOf('quiet-1')).toBeLessThan(50)
+    })
+
+    test('two consumers share a queue', async () => {
+      const { queue, consumer } = await open()
+      const benches = [new Bench(), new Bench()]
+      for (const bench of benches) await consume(await consumer(), 'a', new Slots(1), bench)
+      await queue.ring(jobs('a', 2))
+      await eventually(() => benches.every(bench => bench.active.length === 1))
+    })
+
+    test('a free slot of another consumer is woken when the first has none', async () => {
+      const { queue, consumer } = await open()
+      const [full, free] = [new Bench(), new Bench()]
+      const side = await consumer()
+      const slots = new Slots(1)
+      await consume(side, 'own', slots, full)
+      await consume(side, 'shared', slots, full)
+      await aWhile() // both wait for their queues
+      await queue.ring(jobs('own', 1))
+      await untilBegun(full, 1)
+      await consume(await consumer(), 'shared', new Slots(5), free)
+      await aWhile()
+      for (let n = 1; n <= 5; n++) {
+        await queue.ring(jobs('shared', 1, `shared-${n}`))
+        await eventually(() => free.begun.length === n, { timeoutMs: 1_000 })
+      }
+      expect(full.begun).toEqual(['own-1'])
+    })
+
+    test('a slot that was full for long takes what came meanwhile', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await consume(await consumer(), 'a', new Slots(1), bench)
+      await queue.ring(jobs('a', 1))
+      await untilBegun(bench, 1)
+      await queue.ring(jobs('a', 1, 'later'))
+      await aWhile()
+      bench.finish()
+      await eventually(() => bench.begun.includes('later-1'), { timeoutMs: 1_000 })
+    })
+  })
+
+  describe('missing', () => {
+    const ask = (...ids: string[]) => ids.map(id => ({ queue: 'a', id }))
+
+    test('what waits is not missing; what nobody rang is', async () => {
+      const { queue } = await open()
+      await queue.ring(jobs('a', 2))
+      expect(await queue.missing(ask('a-1', 'nobody', 'a-2'), 60_000)).toEqual(['nobody'])
+      expect(await queue.missing([{ queue: 'b', id: 'a-1' }], 60_000)).toEqual(['a-1'])
+      expect(await queue.missing([], 60_000)).toEqual([])
+    })
+
+    test('what runs is missing when it runs for too long, and when it has ended', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await queue.ring(jobs('a', 1))
+      await consume(await consumer(), 'a', new Slots(1), bench)
+      await untilBegun(bench, 1)
+      expect(await queue.missing(ask('a-1'), 60_000)).toEqual([])
+      await eventually(async () => (await queue.missing(ask('a-1'), 50)).length === 1)
+      bench.finish()
+      await eventually(async () => (await queue.missing(ask('a-1'), 60_000)).length === 1)
+    })
+
+    test('hundreds are answered at once', async () => {
+      const { queue } = await open()
+      await queue.ring(jobs('a', 1_000))
+      const missing = await queue.missing(ask(...jobs('a', 1_500).map(j => j.id)), 60_000)
+      expect(missing).toEqual(
+        jobs('a', 1_500)
+          .slice(1_000)
+          .map(j => j.id),
+      )
+    })
+  })
+
+  describe('a job that fails', () => {
+    test.each([
+      ['rejects', () => Promise.reject(new Error('no'))],
+      [
+        'throws at once',
+        () => {
+          throw new Error('no')
+        },
+      ],
+    ])('whose consumer %s is finished all the same, and gives its slot back', async (_, fail) => {
+      const { queue, consumer } = await open()
+      const begun: string[] = []
+      const slots = new Slots(1)
+      await queue.ring(jobs('a', 3))
+      await (await consumer()).consume('a', slots, id => {
+        begun.push(id)
+        return fail()
+      })
+      await eventually(() => begun.length === 3 && slots.active === 0)
+      await eventually(async () => (await queue.missing(jobs('a', 3), 60_000)).length === 3)
+      await aWhile()
+      expect(begun).toEqual(['a-1', 'a-2', 'a-3'])
+    })
+  })
+
+  describe('stop', () => {
+    test('waits for the jobs that run, and takes no more', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      await queue.ring(jobs('a', 5))
+      const consumption = await consume(await consumer(), 'a', new Slots(2), bench)
+      await untilBegun(bench, 2)
+      let stopped = false
+      const stopping = consumption.stop().then(() => {
+        stopped = true
+      })
+      await aWhile()
+      expect(stopped).toBe(false)
+      bench.finish()
+      await aWhile()
+      expect(stopped).toBe(false)
+      bench.finish()
+      await stopping
+      await consumption.stop()
+      await aWhile()
+      expect([bench.begun, bench.ended]).toEqual([
+        ['a-1', 'a-2'],
+        ['a-1', 'a-2'],
+      ])
+      expect(await queue.waiting(['a'])).toEqual(new Map([['a', 3]]))
+    })
+
+    test('at any moment loses no job, and runs none afterwards', async () => {
+      const { queue, consumer } = await open()
+      const all = jobs('a', 400)
+      await queue.ring(all)
+      const begun: string[] = []
+      const side = await consumer()
+      for (let round = 0; round < 20; round++) {
+        let stopped = false
+        const consumption = await side.consume('a', new Slots(3), async id => {
+          expect(stopped).toBe(false)
+          begun.push(id)
+          await new Promise(resolve => setImmediate(resolve))
+        })
+        const goal = begun.length + (round % 7)
+        await eventually(() => begun.length >= goal, { everyMs: 1 })
+        await consumption.stop()
+        stopped = true
+      }
+      const bench = new Bench()
+      bench.finishAll()
+      await consume(side, 'a', new Slots(10), bench)
+      await eventually(() => begun.length + bench.begun.length >= all.length)
+      expect([...begun, ...bench.begun].sort()).toEqual(all.map(j => j.id).sort())
+    })
+  })
+
+  describe('close', () => {
+    test('may be called twice, and takes the consumptions with it', async () => {
+      const { queue, consumer } = await open()
+      const side = await consumer()
+      const bench = new Bench()
+      await consume(side, 'a', new Slots(1), bench)
+      await queue.ring(jobs('a', 3))
+      await untilBegun(bench, 1)
+      let closed = false
+      const closing = Promise.all([side.close(), side.close()]).then(() => {
+        closed = true
+      })
+      await aWhile()
+      expect(closed).toBe(false)
+      bench.finish()
+      await closing
+      await side.close()
+      await Promise.all([queue.close(), queue.close()])
+      await queue.close()
+      await aWhile()
+      expect(bench.begun).toEqual(['a-1'])
+    })
+  })
+})
+
+describe('BullMQ', () => {
+  test('after a FLUSHALL everything is missing, and can be rung again', async () => {
+    const { redisUrl } = await servers()
+    const namespace = await freshNamespace()
+    const { queue, consumer } = await openBullmq(redisUrl, namespace)
+    const bench = new Bench()
+    await consume(await consumer(), 'a', new Slots(1), bench)
+    await queue.ring(jobs('a', 3))
+    await untilBegun(bench, 1)
+    await flushNamespace(redisUrl, namespace)
+    expect(await queue.missing(jobs('a', 3), 60_000)).toEqual(['a-1', 'a-2', 'a-3'])
+    await queue.ring(jobs('a', 3, 'again'))
+    bench.finishAll()
+    await eventually(() => bench.ended.length === 4)
+    expect(bench.begun).toEqual(['a-1', 'again-1', 'again-2', 'again-3'])
+  })
+
+  test('namespaces on one server do not meet', async () => {
+    const { redisUrl } = await servers()
+    const [one, other] = [await openBullmq(redisUrl, await freshNamespace()), await openBullmq(redisUrl, await freshNamespace())]
+    await one.queue.ring(jobs('a', 1))
+    expect(await other.queue.waiting(['a'])).toEqual(new Map([['a', 0]]))
+  })
+
+  test('Redis is killed and comes back: ringing fails fast meanwhile, deliveries resume', async () => {
+    const redis = await ownServer('redis')
+    const { queue, consumer } = await openBullmq(redis.url, 'outage')
+    const bench = new Bench()
+    const consumption = await consume(await consumer(), 'a', new Slots(2), bench)
+    await queue.ring(jobs('a', 1, 'before'))
+    await untilBegun(bench, 1)
+
+    await redis.kill()
+    for (let n = 0; n < 3; n++) {
+      const begin = performance.now()
+      await expect(queue.ring(jobs('a', 1, `during-${n}`))).rejects.toThrow()
+      await expect(queue.missing(jobs('a', 1), 1_000)).rejects.toThrow()
+      expect(performance.now() - begin).toBeLessThan(1_000)
+    }
+    bench.finish() // its end cannot be told to Redis at present
+    await redis.restart()
+
+    const begin = performance.now()
+    await eventually(() => queue.ring(jobs('a', 10, 'after')), { timeoutMs: 5_000 })
+    bench.finishAll()
+    await eventually(() => bench.begun.filter(id => id.startsWith('after')).length === 10, { timeoutMs: 20_000 })
+    expect(performance.now() - begin).toBeLessThan(20_000)
+    await consumption.stop()
+  }, 60_000)
+
+  test('a worker stops though Redis is away', async () => {
+    const redis = await ownServer('redis')
+    const { queue, consumer } = await openBullmq(redis.url, 'outage')
+    const side = await consumer()
+    const bench = new Bench()
+    await consume(side, 'busy', new Slots(1), bench)
+    await consume(side, 'idle', new Slots(1), bench)
+    await queue.ring(jobs('busy', 1))
+    await untilBegun(bench, 1)
+    await redis.kill()
+    const begin = performance.now()
+    const closing = side.close()
+    bench.finishAll()
+    await closing
+    expect(performance.now() - begin).toBeLessThan(5_000)
+  })
+
+  test.each([
+    ['already', () => AbortSignal.abort()],
+    ['later', () => AbortSignal.timeout(300)],
+  ])('waiting for Redis is given up when the signal says so, %s', async (_, signal) => {
+    const redis = await ownServer('redis')
+    await redis.kill()
+    const options = { url: redis.url, namespace: 'nobody', log: silentLogger() }
+    await expect(openBullmqQueue({ ...options, signal: signal() })).rejects.toMatchObject({ code: 'unreachable' })
+    await expect(openBullmqConsumer({ ...options, signal: signal() })).rejects.toMatchObject({ code: 'unreachable' })
+  })
+
+  test.each(['redis://:wrong@', 'redis://somebody:wrong@'])('%s is refused at once', async login => {
+    const { redisUrl } = await servers()
+    const url = redisUrl.replace('redis://', login)
+    for (const open of [openBullmqQueue, openBullmqConsumer]) {
+      const failure = await open({ url, namespace: 'nobody', log: silentLogger() }).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      expect(failure).toMatchObject({ code: 'invalid_configuration' })
+      expect(String(failure)).not.toContain('wrong@')
+    }
+  })
+})
