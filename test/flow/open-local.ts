@@ -1,6 +1,6 @@
 /** Local mode with its database within reach, and as many workers as a test wants; for tests of what is stored. */
 import { type Client, createClient } from '@baton/client'
-import { type Database, migrate, openPglite, startCore } from '@baton/coordinator'
+import { type Database, migrate, startCore } from '@baton/coordinator'
 import { activeSubtaskStates, reviewingSubtaskStates, type SubtaskState, type TaskStatus, terminalTaskStatuses } from '@baton/shared'
 import { MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
 import { type Agent, type Host, startHost } from '@baton/worker'
@@ -14,10 +14,10 @@ export interface OpenLocal {
   stop(): Promise<void>
 }
 
-export async function startOpenLocal(): Promise<OpenLocal> {
+/** Closes the database when it is stopped. */
+export async function startOpenLocal(database: Database): Promise<OpenLocal> {
   const log = silentLogger()
   const namespace = 'open'
-  const database = await openPglite({ dataDir: 'memory', log })
   const queue = new MemoryQueue()
   const hub = new MemoryBusHub()
   const bus = hub.connect()

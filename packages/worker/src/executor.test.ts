@@ -1,4 +1,4 @@
-import { type BatonError, failure, type Outcome } from '@baton/shared'
+import { failure, type Outcome } from '@baton/shared'
 import { createLogger } from '@baton/shared/node'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Agent, type AgentContext, defineAgent } from './agent.js'

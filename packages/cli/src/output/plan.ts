@@ -20,8 +20,9 @@ export function planLines(task: TaskView, { paint, columns }: { paint: Paint; co
   const { plan } = task
   const list = (title: string, items: readonly string[]) =>
     items.map((item, i) => `${i === 0 ? padEnd(title, 12) : ' '.repeat(12)}${visible(item)}`)
+  const titleRoom = Math.max(10, columns - widthOf(visible(task.task_id)) - task.status.length - 4)
   const head = [
-    `${paint('bold', visible(task.task_id))}  ${visible(task.title)}  ${paint(colourOf(task.status), task.status)}`,
+    `${paint('bold', visible(task.task_id))}  ${cut(visible(task.title), titleRoom)}  ${paint(colourOf(task.status), task.status)}`,
     paint(
       'dim',
       `${total} ${total === 1 ? 'subtask' : 'subtasks'}, planned by ${plan.made_by}, priority ${task.priority}${task.metrics.due_date ? `, due ${task.metrics.due_date}` : ''}`,

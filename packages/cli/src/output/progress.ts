@@ -37,24 +37,30 @@ export function frameLines(task: TaskView, { columns, rows, paint, now }: FrameO
   const { done, total } = progressOf(task)
   const percent = total === 0 ? 0 : Math.floor((done / total) * 100)
   const barWidth = Math.max(10, Math.min(30, columns - 50))
+  // A long title gives way to the status behind it.
+  const titleRoom = Math.max(10, columns - widthOf(visible(task.task_id)) - task.status.length - 4)
   const head = [
-    `${paint('bold', visible(task.task_id))}  ${visible(task.title)}  ${paint(colourOf(task.status), task.status)}`,
+    `${paint('bold', visible(task.task_id))}  ${cut(visible(task.title), titleRoom)}  ${paint(colourOf(task.status), task.status)}`,
     `${paint('cyan', bar(done, total, barWidth))} ${String(percent).padStart(3)}%  ${done}/${total}  ${elapsedOf(task, now)}  ${paint('dim', countsText(task.subtask_counts))}`,
     ...(task.why ? [paint('yellow', visible(task.why))] : []),
   ]
   const room = Math.max(0, rows - head.length)
   const shown = choose(task.subtasks, total > room ? Math.max(0, room - 1) : room)
   const nameWidth = Math.min(32, Math.max(0, ...shown.map(subtask => widthOf(visible(subtask.name)))))
-  const lines = [...head, ...shown.map(subtask => subtaskLine(subtask, { nameWidth, paint, now }))]
+  const stateWidth = Math.max(9, ...shown.map(subtask => subtask.state.length))
+  const lines = [...head, ...shown.map(subtask => subtaskLine(subtask, { nameWidth, stateWidth, paint, now }))]
   if (shown.length < total) lines.push(paint('dim', `  … ${total - shown.length} more`))
   return lines.slice(0, rows).map(line => cut(line, columns))
 }
 
-function subtaskLine(subtask: SubtaskView, { nameWidth, paint, now }: { nameWidth: number; paint: Paint; now: number }): string {
+function subtaskLine(
+  subtask: SubtaskView,
+  { nameWidth, stateWidth, paint, now }: { nameWidth: number; stateWidth: number; paint: Paint; now: number },
+): string {
   const { sign, colour } = lookOf(subtask.state)
   const parts = [
     padEnd(cut(visible(subtask.name), nameWidth), nameWidth),
-    paint(colour, padEnd(subtask.state.replaceAll('_', ' '), 9)),
+    paint(colour, padEnd(subtask.state.replaceAll('_', ' '), stateWidth)),
     visible(subtask.agent ?? subtask.capability),
     durationOf(subtask, now),
     subtask.attempt > 1 ? `attempt ${subtask.attempt}` : '',

@@ -54,7 +54,7 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
           { cause: error },
         )
       }
-      if (waited % 15 === 0) options.log.warn({ url: where, reason: message }, 'waiting for Redis')
+      if (waited % 15 === 2) options.log.warn({ url: where, reason: message }, 'waiting for Redis')
       await new Promise(resolve => setTimeout(resolve, 200))
     }
   }
@@ -75,7 +75,11 @@ class BullmqQueue implements TaskQueue {
 
   async ring(jobs: readonly Ring[]): Promise<void> {
     const perQueue = new Map<string, Ring[]>()
-    for (const job of jobs) perQueue.set(job.queue, [...(perQueue.get(job.queue) ?? []), job])
+    for (const job of jobs) {
+      const rings = perQueue.get(job.queue)
+      if (rings) rings.push(job)
+      else perQueue.set(job.queue, [job])
+    }
     const calls: Promise<unknown>[] = []
     for (const [name, rings] of perQueue)
       for (let i = 0; i < rings.length; i += jobsPerCall)

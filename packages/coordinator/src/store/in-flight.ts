@@ -1,4 +1,5 @@
 /** What a database that is being closed still waits for, and refuses from then on. */
+import { atMost } from '@baton/shared/node'
 import { DatabaseClosedError } from './database.js'
 
 /** Longer than any statement of Baton takes; a server that hangs is not waited for. */
@@ -32,13 +33,4 @@ export class InFlight {
         }),
       )
   }
-}
-
-/** Waits for something, but not for ever. */
-export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<void>(resolve => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([work, limit]).finally(() => clearTimeout(timer))
 }

@@ -1,10 +1,10 @@
 /** PostgreSQL behind the database seam. The one file that imports `pg`. */
 
 import { BatonError } from '@baton/shared'
-import { type Logger, maskSecrets } from '@baton/shared/node'
+import { atMost, type Logger, maskSecrets } from '@baton/shared/node'
 import pg from 'pg'
 import { type Database, DatabaseClosedError, isUnavailable, type Queryable, type Rows, type Statement, sqlState } from './database.js'
-import { atMost, InFlight } from './in-flight.js'
+import { InFlight } from './in-flight.js'
 
 interface PostgresOptions {
   readonly url: string

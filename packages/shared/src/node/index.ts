@@ -1,3 +1,4 @@
+export { atMost } from './at-most.js'
 export { BatchLane, type BatchLaneOptions, LaneFullError } from './batch-lane.js'
 export { type Bus, type BusSubscription, maxMessageBytes, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 export { type Clock, systemClock } from './clock.js'

@@ -12,6 +12,7 @@ interface MemoryJob {
 
 interface Queue {
   readonly waiting: MemoryJob[]
+  /** Ids of the jobs that wait or run. */
   readonly known: Set<string>
   readonly active: Map<string, number>
   readonly consumers: Set<() => void>
@@ -19,7 +20,7 @@ interface Queue {
 
 export class MemoryQueue implements TaskQueue, QueueConsumer {
   private readonly queues = new Map<string, Queue>()
-  private readonly closing = new AbortController()
+  private readonly consumptions = new Set<Consumption>()
 
   async ring(jobs: readonly Ring[]): Promise<void> {
     for (const job of jobs) {
@@ -35,9 +36,9 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     const now = performance.now()
     return jobs
       .filter(({ queue: name, id }) => {
-        const queue = this.queue(name)
-        const since = queue.active.get(id)
-        return !queue.waiting.some(j => j.id === id) && (since === undefined || now - since >= activeForMs)
+        const { known, active } = this.queue(name)
+        const since = active.get(id)
+        return !known.has(id) || (since !== undefined && now - since >= activeForMs)
       })
       .map(j => j.id)
   }
@@ -65,32 +66,35 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
         }
         const job = queue.waiting.shift() as MemoryJob // its length was just checked
         queue.active.set(job.id, performance.now())
-        const run = onJob(job.id, job.delivery)
+        const run = (async () => onJob(job.id, job.delivery))()
           .catch(() => undefined) // the consumer's own business; the job is finished all the same
-          .finally(() => {
+          .then(() => {
             queue.active.delete(job.id)
             queue.known.delete(job.id)
             running.delete(run)
             slots.give()
-            take()
+            // Behind those queues that waited for the slot, so that a busy queue does not starve them.
+            queueMicrotask(take)
           })
         running.add(run)
       }
     }
     queue.consumers.add(take)
     setImmediate(take)
-    return {
+    const consumption = {
       stop: async () => {
         queue.consumers.delete(take)
         stopping.abort()
         await Promise.all(running)
+        this.consumptions.delete(consumption)
       },
     }
+    this.consumptions.add(consumption)
+    return consumption
   }
 
   async close(): Promise<void> {
-    this.closing.abort()
-    for (const queue of this.queues.values()) queue.consumers.clear()
+    await Promise.all([...this.consumptions].map(consumption => consumption.stop()))
   }
 
   private queue(name: string): Queue {

@@ -1,0 +1,113 @@
+/**
+ * Holds every prepared statement to index plans that do not depend on how large the tables were when it was planned: the
+ * plans are read from EXPLAIN on empty tables, under the very settings of the connections.
+ */
+import { migrate, openPostgres } from '@baton/coordinator'
+import { silentLogger } from '@baton/shared/node'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { cancelUnfinished } from '../../packages/coordinator/src/store/cancel.js'
+import { putChunk } from '../../packages/coordinator/src/store/chunks.js'
+import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
+import { completeAttempts } from '../../packages/coordinator/src/store/complete.js'
+import type { Database, Queryable, Statement } from '../../packages/coordinator/src/store/database.js'
+import {
+  blockUnroutable,
+  claimReady,
+  promoteRetries,
+  readDemand,
+  recallQueued,
+  ringAgain,
+  unblockRoutable,
+} from '../../packages/coordinator/src/store/dispatch.js'
+import { readDue } from '../../packages/coordinator/src/store/due.js'
+import { executeTask } from '../../packages/coordinator/src/store/execute.js'
+import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
+import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
+import { readSubtasks, readTaskVersion } from '../../packages/coordinator/src/store/read-task.js'
+import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
+import { recordHeartbeats } from '../../packages/coordinator/src/store/workers.js'
+import { freshDatabase } from '../harness/index.js'
+
+let database: Database
+const statements = new Map<string, { statement: Statement; params: readonly unknown[] }>()
+
+/** Takes note of what would be asked, and answers with nothing. */
+const recorder: Queryable = {
+  query: async (statement, params = []) => {
+    statements.set(statement.name ?? '', { statement, params })
+    const nothing = { verdicts: [], jobs: [], tasks: [], ready: [], touched: [], routes: [], ended: [], workers: [], held: [], moved: 1 }
+    return { rows: [nothing as never], rowCount: 1 }
+  },
+}
+
+beforeAll(async () => {
+  database = await openPostgres({ url: await freshDatabase(), log: silentLogger() })
+  await migrate(database)
+  const uuid = '00000000-0000-4000-8000-000000000001'
+  const room = [{ route_id: 1, queue: 'shared.c.x', room: 5 }]
+  const row = { id: '1', attempt: 1, dispatch: 1, queue: 'shared.c.x', route_id: 1 }
+  const backoff = { initialMs: 1, maxMs: 2 }
+  await insertTasks({ ...database, ...recorder } as Database, { tasks: [], subtasks: [], edges: [] })
+  await executeTask(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [], unroutable: [] })
+  await completeAttempts(recorder, [{ id: '1', attempt: 1, claim_id: uuid, output: '1' }], room)
+  await failAttempts(
+    recorder,
+    [{ id: '1', attempt: 1, claim_id: uuid, outcome: 'failed', failure: '{}', retryable: true, charged: true }],
+    room,
+    backoff,
+  )
+  for (const which of ['lost', 'late'] as const) await expireAttempts(recorder, which, 500, room, backoff)
+  await grantClaims(recorder, [{ id: '1', attempt: 1, claim_id: uuid, agent: 'a', worker_id: 'w' }], { leaseMs: 1, defaultSlaMs: 1 })
+  await recordHeartbeats(recorder, [{ worker_id: 'w', state: 'ready', active: [], load: {}, loop_lag_ms: 0 }], 1)
+  await readDemand(recorder)
+  await claimReady(recorder, room)
+  await promoteRetries(recorder, 1)
+  await blockUnroutable(recorder, [1], 1)
+  await unblockRoutable(recorder, [1])
+  await recallQueued(recorder, ['q'])
+  await ringAgain(recorder, [row])
+  await cancelUnfinished(recorder, 1)
+  await readDue(recorder, 1)
+  await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
+  await holdsClaim(recorder, '1', uuid)
+  await pageOutput(recorder, '1', uuid, 'x', 0)
+  await readTaskVersion(recorder, 1, 't')
+  await readSubtasks(recorder, '1', 0, 10)
+})
+afterAll(() => database?.close())
+
+/** Partial indexes hold live rows only: reading one whole costs what is going on, not what there ever was. */
+const live = /subtask_states_(ready|queued|running|retrying|blocked)|workers_live|tasks_unswept|reviews_one_open/
+
+test('no statement reads a table whole, whatever the planner believes of its size', async () => {
+  expect(statements.size).toBeGreaterThan(18)
+  const offending: string[] = []
+  await database.transaction(async tx => {
+    for (const [name, { statement, params }] of statements) {
+      await tx.query({ text: `prepare "plan_${name}" as ${statement.text}` })
+      const args = params
+        .map(value => (value === null ? 'null' : typeof value === 'number' ? String(value) : `'${literal(value)}'`))
+        .join(', ')
+      const { rows } = await tx.query<{ 'QUERY PLAN': string }>({ text: `explain execute "plan_${name}"${args ? `(${args})` : ''}` })
+      const lines = rows.map(r => r['QUERY PLAN'])
+      lines.forEach((line, i) => {
+        if (/Seq Scan/.test(line) || /(Hash|Merge) (Semi |Anti |Left |Right |Full )?Join/.test(line))
+          offending.push(`${name}: ${line.trim()}`)
+        if (/Index (Only )?Scan/.test(line) && !live.test(line) && !/Index Cond/.test(lines[i + 1] ?? ''))
+          offending.push(`${name}: ${line.trim()}`)
+        // A condition on a later column of the key alone reads the whole index.
+        if (/using attempts_pkey/.test(line) && !/subtask_pk/.test(lines[i + 1] ?? ''))
+          offending.push(`${name}: ${line.trim()} ${lines[i + 1]?.trim()}`)
+        if (/using subtasks_ordinal/.test(line) && !/task_pk/.test(lines[i + 1] ?? ''))
+          offending.push(`${name}: ${line.trim()} ${lines[i + 1]?.trim()}`)
+      })
+    }
+  })
+  expect(offending).toEqual([])
+})
+
+function literal(value: unknown): string {
+  if (Array.isArray(value)) return `{${value.join(',')}}`
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+  return String(value).replaceAll("'", "''")
+}
