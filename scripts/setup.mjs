@@ -1,40 +1,36 @@
 // Brings a checkout to where every command works: dependencies installed, packages compiled, local mode's database
 // prepared. Does only what is missing, so that it costs little before each command. Node's own modules only.
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 11)) fail(`Baton needs Node 20.11 or later; this is ${process.versions.node}`)
 
-const stamps = join(root, 'node_modules', '.baton')
-const digest = (...files) =>
-  createHash('sha256')
-    .update(files.map(f => readFileSync(join(root, f))).join('\0'))
-    .digest('hex')
-
-step('installing dependencies', 'install', digest('package-lock.json'), () =>
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
-)
+const lock = join(root, 'package-lock.json')
+// npm writes this file when an installation is complete.
+const installed = join(root, 'node_modules', '.package-lock.json')
+if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
+  step('installing dependencies', () => run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']))
+  utimesSync(installed, new Date(), new Date())
+}
 compile()
 const version = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')).version
-const prepared = join(root, 'packages/coordinator/prepared/pglite.tgz')
-if (!existsSync(prepared)) rmSync(join(stamps, 'pglite'), { force: true })
-step("preparing local mode's database", 'pglite', version, () =>
-  run(process.execPath, [join(root, 'scripts/prepare-pglite.mjs'), prepared]),
-)
+const prepared = join(root, 'packages/coordinator/prepared')
+const preparedVersion = join(prepared, 'version')
+if (!existsSync(preparedVersion) || readFileSync(preparedVersion, 'utf8') !== version) {
+  step("preparing local mode's database", () =>
+    run(process.execPath, [join(root, 'scripts/prepare-pglite.mjs'), join(prepared, 'pglite.tgz')]),
+  )
+  writeFileSync(preparedVersion, version)
+}
 
-function step(what, name, wanted, work) {
-  const stamp = join(stamps, name)
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
+function step(what, work) {
   const began = performance.now()
   process.stderr.write(`baton: ${what} … `)
   work()
-  mkdirSync(dirname(stamp), { recursive: true })
-  writeFileSync(stamp, wanted)
   process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1)} s\n`)
 }
 

@@ -82,7 +82,8 @@ describe('servers that come later', () => {
   test('a coordinator and a worker wait for all of them with a line each, and go on when they are there', async () => {
     const [postgresPort, redisPort, natsPort] = [await freePort(), await freePort(), await freePort()]
     const env = {
-      DATABASE_URL: `postgres://postgres@127.0.0.1:${postgresPort}/baton`,
+      // There from the first moment, unlike the database that `startPostgres` adds.
+      DATABASE_URL: `postgres://postgres@127.0.0.1:${postgresPort}/postgres`,
       REDIS_URL: `redis://127.0.0.1:${redisPort}`,
       NATS_URL: `nats://127.0.0.1:${natsPort}`,
     }

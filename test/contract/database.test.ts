@@ -127,6 +127,14 @@ describe.each(databaseKinds)('$name', ({ open }) => {
   })
 
   describe('statements', () => {
+    test('a statement with a name may meet its first use many times at once, also beside a transaction', async () => {
+      const first = { name: 'first_use', text: 'select $1::int as value' }
+      const uses = [1, 2, 3, 4].map(n => db.query<{ value: number }>(first, [n]))
+      const inside = db.transaction(tx => tx.query<{ value: number }>(first, [5]))
+      const answers = await Promise.all([...uses, inside, db.query<{ value: number }>(first, [6])])
+      expect(answers.map(({ rows }) => rows[0]?.value)).toEqual([1, 2, 3, 4, 5, 6])
+    })
+
     test('a named one is reused with other parameters, in and outside of transactions', async () => {
       const statement = { name: 'add_one', text: 'select $1::int + 1 as value' }
       const add = async (on: Queryable, n: number) => (await on.query<{ value: number }>(statement, [n])).rows[0]?.value

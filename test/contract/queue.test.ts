@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+import { startTcpProxy } from '@baton/cli/servers'
 import { type Consumption, type QueueConsumer, type Ring, Slots, silentLogger } from '@baton/shared/node'
 import { describe, expect, test } from 'vitest'
 import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
@@ -8,7 +10,7 @@ import { Bench, jobs, openBullmq, queueKinds } from './queues.js'
 /** Long enough for a job to arrive where it should not. */
 const aWhile = () => new Promise(resolve => setTimeout(resolve, 60))
 
-const untilBegun = (bench: Bench, count: number) => eventually(() => bench.begun.length >= count)
+const untilBegun = (bench: Bench, count: number) => eventually(() => bench.begun.length >= count, { everyMs: 2 })
 
 async function consume(consumer: QueueConsumer, queue: string, slots: Slots, bench: Bench): Promise<Consumption> {
   // The test ends with all jobs let go, so that whatever closes the consumer has nothing to wait for.
@@ -150,6 +152,23 @@ describe.each(queueKinds)('$name', ({ open }) => {
       expect(full.begun).toEqual(['own-1'])
     })
 
+    test('who stops does not keep the wake-ups from others, though his last jobs take long', async () => {
+      const { queue, consumer } = await open()
+      const [leaving, staying] = [new Bench(), new Bench()]
+      const consumption = await consume(await consumer(), 'a', new Slots(2), leaving)
+      await queue.ring(jobs('a', 1))
+      await untilBegun(leaving, 1)
+      await aWhile() // it waits for more, as the first in line
+      await consume(await consumer(), 'a', new Slots(5), staying)
+      await aWhile()
+      const stopping = consumption.stop()
+      await aWhile()
+      await queue.ring(jobs('a', 2, 'later'))
+      await eventually(() => staying.begun.length === 2, { timeoutMs: 1_000 })
+      leaving.finishAll()
+      await stopping
+    })
+
     test('a slot that was full for long takes what came meanwhile', async () => {
       const { queue, consumer } = await open()
       const bench = new Bench()
@@ -261,9 +280,9 @@ describe.each(queueKinds)('$name', ({ open }) => {
         const consumption = await side.consume('a', new Slots(3), async id => {
           expect(stopped).toBe(false)
           begun.push(id)
-          await new Promise(resolve => setImmediate(resolve))
+          await new Promise(resolve => setTimeout(resolve, round % 3))
         })
-        const goal = begun.length + (round % 7)
+        const goal = Math.min(begun.length + (round % 7), all.length)
         await eventually(() => begun.length >= goal, { everyMs: 1 })
         await consumption.stop()
         stopped = true
@@ -351,6 +370,27 @@ describe('BullMQ', () => {
     await consumption.stop()
   }, 60_000)
 
+  test('a Redis that is silent is given up by whoever rings, and used again when it speaks', async () => {
+    const redisUrl = new URL((await servers()).redisUrl)
+    const namespace = await freshNamespace()
+    const proxy = await startTcpProxy({ target: { host: redisUrl.hostname, port: Number(redisUrl.port || 6379) } })
+    cleanUp(() => proxy.stop())
+    redisUrl.host = `127.0.0.1:${proxy.port}`
+    const { queue, consumer } = await openBullmq(redisUrl.href, namespace)
+    const bench = new Bench()
+    await consume(await consumer(), 'a', new Slots(1), bench)
+    await queue.ring(jobs('a', 1))
+    await untilBegun(bench, 1)
+    proxy.stall()
+    const begin = performance.now()
+    await expect(queue.ring(jobs('a', 1, 'lost'))).rejects.toThrow()
+    expect(performance.now() - begin).toBeLessThan(8_000)
+    bench.finishAll()
+    proxy.heal()
+    await eventually(() => queue.ring(jobs('a', 3, 'after')))
+    await eventually(() => bench.begun.includes('after-3'), { timeoutMs: 20_000 })
+  })
+
   test('a worker stops though Redis is away', async () => {
     const redis = await ownServer('redis')
     const { queue, consumer } = await openBullmq(redis.url, 'outage')
@@ -379,16 +419,19 @@ describe('BullMQ', () => {
     await expect(openBullmqConsumer({ ...options, signal: signal() })).rejects.toMatchObject({ code: 'unreachable' })
   })
 
-  test.each(['redis://:wrong@', 'redis://somebody:wrong@'])('%s is refused at once', async login => {
+  test.each([
+    ['a password that is wrong', { username: 'somebody', password: 'wrong' }],
+    ['a database that is not there', { pathname: '/99999' }],
+  ])('%s is refused at once', async (_, change) => {
     const { redisUrl } = await servers()
-    const url = redisUrl.replace('redis://', login)
+    const url = Object.assign(new URL(redisUrl), change).href
     for (const open of [openBullmqQueue, openBullmqConsumer]) {
       const failure = await open({ url, namespace: 'nobody', log: silentLogger() }).then(
         () => undefined,
         (error: unknown) => error,
       )
       expect(failure).toMatchObject({ code: 'invalid_configuration' })
-      expect(String(failure)).not.toContain('wrong@')
+      expect(inspect(failure, { depth: 9 })).not.toMatch(/'wrong'|:wrong/)
     }
   })
 })

@@ -105,7 +105,7 @@ export function outcomeLines(task: TaskView, io: Io): string[] {
       .slice(0, 10)
       .map(({ name, state, failure }) => `  ${visible(name)} ${state.replaceAll('_', ' ')}: ${visible(failure?.message ?? '')}`),
     ...(failures.length > 10 ? [`  … ${failures.length - 10} more`] : []),
-    ...(task.review ? [`review ${task.review.id} waits for a decision`] : []),
+    ...(task.review ? [`review ${task.review.id} waits for a decision: baton review ${task.review.id}`] : []),
     ...(task.artifacts.length > 0 ? [`${artifacts} ${artifacts === '1' ? 'artifact' : 'artifacts'}`] : []),
   ]
 }

@@ -2,12 +2,22 @@
  * The worker's side of the delivery queues, on BullMQ: a job is fetched only for a free slot, also where several queues
  * share an agent's slots. BullMQ's own loop keeps a queue's concurrency to itself; hence this one, over its public parts.
  *
- * Invariant Q1: whoever swallowed a queue's marker (its wake-up) without having a slot gives it back, so that another
- * worker's free slot is woken.
+ * Invariants: Q1 whoever swallowed a queue's marker (its wake-up) without having a slot, or stops, gives it back, so that
+ * another worker's free slot is woken. Q2 a job that was fetched is worked off or handed back, also when its consumer
+ * stops at that moment.
  */
 
 import { BatonError } from '@baton/shared'
-import { type Consumption, type Logger, maskSecrets, type QueueConsumer, redisEndpoint, type Slots } from '@baton/shared/node'
+import {
+  atMost,
+  type Consumption,
+  hopelessRedisError,
+  type Logger,
+  maskSecrets,
+  type QueueConsumer,
+  redisEndpoint,
+  type Slots,
+} from '@baton/shared/node'
 import { type Job, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 
@@ -18,11 +28,13 @@ interface BullmqConsumerOptions {
   readonly signal?: AbortSignal
 }
 
-/** What waiting does not mend. */
-const hopeless = /WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i
 /** How long one wait for a wake-up lasts, in seconds; a look at the queue follows each. */
 const waitSeconds = 5
+/** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
+const silentMs = 10_000
 const pauseAfterErrorMs = 500
+/** How long a consumption that stops waits for a Redis that is away. */
+const farewellMs = 2_000
 /** Jobs that a slot takes from one queue before the agent's other queues get their turn. */
 const jobsPerTurn = 20
 
@@ -30,9 +42,11 @@ type OnJob = (id: string, delivery: unknown) => Promise<void>
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
+  const endpoint = redisEndpoint(options.url)
   const connection = new Redis({
-    ...redisEndpoint(options.url),
+    ...endpoint,
     maxRetriesPerRequest: null,
+    socketTimeout: silentMs,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
   })
@@ -44,24 +58,27 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     options.log.warn({ url: where, reason: error.message }, 'waiting for Redis')
   }
   connection.on('error', onError)
+  const opened = new AbortController()
   const refused = new Promise<never>((_, reject) => {
     connection.on('error', error => {
-      if (hopeless.test(error.message)) reject(error)
+      if (hopelessRedisError.test(error.message)) reject(error)
     })
-    options.signal?.addEventListener('abort', () => reject(new BatonError('unreachable', 'stopped while waiting for Redis')), {
-      once: true,
-    })
+    const giveUp = () => reject(new BatonError('unreachable', 'stopped while waiting for Redis'))
+    if (options.signal?.aborted) giveUp()
+    options.signal?.addEventListener('abort', giveUp, { once: true, signal: opened.signal })
   })
+  refused.catch(() => undefined) // in case that it comes too late to be waited for
   try {
-    await Promise.race([connection.ping(), refused])
+    await Promise.race([connection.select(endpoint.db), refused]) // the driver goes on with database 0 where there is no other
   } catch (error) {
     connection.disconnect()
-    // A refusal arrives as an event, or as the answer to the first command.
-    if (error instanceof Error && hopeless.test(error.message))
-      throw new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`, { cause: error })
+    // Without the driver's error as cause: that holds the password.
+    if (error instanceof Error && hopelessRedisError.test(error.message))
+      throw new BatonError('invalid_configuration', `REDIS_URL ${where}: ${error.message}`)
     throw error
+  } finally {
+    opened.abort()
   }
-  refused.catch(() => undefined) // no longer waited for
   return new BullmqConsumer(connection, options)
 }
 
@@ -122,8 +139,12 @@ class QueueLoop {
   private readonly options: LoopOptions
   private readonly fetcher: Fetcher
   private readonly stopping = new AbortController()
+  /** Slots at work, until Redis was told of the end of their last job. */
   private readonly running = new Set<Promise<void>>()
+  /** Jobs that have not ended. */
+  private readonly jobs = new Map<Job, { readonly ended: Promise<void>; readonly end: () => void }>()
   private loop: Promise<void> = Promise.resolve()
+  private stopped: Promise<void> | undefined
   private tokens = 0
 
   constructor(options: LoopOptions) {
@@ -138,7 +159,7 @@ class QueueLoop {
       stalledInterval: 60_000,
       runRetryDelay: pauseAfterErrorMs,
     })
-    this.fetcher.on('error', error => options.log.debug({ err: error, queue: options.queue }, 'BullMQ reports an error'))
+    this.fetcher.on('error', error => options.log.debug({ reason: error.message, queue: options.queue }, 'BullMQ reports an error'))
   }
 
   start(): void {
@@ -146,45 +167,62 @@ class QueueLoop {
     this.loop = this.fetch()
   }
 
-  async stop(): Promise<void> {
-    this.stopping.abort()
-    await Promise.all(this.running)
-    // Closing cuts the blocking wait short.
-    await this.fetcher.close(true)
-    await this.loop
+  stop(): Promise<void> {
+    this.stopped ??= this.end()
+    return this.stopped
   }
 
-  private get stopped(): boolean {
+  /** Waits for jobs as long as they take, and for Redis only so long: it may be away. */
+  private async end(): Promise<void> {
+    this.stopping.abort()
+    const parted = atMost(farewellMs, this.part())
+    await Promise.all([...this.jobs.values()].map(job => job.ended))
+    await parted
+    await atMost(farewellMs, Promise.all(this.running))
+    await this.fetcher.close(true)
+  }
+
+  /** Fetches no more, and leaves the queue's marker to others. */
+  private async part(): Promise<void> {
+    try {
+      await this.fetcher.backend.disconnectBlocking() // cuts the wait for a wake-up short
+      await this.loop
+      await this.giveMarker() // Q1
+    } catch (error) {
+      this.options.log.debug({ err: error, queue: this.options.queue }, 'a queue was not left in order')
+    }
+  }
+
+  private get isStopping(): boolean {
     return this.stopping.signal.aborted
   }
 
   private async fetch(): Promise<void> {
     const { slots, log, queue } = this.options
-    while (!this.stopped) {
+    while (!this.isStopping) {
       try {
         await slots.whenFree(this.stopping.signal)
-        if (this.stopped) return
+        if (this.isStopping) return
         if (!slots.tryTake()) continue
-        const job = await this.next()
-        if (job) this.launch(job)
-        else if (!this.stopped) await this.waitForWakeUp()
+        if (!(await this.fetchOne()) && !this.isStopping) await this.waitForWakeUp()
       } catch (error) {
-        if (this.stopped) return
+        if (this.isStopping) return
         log.debug({ err: error, queue }, 'fetching failed; trying again')
         await this.pause()
       }
     }
   }
 
-  /** The next job for a slot that was taken; gives the slot back when there is none. */
-  private async next(): Promise<Job | undefined> {
+  /** Fills a slot that was taken with the next job; gives the slot back when there is none. */
+  private async fetchOne(): Promise<boolean> {
     let job: Job | undefined
     try {
       job = await this.fetcher.getNextJob(`${this.fetcher.id}:${this.tokens++}`, { block: false })
-      return job
     } finally {
       if (!job) this.options.slots.give()
     }
+    if (job) this.launch(job)
+    return job !== undefined
   }
 
   /** Runs a job and, while the slot is its own, whatever the queue hands over when the job is finished. */
@@ -192,8 +230,7 @@ class QueueLoop {
     const work = (async () => {
       let job: Job | undefined = first
       try {
-        for (let n = 1; job; n++)
-          job = (await this.fetcher.processJob(job, job.token ?? '', () => !this.stopped && n < jobsPerTurn)) ?? undefined
+        for (let n = 1; job; n++) job = this.isStopping ? await this.handBack(job) : await this.process(job, n) // Q2
       } catch (error) {
         // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
         this.options.log.debug({ err: error, queue: this.options.queue }, 'a job could not be finished')
@@ -205,18 +242,43 @@ class QueueLoop {
     void work.finally(() => this.running.delete(work))
   }
 
+  /** Works off a job; resolves to the next one when the queue hands over one. */
+  private async process(job: Job, n: number): Promise<Job | undefined> {
+    let end = () => {}
+    const ended = new Promise<void>(resolve => {
+      end = resolve
+    })
+    this.jobs.set(job, { ended, end })
+    try {
+      return (await this.fetcher.processJob(job, job.token ?? '', () => !this.isStopping && n < jobsPerTurn)) ?? undefined
+    } finally {
+      end()
+      this.jobs.delete(job)
+    }
+  }
+
   private async run(job: Job): Promise<null> {
     try {
       await this.options.onJob(job.id ?? '', job.data)
     } catch (error) {
       this.options.log.error({ err: error, queue: this.options.queue, job: job.id }, 'a delivery could not be worked off')
     }
+    this.jobs.get(job)?.end()
     return null // the job is finished whatever became of the attempt: the coordinator alone retries
+  }
+
+  /** A job that came while the consumption stops goes to another worker. */
+  private async handBack(job: Job): Promise<undefined> {
+    await job.moveToWait(job.token)
   }
 
   private async waitForWakeUp(): Promise<void> {
     const woken = await this.fetcher.backend.waitForJob(waitSeconds)
-    if (woken && this.options.slots.free === 0) await this.options.connection.zadd(this.fetcher.backend.keys.marker ?? '', 0, '0') // Q1
+    if (woken && this.options.slots.free === 0) await this.giveMarker() // Q1
+  }
+
+  private async giveMarker(): Promise<void> {
+    await this.options.connection.zadd(this.fetcher.backend.keys.marker ?? '', 0, '0')
   }
 
   private pause(): Promise<void> {

@@ -4,11 +4,11 @@
  * Invariant: U1 a configuration with a mistake never replaces one that works.
  */
 import { isAbsolute, resolve } from 'node:path'
-import { type BatonConfig, BatonError, canonicalJson } from '@baton/shared'
+import { type BatonConfig, canonicalJson } from '@baton/shared'
 import { coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, shortName } from '../config/load.js'
-import { watchConfig } from '../config/watch.js'
+import { contentOf, watchConfig } from '../config/watch.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { aborted, type Io, whileStarting } from '../io.js'
 import { errorLines } from '../output/errors.js'
@@ -40,25 +40,25 @@ export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
     ...(options.port && { BATON_PORT: options.port }),
   })
   const file = findConfig(io.cwd, options.config ?? environment.config)
+  const seen = file === undefined ? undefined : contentOf(file)
   let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
   const signal = io.interruption()
   const running = await start(environment, { loaded, data: options.data ?? environment.dataDir, signal, io })
   const say = (lines: readonly string[]) => (options.json ? io.stderr.write(`${lines.join('\n')}\n`) : printLines(io, lines))
   announce(running, loaded, { environment, options, io })
 
+  const reload = async (changedFile: string) => {
+    try {
+      const changed = await loadConfig(changedFile, io.cwd)
+      const notes = await running.replace(changed, loaded?.config ?? {})
+      loaded = changed
+      say([`${shortName(changedFile, io.cwd)} was read again: ${agentNames(changed.config)}`, ...notes])
+    } catch (error) {
+      io.stderr.write(`${[...errorLines(error), 'what ran before goes on'].join('\n')}\n`) // U1
+    }
+  }
   const unwatch =
-    file === undefined
-      ? () => undefined
-      : watchConfig(file, async () => {
-          try {
-            const changed = await loadConfig(file, io.cwd)
-            const notes = await running.replace(changed, loaded?.config ?? {})
-            loaded = changed
-            say([`${shortName(file, io.cwd)} was read again: ${agentNames(changed.config)}`, ...notes])
-          } catch (error) {
-            io.stderr.write(`${[...errorLines(error), 'what ran before goes on'].join('\n')}\n`) // U1
-          }
-        })
+    file === undefined ? () => undefined : watchConfig(file, { onChange: () => reload(file), ...(seen !== undefined && { seen }) })
   await aborted(signal)
   unwatch()
   say(['stopping; Ctrl-C again ends it at once'])
@@ -78,21 +78,17 @@ async function start(environment: Environment, { loaded, data, signal, io }: Sta
   const log = commandLogger(io, environment.logLevel)
   const { host, port, apiKey, namespace, leaseMs, heartbeatMs } = environment
   const common = { host, port, leaseMs, heartbeatMs, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
-  try {
-    if (mode.kind === 'local') {
-      const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
-      return await startInOneProcess({ ...common, dataDir }, loaded)
-    }
-    const { startCoordinator } = await import('@baton/coordinator')
-    const coordinator = await whileStarting(signal, starting => startCoordinator({ ...common, mode, namespace, signal: starting }))
-    return {
-      url: coordinator.url,
-      mode: 'fleet',
-      replace: async () => ['a coordinator of a fleet takes it over when it is restarted, workers when they are'],
-      stop: () => coordinator.stop(),
-    }
-  } catch (error) {
-    throw addressProblem(error, environment)
+  if (mode.kind === 'local') {
+    const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
+    return startInOneProcess({ ...common, dataDir }, loaded)
+  }
+  const { startCoordinator } = await import('@baton/coordinator')
+  const coordinator = await whileStarting(signal, starting => startCoordinator({ ...common, mode, namespace, signal: starting }))
+  return {
+    url: coordinator.url,
+    mode: 'fleet',
+    replace: async () => ['a coordinator of a fleet takes it over when it is restarted, workers when they are'],
+    stop: () => coordinator.stop(),
   }
 }
 
@@ -121,23 +117,6 @@ async function startInOneProcess(common: Common, loaded: LoadedConfig | undefine
     },
     stop: () => local.stop(),
   }
-}
-
-function addressProblem(error: unknown, { host, port }: Environment): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'EADDRINUSE')
-    return new BatonError('invalid_configuration', `port ${port} of ${host} is in use; choose another with --port, or 0 for a free one`, {
-      cause: error,
-    })
-  if (code === 'EACCES')
-    return new BatonError(
-      'invalid_configuration',
-      `port ${port} needs rights that this user does not have; choose one above 1023 with --port`,
-      { cause: error },
-    )
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return new BatonError('invalid_configuration', `${host} is no address of this machine; choose another with --host`, { cause: error })
-  return error
 }
 
 interface Announcement {

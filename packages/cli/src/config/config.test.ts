@@ -197,20 +197,32 @@ describe('mistakes', () => {
   })
 })
 
+test('a file that was saved after it was loaded and before it is watched is told of', async () => {
+  const dir = await folder('watch-late', { 'baton.config.json': '{ }' })
+  await new Promise<void>(resolve => {
+    const stop = watchConfig(join(dir, 'baton.config.json'), {
+      onChange: async () => {
+        stop()
+        resolve()
+      },
+      seen: '{}',
+    })
+  })
+})
+
 test('a saved file is told of once per content', async () => {
   const dir = await folder('watch', { 'baton.config.json': '{}' })
   const file = join(dir, 'baton.config.json')
   let told = 0
   let next: () => void = () => undefined
   const change = () => new Promise<void>(resolve => (next = resolve))
-  const stop = watchConfig(
-    file,
-    async () => {
+  const stop = watchConfig(file, {
+    onChange: async () => {
       told++
       next()
     },
-    10,
-  )
+    intervalMs: 10,
+  })
   try {
     const first = change()
     await writeFile(file, '{ }')

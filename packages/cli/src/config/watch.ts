@@ -5,9 +5,23 @@
 import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
-/** Calls back, one call at a time, after each change of content. Returns a function that ends it. */
-export function watchConfig(file: string, onChange: () => Promise<void>, intervalMs = 300): () => void {
-  let content = existsSync(file) ? readFileSync(file, 'utf8') : undefined // at once: nothing may be saved in between
+export function contentOf(file: string): string | undefined {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+}
+
+interface WatchOptions {
+  readonly onChange: () => Promise<void>
+  readonly intervalMs?: number
+  /** Default: what it holds now. */
+  readonly seen?: string
+}
+
+/**
+ * Calls back, one call at a time, after each change of content from `seen` on: what the file held before it was loaded,
+ * so that nothing saved meanwhile is missed. Returns a function that ends it.
+ */
+export function watchConfig(file: string, { onChange, intervalMs = 300, seen = contentOf(file) }: WatchOptions): () => void {
+  let content = seen
   let turn: Promise<void> = Promise.resolve()
   let ended = false
   const look = () => {
@@ -20,6 +34,7 @@ export function watchConfig(file: string, onChange: () => Promise<void>, interva
     })
   }
   watchFile(file, { interval: intervalMs, persistent: false }, look)
+  look()
   return () => {
     ended = true
     unwatchFile(file, look)

@@ -11,7 +11,10 @@ export interface Counters {
   readonly blocked: number
 }
 
-/** The status that follows; `planned`, `paused` and terminal statuses stay what they are. */
+/**
+ * The status that follows; `planned`, `paused` and terminal statuses stay what they are. A subtask that fails its task is
+ * not counted here: the statement that fails it fails the task too, also a paused one.
+ */
 export function rollUp(status: TaskStatus, counters: Counters): TaskStatus {
   if (status === 'planned' || status === 'paused' || status === 'completed' || status === 'failed' || status === 'cancelled') return status
   if (counters.active > 0) return 'running'

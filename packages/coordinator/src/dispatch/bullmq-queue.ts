@@ -6,7 +6,7 @@
  */
 
 import { BatonError } from '@baton/shared'
-import { type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
+import { hopelessRedisError, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
@@ -21,12 +21,16 @@ interface BullmqQueueOptions {
 
 const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: { count: 1_000 } }
 const jobsPerCall = 500
+/** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
+const silentMs = 5_000
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqQueue(options: BullmqQueueOptions): Promise<TaskQueue> {
+  const endpoint = redisEndpoint(options.url)
   const connection = new Redis({
-    ...redisEndpoint(options.url),
+    ...endpoint,
     maxRetriesPerRequest: 0,
+    socketTimeout: silentMs,
     enableOfflineQueue: false,
     lazyConnect: true,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
@@ -40,19 +44,20 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
   connection.connect().catch(() => undefined) // the retry strategy goes on
   for (let waited = 0; ; waited++) {
     try {
-      await connection.ping()
+      await connection.select(endpoint.db) // the driver itself goes on with database 0 where there is no other
+      // The driver goes on in database 0 when the one of the URL does not exist.
+      if (lastError && hopelessRedisError.test(lastError.message)) throw lastError
       break
     } catch (error) {
       const reason = lastError ?? error
       const message = reason instanceof Error ? reason.message : String(reason)
-      const hopeless = /WRONGPASS|NOAUTH|invalid username-password|ERR DB index/i.test(message)
+      const hopeless = hopelessRedisError.test(message)
       if (hopeless || options.signal?.aborted) {
         connection.disconnect()
-        throw new BatonError(
-          hopeless ? 'invalid_configuration' : 'unreachable',
-          hopeless ? `REDIS_URL ${where}: ${message}` : 'stopped while waiting for Redis',
-          { cause: error },
-        )
+        // Without the driver's error as cause: that holds the password.
+        throw hopeless
+          ? new BatonError('invalid_configuration', `REDIS_URL ${where}: ${message}`)
+          : new BatonError('unreachable', 'stopped while waiting for Redis')
       }
       if (waited % 15 === 2) options.log.warn({ url: where, reason: message }, 'waiting for Redis')
       await new Promise(resolve => setTimeout(resolve, 200))
@@ -126,7 +131,7 @@ class BullmqQueue implements TaskQueue {
         skipVersionCheck: true,
         skipWaitingForReady: true,
       })
-      queue.on('error', error => this.options.log.debug({ err: error, queue: name }, 'BullMQ reports an error'))
+      queue.on('error', error => this.options.log.debug({ reason: error.message, queue: name }, 'BullMQ reports an error'))
       this.queues.set(name, queue)
     }
     return queue

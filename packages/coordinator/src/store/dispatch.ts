@@ -41,6 +41,9 @@ export async function readDemand(db: Queryable): Promise<Demand> {
   return (await db.query<Demand>(demand)).rows[0] as Demand // a select without `from` has one row
 }
 
+/** How many tasks are looked at to find those that may run; more paused ones than this hide what comes after them. */
+const maxTasksSeen = 10_000
+
 const claim: Statement = {
   name: 'claim_ready',
   text: `
@@ -50,27 +53,30 @@ with want as (
 picked as materialized (
   select p.id, w.route_id, w.queue
   from want w cross join lateral (
-    with recursive turn(priority, task_pk, n) as (
-      (select s.priority, s.task_pk, 1 from subtask_states s where s.state = 'ready' and s.route_id = w.route_id order by s.priority, s.task_pk limit 1)
+    -- From task to task; n counts those that may run, so that paused ones before them take no turn.
+    with recursive turn(priority, task_pk, runs, n, seen) as (
+      select (-1)::smallint, 0::bigint, false, 0, 0
       union all
-      select next.priority, next.task_pk, t.n + 1
-      from turn t cross join lateral (
+      select next.priority, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1
+      from turn t
+      cross join lateral (
         select s.priority, s.task_pk from subtask_states s
         where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.task_pk) > (t.priority, t.task_pk)
         order by s.priority, s.task_pk limit 1
       ) next
-      where t.n < w.room + 50
+      left join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = next.task_pk limit 1) k on true
+      left join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o on true
+      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running', false) as runs) r
+      where t.n < w.room and t.seen < ${maxTasksSeen}
     )
     select c.id
     from turn t
-    cross join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = t.task_pk limit 1) k
-    cross join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
     cross join lateral (
       select s.id, row_number() over (order by s.id) as nth from (
         select s.id from subtask_states s where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.task_pk = t.task_pk order by s.id limit w.room
       ) s
     ) c
-    where k.status in ('running', 'blocked', 'needs_review') and o.status = 'running'
+    where t.runs
     order by t.priority, c.nth, t.task_pk
     limit w.room
   ) p

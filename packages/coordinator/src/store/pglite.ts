@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from '@baton/shared/node'
 import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite'
-import type { Database, Queryable, Rows, Statement } from './database.js'
+import { type Database, type Queryable, type Rows, type Statement, sqlState } from './database.js'
 import { lockDirectory } from './directory-lock.js'
 import { InFlight } from './in-flight.js'
 import { sqlLiteral } from './sql-literal.js'
@@ -23,6 +23,7 @@ interface PgliteOptions {
 
 const int8 = 20
 const bytea = 17
+const duplicatePrepared = '42P05'
 
 /**
  * Measured with 0.5: at its defaults PGlite takes 2.5 s and 790 MB for a new database, most of it initdb. Unpacking a
@@ -111,7 +112,11 @@ class Pglite implements Database {
   ): Promise<Rows<R>> {
     if (name === undefined) return rowsOf<R>(await session.query<R>(text, [...params]))
     if (!this.prepared.has(name)) {
-      await session.query(`prepare "${name}" as ${text}`)
+      // Who came a moment earlier may have prepared it by then. Waiting for them would be a deadlock: they may be waiting
+      // for the transaction that this one is of, in which nothing can come in between.
+      await session.query(`prepare "${name}" as ${text}`).catch(error => {
+        if (sqlState(error) !== duplicatePrepared) throw error
+      })
       this.prepared.add(name)
     }
     return rowsOf<R>(await session.query<R>(`execute "${name}"${params.length > 0 ? `(${params.map(sqlLiteral).join(', ')})` : ''}`))

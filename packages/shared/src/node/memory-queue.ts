@@ -52,18 +52,22 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     const running = new Set<Promise<void>>()
     const stopping = new AbortController()
     let parked = false
+    const park = () =>
+      void slots.whenFree(stopping.signal).then(() => {
+        parked = false
+        take()
+      })
     const take = () => {
+      let taken = 0
       while (!stopping.signal.aborted && queue.waiting.length > 0) {
         if (!slots.tryTake()) {
-          if (!parked) {
-            parked = true
-            void slots.whenFree(stopping.signal).then(() => {
-              parked = false
-              take()
-            })
-          }
+          // Whoever had his turn waits behind those who had none, so that no queue starves another one of slots.
+          if (!parked && taken > 0) setImmediate(park)
+          else if (!parked) park()
+          parked = true
           return
         }
+        taken++
         const job = queue.waiting.shift() as MemoryJob // its length was just checked
         queue.active.set(job.id, performance.now())
         const run = (async () => onJob(job.id, job.delivery))()
@@ -73,8 +77,7 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
             queue.known.delete(job.id)
             running.delete(run)
             slots.give()
-            // Behind those queues that waited for the slot, so that a busy queue does not starve them.
-            queueMicrotask(take)
+            queueMicrotask(take) // after those that the slot woke
           })
         running.add(run)
       }

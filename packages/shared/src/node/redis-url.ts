@@ -21,3 +21,6 @@ export function redisEndpoint(url: string): RedisEndpoint {
     ...(protocol === 'rediss:' && { tls: {} }),
   }
 }
+
+/** What Redis says where waiting cannot mend it: wrong credentials, or a database that it does not have. */
+export const hopelessRedisError = /WRONGPASS|NOAUTH|invalid username-password|DB index/i
