@@ -62,7 +62,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
 
   const database = await openPglite({ dataDir: options.dataDir ?? 'memory', log })
   const queue = new MemoryQueue()
-  const hub = new MemoryBusHub()
+  const hub = new MemoryBusHub(log)
   const coordinatorBus = hub.connect()
   const closeStores = async () => {
     await queue.close()

@@ -31,17 +31,26 @@ export class NoReplyError extends Error {
 /** What a bus carries at most in one message. */
 export const maxMessageBytes = 1_000_000
 
+/** Throws a RangeError for a message that is too large to be sent. */
+export function checkMessageSize(payload: string): void {
+  // A character takes three bytes at most; most messages need no counting.
+  if (payload.length * 3 > maxMessageBytes && Buffer.byteLength(payload) > maxMessageBytes)
+    throw new RangeError(`a message may have at most ${maxMessageBytes} bytes`)
+}
+
 export interface Bus {
   /** Whether words reach the other side at present. */
   readonly connected: boolean
-  /** Sends a word; lost when nobody listens or the bus is away. */
+  /** Sends a word; lost when nobody listens or the bus is away. Throws a RangeError when it is too large, as `request` does. */
   publish(subject: string, payload: string): void
+  /** From when this resolves, no word is missed while the bus is there. A listener that throws is logged. */
   subscribe(subject: string, options: SubscribeOptions, onMessage: (payload: string) => void): Promise<BusSubscription>
-  /** Answers requests. A handler that throws leaves the request unanswered. */
+  /** Answers requests. A handler that throws, or whose answer is too large, leaves the request unanswered. */
   serve(subject: string, options: SubscribeOptions, handler: (payload: string) => Promise<string>): Promise<BusSubscription>
   /** Asks once. Throws `NoReplyError`. */
   request(subject: string, payload: string, options: RequestOptions): Promise<string>
   /** Calls back whenever the connection comes or goes. */
   onConnection(listener: (connected: boolean) => void): () => void
+  /** Says what was said last, ends its own requests with `closed`, and takes its subscriptions away. Idempotent. */
   close(): Promise<void>
 }

@@ -1,5 +1,6 @@
 /** The bus of one process: local mode, users' own tests. Delivers on a later turn of the event loop, as a network would. */
-import { type Bus, type BusSubscription, maxMessageBytes, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
+import { type Bus, type BusSubscription, checkMessageSize, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
+import { type Logger, silentLogger } from './logger.js'
 
 interface Subscriber {
   readonly group: string | undefined
@@ -9,9 +10,14 @@ interface Subscriber {
 /** One hub per process; every participant gets its own `Bus` by `connect()`. */
 export class MemoryBusHub {
   private readonly subscribers = new Map<string, Set<Subscriber>>()
+  private readonly log: Logger
+
+  constructor(log: Logger = silentLogger()) {
+    this.log = log
+  }
 
   connect(): Bus {
-    return new MemoryBus(this)
+    return new MemoryBus(this, this.log)
   }
 
   add(subject: string, subscriber: Subscriber): () => void {
@@ -30,7 +36,11 @@ export class MemoryBusHub {
     const receivers: Subscriber[] = []
     for (const subscriber of this.subscribers.get(subject) ?? []) {
       if (subscriber.group === undefined) receivers.push(subscriber)
-      else groups.set(subscriber.group, [...(groups.get(subscriber.group) ?? []), subscriber])
+      else {
+        const members = groups.get(subscriber.group)
+        if (members) members.push(subscriber)
+        else groups.set(subscriber.group, [subscriber])
+      }
     }
     for (const members of groups.values()) {
       const chosen = members[Math.floor(Math.random() * members.length)]
@@ -43,12 +53,14 @@ export class MemoryBusHub {
 
 class MemoryBus implements Bus {
   private readonly hub: MemoryBusHub
+  private readonly log: Logger
   private readonly removers = new Set<() => void>()
   private readonly waiting = new Set<(error: NoReplyError) => void>()
   private closed = false
 
-  constructor(hub: MemoryBusHub) {
+  constructor(hub: MemoryBusHub, log: Logger) {
     this.hub = hub
+    this.log = log
   }
 
   get connected(): boolean {
@@ -56,21 +68,29 @@ class MemoryBus implements Bus {
   }
 
   publish(subject: string, payload: string): void {
-    if (this.closed) return
-    checkSize(payload)
-    this.hub.deliver(subject, payload)
+    checkMessageSize(payload)
+    if (!this.closed) this.hub.deliver(subject, payload)
   }
 
   async subscribe(subject: string, options: SubscribeOptions, onMessage: (payload: string) => void): Promise<BusSubscription> {
-    return this.listen(subject, options, payload => onMessage(payload))
+    return this.listen(subject, options, payload => {
+      try {
+        onMessage(payload)
+      } catch (error) {
+        this.log.error({ err: error, subject }, 'a word could not be taken in')
+      }
+    })
   }
 
   async serve(subject: string, options: SubscribeOptions, handler: (payload: string) => Promise<string>): Promise<BusSubscription> {
     return this.listen(subject, options, (payload, reply) => {
-      handler(payload).then(
-        answer => reply?.(answer),
-        () => undefined, // unanswered: the requester's time limit tells it
-      )
+      const answered = async () => {
+        const answer = await handler(payload)
+        checkMessageSize(answer)
+        if (!this.closed) reply?.(answer)
+      }
+      // Unanswered: the requester's time limit tells it.
+      answered().catch(error => this.log.error({ err: error, subject }, 'a request was left unanswered'))
     })
   }
 
@@ -78,7 +98,7 @@ class MemoryBus implements Bus {
     return new Promise((resolve, reject) => {
       if (this.closed) return reject(new NoReplyError('closed', 'the bus is closed'))
       if (signal?.aborted) return reject(new NoReplyError('closed', 'the request was given up'))
-      checkSize(payload)
+      checkMessageSize(payload)
       const settle = () => {
         clearTimeout(timer)
         this.waiting.delete(fail)
@@ -129,8 +149,4 @@ class MemoryBus implements Bus {
       },
     }
   }
-}
-
-function checkSize(payload: string): void {
-  if (Buffer.byteLength(payload) > maxMessageBytes) throw new RangeError(`a message may have at most ${maxMessageBytes} bytes`)
 }

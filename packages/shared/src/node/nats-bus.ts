@@ -6,7 +6,8 @@
  */
 import { connect, errors, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
 import { BatonError } from '../errors.js'
-import { type Bus, type BusSubscription, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
+import { atMost } from './at-most.js'
+import { type Bus, type BusSubscription, checkMessageSize, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 import type { Logger } from './logger.js'
 
 interface NatsBusOptions {
@@ -18,35 +19,36 @@ interface NatsBusOptions {
   readonly signal?: AbortSignal
 }
 
+const connectMs = 5_000
 const retryMs = 250
-const logEveryMs = 3_000
+/** How long the server may take to confirm what was sent. */
+const flushMs = 1_000
 
 /**
- * Connects, waiting with a log line now and then until the server is there. Throws `invalid_configuration` when the
- * server refuses the credentials: the client's own waiting would try them for ever.
+ * Connects, waiting with a log line now and then until the server is there. Throws `invalid_configuration` at once when
+ * it does not take the credentials.
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   const { log, signal } = options
   const url = new URL(options.url)
-  const where = `${url.protocol}//${credentialsText(url)}${url.host}`
-  let loggedAt = Number.NEGATIVE_INFINITY
-  while (!signal?.aborted) {
-    const pending = open(url, options.name)
+  const where = `${url.protocol}//${url.host}`
+  for (let tries = 0; ; tries++) {
+    if (signal?.aborted) throw new NoReplyError('closed', 'stopped while waiting for NATS')
+    const connecting = open(url, options.name)
     try {
-      const connection = await Promise.race([pending, givenUp(signal)])
-      if (connection) return new NatsBus(connection, log)
-      pending.then(c => c.close()).catch(() => undefined)
+      return new NatsBus(await unlessAborted(connecting, signal), log)
     } catch (error) {
+      if (signal?.aborted)
+        connecting.then(
+          connection => connection.close(),
+          () => undefined,
+        )
       const reason = error instanceof Error ? error.message : String(error)
-      if (isRefusal(error)) throw new BatonError('invalid_configuration', `NATS_URL ${where}: ${reason}`, { cause: error })
-      if (performance.now() - loggedAt >= logEveryMs) {
-        loggedAt = performance.now()
-        log.warn({ url: where, reason }, 'waiting for NATS')
-      }
-      await Promise.race([new Promise(resolve => setTimeout(resolve, retryMs)), givenUp(signal)])
+      if (error instanceof errors.AuthorizationError) throw new BatonError('invalid_configuration', `NATS_URL ${where}: ${reason}`)
+      if (tries % 12 === 0 && !signal?.aborted) log.warn({ url: where, reason }, 'waiting for NATS')
+      await unlessAborted(new Promise(resolve => setTimeout(resolve, retryMs)), signal).catch(() => undefined)
     }
   }
-  throw new NoReplyError('closed', 'stopped while waiting for NATS')
 }
 
 function open(url: URL, name: string): Promise<NatsConnection> {
@@ -56,33 +58,25 @@ function open(url: URL, name: string): Promise<NatsConnection> {
     ...(url.username && url.password && { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) }),
     ...(url.protocol === 'tls:' && { tls: {} }),
     name,
+    timeout: connectMs,
     maxReconnectAttempts: -1,
-    ignoreAuthErrorAbort: true, // credentials that worked once are right; a server may refuse them while it is set up anew
-    reconnectTimeWait: 250,
-    reconnectJitter: 250,
+    ignoreAuthErrorAbort: true,
+    reconnectTimeWait: retryMs,
+    reconnectJitter: retryMs,
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreClusterUpdates: false,
   })
 }
 
-/** Whether an error, or what caused it, is the server's refusal of the credentials. */
-function isRefusal(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) return true
-  return false
-}
-
-function credentialsText({ username, password }: URL): string {
-  if (password) return `${username}:***@`
-  return username ? '***@' : ''
-}
-
-function givenUp(signal?: AbortSignal): Promise<undefined> {
-  return new Promise(resolve => {
-    if (signal?.aborted) resolve(undefined)
-    signal?.addEventListener('abort', () => resolve(undefined), { once: true })
+/** Rejects as soon as the signal says so; the work itself goes on. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work
+  const settled = new AbortController()
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: settled.signal })
   })
+  return Promise.race([work, aborted]).finally(() => settled.abort())
 }
 
 class NatsBus implements Bus {
@@ -90,6 +84,7 @@ class NatsBus implements Bus {
   private readonly log: Logger
   private readonly listeners = new Set<(connected: boolean) => void>()
   private up = true
+  private closing: Promise<void> | undefined
 
   constructor(connection: NatsConnection, log: Logger) {
     this.connection = connection
@@ -98,12 +93,12 @@ class NatsBus implements Bus {
   }
 
   get connected(): boolean {
-    return this.up && !this.connection.isClosed()
+    return this.up && this.closing === undefined && !this.connection.isClosed()
   }
 
   publish(subject: string, payload: string): void {
-    if (!this.connected) return
-    this.connection.publish(subject, payload)
+    checkMessageSize(payload)
+    if (this.connected) this.connection.publish(subject, payload)
   }
 
   async subscribe(subject: string, options: SubscribeOptions, onMessage: (payload: string) => void): Promise<BusSubscription> {
@@ -112,34 +107,25 @@ class NatsBus implements Bus {
 
   async serve(subject: string, options: SubscribeOptions, handler: (payload: string) => Promise<string>): Promise<BusSubscription> {
     return this.listen(subject, options, message => {
-      handler(message.string()).then(
-        answer => {
-          if (!this.connection.isClosed()) message.respond(answer)
-        },
-        error => this.log.error({ err: error, subject }, 'a request was left unanswered'),
-      )
+      const answered = async () => {
+        const answer = await handler(message.string())
+        checkMessageSize(answer)
+        if (!this.connection.isClosed()) message.respond(answer)
+      }
+      // Unanswered: the requester's time limit tells it.
+      answered().catch(error => this.log.error({ err: error, subject }, 'a request was left unanswered'))
     })
   }
 
   async request(subject: string, payload: string, { timeoutMs, signal }: RequestOptions): Promise<string> {
     if (signal?.aborted) throw new NoReplyError('closed', 'the request was given up')
     if (!this.connected) throw new NoReplyError('closed', 'NATS is not connected')
-    const abandoned = new AbortController()
+    checkMessageSize(payload)
     try {
-      const reply = await Promise.race([
-        this.connection.request(subject, payload, { timeout: timeoutMs }),
-        new Promise<never>((_, reject) =>
-          signal?.addEventListener('abort', () => reject(new NoReplyError('closed', 'the request was given up')), {
-            once: true,
-            signal: abandoned.signal,
-          }),
-        ),
-      ])
-      return reply.string()
+      return (await unlessAborted(this.connection.request(subject, payload, { timeout: timeoutMs }), signal)).string()
     } catch (error) {
+      if (signal?.aborted) throw new NoReplyError('closed', 'the request was given up', { cause: error })
       throw translate(error, subject, timeoutMs)
-    } finally {
-      abandoned.abort()
     }
   }
 
@@ -148,27 +134,41 @@ class NatsBus implements Bus {
     return () => this.listeners.delete(listener)
   }
 
-  async close(): Promise<void> {
-    if (this.connection.isClosed()) return
-    // `drain` flushes what was said last; on a cut connection it would wait for a flush that cannot come.
-    if (this.up) await Promise.race([this.connection.drain().catch(() => undefined), unreferencedDelay(1_000)])
-    await this.connection.close().catch(() => undefined)
+  close(): Promise<void> {
+    this.closing ??= (async () => {
+      // `drain` says what was said last; on a cut connection it would wait for a flush that cannot come.
+      if (this.up && !this.connection.isClosed()) await atMost(flushMs, this.connection.drain()).catch(() => undefined)
+      await this.connection.close().catch(() => undefined)
+    })()
+    return this.closing
   }
 
-  private listen(subject: string, options: SubscribeOptions, take: (message: Msg) => void): BusSubscription {
+  private async listen(subject: string, options: SubscribeOptions, take: (message: Msg) => void): Promise<BusSubscription> {
+    if (this.closing || this.connection.isClosed()) throw new NoReplyError('closed', 'the bus is closed')
     const subscription: Subscription = this.connection.subscribe(subject, {
       ...(options.group !== undefined && { queue: options.group }),
       callback: (error, message) => {
-        if (error) this.log.warn({ err: error, subject }, 'a message of the bus could not be read')
-        else take(message)
+        if (error) return this.log.warn({ err: error, subject }, 'a message of the bus could not be read')
+        try {
+          take(message)
+        } catch (thrown) {
+          // The client would read no further message, of any subject.
+          this.log.error({ err: thrown, subject }, 'a word could not be taken in')
+        }
       },
     })
+    await this.flush()
     return {
       unsubscribe: async () => {
         subscription.unsubscribe()
-        if (this.connected) await Promise.race([this.connection.flush().catch(() => undefined), unreferencedDelay(1_000)])
+        await this.flush()
       },
     }
+  }
+
+  /** Waits until the server knows of what was sent. Without a server there is nobody to wait for. */
+  private async flush(): Promise<void> {
+    if (this.connected) await atMost(flushMs, this.connection.flush()).catch(() => undefined)
   }
 
   private async follow(): Promise<void> {
@@ -184,12 +184,14 @@ class NatsBus implements Bus {
     this.up = up
     if (up) this.log.info('NATS is back')
     else if (!this.connection.isClosed()) this.log.warn('NATS is away; reconnecting')
-    for (const listener of this.listeners) listener(up)
+    for (const listener of this.listeners) {
+      try {
+        listener(up)
+      } catch (error) {
+        this.log.error({ err: error }, 'a listener to the connection failed')
+      }
+    }
   }
-}
-
-function unreferencedDelay(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms).unref())
 }
 
 function translate(error: unknown, subject: string, timeoutMs: number): unknown {
