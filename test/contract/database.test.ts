@@ -67,7 +67,16 @@ describe.each(databaseKinds)('$name', ({ open }) => {
     })
   })
 
-  describe('parameters', () => {
+  describe.each([
+    ['parameters', undefined],
+    ['parameters of a statement with a name', 'named'],
+  ])('%s', (_, prefix) => {
+    /** The one value of a query; a name is the text's own. */
+    async function bound(text: string, ...params: unknown[]): Promise<unknown> {
+      const { rows } = await db.query<{ value: unknown }>({ ...(prefix && { name: `${prefix} ${text}` }), text }, params)
+      return rows[0]?.value
+    }
+
     test.each([
       ['text', 'text', 'ä 🧪\n\'"\\ $1'],
       ['null', 'text', null],
@@ -84,16 +93,12 @@ describe.each(databaseKinds)('$name', ({ open }) => {
       ['an array of booleans', 'boolean[]', [true, false]],
       ['an array of uuids', 'uuid[]', ['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11']],
     ])('%s', async (_, type, given) => {
-      expect(await value(db, `select $1::${type} as value`, given)).toEqual(given)
+      expect(await bound(`select $1::${type} as value`, given)).toEqual(given)
     })
 
     test('JSON text is taken byte for byte', async () => {
       const text = '{"b":1.0,  "a":[12345678901234567890]}'
-      expect(await value(db, 'select ($1::json)::text as value', text)).toBe(text)
-    })
-
-    test('an object for json', async () => {
-      expect(await value(db, 'select $1::json as value', { a: ['x', null] })).toEqual({ a: ['x', null] })
+      expect(await bound('select ($1::json)::text as value', text)).toBe(text)
     })
 
     test.each([
@@ -101,7 +106,7 @@ describe.each(databaseKinds)('$name', ({ open }) => {
       ['a Uint8Array that is part of another', new Uint8Array([9, 9, 1, 2, 9]).subarray(2, 4)],
       ['no bytes', Buffer.alloc(0)],
     ])('%s for bytea', async (_, bytes) => {
-      expect([...((await value(db, 'select $1::bytea as value', bytes)) as Uint8Array)]).toEqual([...bytes])
+      expect([...((await bound('select $1::bytea as value', bytes)) as Uint8Array)]).toEqual([...bytes])
     })
 
     test('arrays side by side become rows', async () => {
@@ -119,10 +124,16 @@ describe.each(databaseKinds)('$name', ({ open }) => {
     test('1 MiB of text, JSON and bytes come back as they went', async () => {
       const text = 'äöü🧪'.repeat(1024 * 100)
       expect(Buffer.byteLength(text)).toBeGreaterThan(1024 * 1024 - 50_000)
-      expect(await value(db, 'select $1::text as value', text)).toBe(text)
-      expect(await value(db, 'select $1::json as value', JSON.stringify([text]))).toEqual([text])
+      expect(await bound('select $1::text as value', text)).toBe(text)
+      expect(await bound('select $1::json as value', JSON.stringify([text]))).toEqual([text])
       const bytes = Buffer.alloc(1024 * 1024, 'baton')
-      expect(bytes.equals((await value(db, 'select $1::bytea as value', bytes)) as Uint8Array)).toBe(true)
+      expect(bytes.equals((await bound('select $1::bytea as value', bytes)) as Uint8Array)).toBe(true)
+    })
+
+    test('a NUL in text is refused, and the next statement is answered', async () => {
+      const failure = await failureOf(bound('select $1::text as value', 'a\u0000b'))
+      expect([isTransient(failure), isUnavailable(failure)]).toEqual([false, false])
+      expect(await bound('select $1::text as value', 'ab')).toBe('ab')
     })
   })
 
@@ -250,12 +261,6 @@ describe.each(databaseKinds)('$name', ({ open }) => {
       const failure = await failureOf(db.query({ text }))
       expect(sqlState(failure)).toBe(state)
       expect([isTransient(failure), isUnavailable(failure)]).toEqual([false, false])
-    })
-
-    test('a NUL in a parameter is refused, and the connection is as good as before', async () => {
-      const failure = await failureOf(value(db, 'select $1::text as value', 'a\u0000b'))
-      expect([isTransient(failure), isUnavailable(failure)]).toEqual([false, false])
-      expect(await value(db, 'select 1 as value')).toBe(1)
     })
 
     test.each(['40001', '40P01', '55P03'])('%s may go well when it is repeated', async state => {

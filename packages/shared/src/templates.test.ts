@@ -95,8 +95,8 @@ test('words of people can be kept from being references', () => {
 })
 
 test('100,000 opening braces take no time', () => {
-  const begin = performance.now()
+  const begin = process.cpuUsage() // of this process only, whatever else the machine does
   for (const text of ['{'.repeat(100_000), '{{ '.repeat(33_000), `{{${'a'.repeat(100_000)}`, `{{${' '.repeat(100_000)}`])
     expect(findReferences(text)).toEqual([])
-  expect(performance.now() - begin).toBeLessThan(200)
+  expect(process.cpuUsage(begin).user / 1_000).toBeLessThan(200)
 })

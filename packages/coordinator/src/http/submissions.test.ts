@@ -73,9 +73,9 @@ test.each([
 test('a batch with a hundred thousand problems is refused as a whole, and soon', async () => {
   const { api, post } = testApp()
   const bad = { task_id: 't', title: 't', subtasks: [{ name: 'a', depends_on: Array.from({ length: 1_000 }, () => 1) }] }
-  const begin = performance.now()
+  const begin = process.cpuUsage() // of this process only, whatever else the machine does
   const response = await post('/tasks/batch', { tasks: Array.from({ length: 5_000 }, () => bad) })
-  expect(performance.now() - begin).toBeLessThan(2_000)
+  expect(process.cpuUsage(begin).user / 1_000).toBeLessThan(2_000)
   expect(response.json()).toMatchObject({ status: 400, fields: [{ path: expect.stringMatching(/^tasks\[\d+\]$/) }] })
   expect(api.calls).toEqual([])
 })

@@ -31,7 +31,7 @@ const flushMs = 1_000
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   const { log, signal } = options
   const url = new URL(options.url)
-  const where = `${url.protocol}//${url.host}`
+  const where = `${url.protocol}//${credentialsText(url)}${url.host}`
   for (let tries = 0; ; tries++) {
     if (signal?.aborted) throw new NoReplyError('closed', 'stopped while waiting for NATS')
     const connecting = open(url, options.name)
@@ -44,7 +44,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
           () => undefined,
         )
       const reason = error instanceof Error ? error.message : String(error)
-      if (error instanceof errors.AuthorizationError) throw new BatonError('invalid_configuration', `NATS_URL ${where}: ${reason}`)
+      if (isRefusal(error)) throw new BatonError('invalid_configuration', `NATS_URL ${where}: ${reason}`, { cause: error })
       if (tries % 12 === 0 && !signal?.aborted) log.warn({ url: where, reason }, 'waiting for NATS')
       await unlessAborted(new Promise(resolve => setTimeout(resolve, retryMs)), signal).catch(() => undefined)
     }
@@ -60,13 +60,25 @@ function open(url: URL, name: string): Promise<NatsConnection> {
     name,
     timeout: connectMs,
     maxReconnectAttempts: -1,
-    ignoreAuthErrorAbort: true,
+    ignoreAuthErrorAbort: true, // credentials that worked once are right; a server may refuse them while it is set up anew
     reconnectTimeWait: retryMs,
     reconnectJitter: retryMs,
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreClusterUpdates: false,
   })
+}
+
+/** Whether an error, or what caused it, is the server's refusal of the credentials. */
+function isRefusal(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) return true
+  return false
+}
+
+function credentialsText({ username, password }: URL): string {
+  if (password) return `${username}:***@`
+  return username ? '***@' : ''
 }
 
 /** Rejects as soon as the signal says so; the work itself goes on. */

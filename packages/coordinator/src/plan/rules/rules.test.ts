@@ -172,9 +172,11 @@ describe('bounds', () => {
     fences: '```\n'.repeat(25_000),
   }
   test.each(Object.entries(hostile))('100,000 characters of %s are planned in under a second', (_, description) => {
-    const begin = performance.now()
+    const begin = process.cpuUsage()
     planOf(description)
-    expect(performance.now() - begin).toBeLessThan(1_000)
+    // Time of this process only: what else the machine does is not the planner's.
+    const { user, system } = process.cpuUsage(begin)
+    expect((user + system) / 1_000).toBeLessThan(1_000)
   })
 
   test('2 KB are planned in under 5 ms, as a median', () => {
@@ -183,9 +185,9 @@ describe('bounds', () => {
         13,
       )
     const times = Array.from({ length: 120 }, () => {
-      const begin = performance.now()
+      const begin = process.cpuUsage()
       planOf(description)
-      return performance.now() - begin
+      return process.cpuUsage(begin).user / 1_000
     }).slice(40)
     expect(times.sort((a, b) => a - b)[times.length >> 1]).toBeLessThan(5)
   })
