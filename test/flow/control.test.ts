@@ -595,7 +595,7 @@ describe.each(databases)('on %s', (_, open) => {
       [id],
     )
     const failure = JSON.stringify({ code: 'agent_error', message: 'both at once', retryable: false })
-    const reports = rows.map(row => ({ ...row, outcome: 'failed' as const, failure, retryable: false, charged: true }))
+    const reports = rows.map(row => ({ ...row, outcome: 'failed' as const, failure, retryable: false, charged: true, saved: null }))
     await failAttempts(local.database, reports, [], { initialMs: 10, maxMs: 10 })
     await untilStatus(id, 'failed')
     await until(id, task => expect(statesOf(task)).toEqual({ fails: 'failed', skips: 'skipped', one: 'cancelled', two: 'cancelled' }))

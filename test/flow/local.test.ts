@@ -27,7 +27,7 @@ const flaky = defineAgent<{ failures: number; retryable?: boolean }>({
     context.progress({ reached: context.attempt })
     if (context.attempt <= failures)
       throw Object.assign(new Error(`attempt ${context.attempt} failed`), retryable === undefined ? {} : { retryable })
-    return { attempts: context.attempt }
+    return { attempts: context.attempt, saved: context.savedProgress }
   },
 })
 const typed = defineAgent({
@@ -203,7 +203,7 @@ describe('an attempt that fails', () => {
   test('is tried again with what it saved, under the same idempotency key', async () => {
     const task = await run([{ name: 'f', capability: 'flaky', input: { failures: 2 } }])
     expect(task.status).toBe('completed')
-    expect(named(task, 'f')).toMatchObject({ attempt: 3, outputs: { attempts: 3 } })
+    expect(named(task, 'f')).toMatchObject({ attempt: 3, outputs: { attempts: 3, saved: { reached: 2 } } })
   })
 
   test('is reviewed by a person when no attempt is left', async () => {

@@ -52,7 +52,7 @@ beforeAll(async () => {
   await completeAttempts(recorder, [{ id: '1', attempt: 1, claim_id: uuid, output: '1' }], room)
   await failAttempts(
     recorder,
-    [{ id: '1', attempt: 1, claim_id: uuid, outcome: 'failed', failure: '{}', retryable: true, charged: true }],
+    [{ id: '1', attempt: 1, claim_id: uuid, outcome: 'failed', failure: '{}', retryable: true, charged: true, saved: null }],
     room,
     backoff,
   )

@@ -75,6 +75,9 @@ const artifactRefSchema = z.object({
 })
 export type ArtifactRef = z.infer<typeof artifactRefSchema>
 
+/** JSON text of what was saved since the last heartbeat, for the next attempt. */
+const savedProgress = z.string().max(16_384).optional()
+
 const outcomeSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('completed'),
@@ -85,9 +88,9 @@ const outcomeSchema = z.discriminatedUnion('kind', [
     /** The spawned subtasks went ahead in chunks. */
     spawn_chunked: z.boolean().optional(),
   }),
-  z.object({ kind: z.literal('failed'), failure: failureSchema }),
+  z.object({ kind: z.literal('failed'), failure: failureSchema, progress: savedProgress }),
   /** Given back through no fault of its own: the worker drains. */
-  z.object({ kind: z.literal('released'), failure: failureSchema }),
+  z.object({ kind: z.literal('released'), failure: failureSchema, progress: savedProgress }),
 ])
 export type Outcome = z.infer<typeof outcomeSchema>
 

@@ -6,7 +6,6 @@ import {
   type ArtifactRef,
   artifactNameSchema,
   BatonError,
-  type Failure,
   failure,
   type Grant,
   jsonProblem,
@@ -154,9 +153,10 @@ export class Attempt {
   }
 
   private failed(thrown: unknown): Outcome {
-    if (this.released) return { kind: 'released', failure: failure('worker_draining', 'the worker was drained') }
-    const reason: Failure = toFailure(thrown)
-    return { kind: 'failed', failure: reason }
+    const progress = this.unsentProgress
+    const saved = progress === undefined ? {} : { progress }
+    if (this.released) return { kind: 'released', failure: failure('worker_draining', 'the worker was drained'), ...saved }
+    return { kind: 'failed', failure: toFailure(thrown), ...saved }
   }
 
   private context(reader: ClaimReader): AgentContext {

@@ -80,9 +80,9 @@ export class Reports {
       case 'completed':
         return this.completed(report, outcome)
       case 'failed':
-        return reply(await this.failures.push(failedItem(report, outcome.failure, 'failed')))
+        return reply(await this.failures.push(failedItem(report, outcome)))
       case 'released':
-        return reply(await this.failures.push(failedItem(report, outcome.failure, 'released')))
+        return reply(await this.failures.push(failedItem(report, outcome)))
       default:
         return assertNever(outcome)
     }
@@ -145,16 +145,27 @@ function problemOf(outcome: Outcome): Failure | undefined {
   }
 }
 
-function failedItem(report: ReportItem, cause: Failure, outcome: 'failed' | 'released'): FailedItem {
-  const clean = toStorable(cause)
+function failedItem(report: ReportItem, outcome: Extract<Outcome, { kind: 'failed' | 'released' }>): FailedItem {
+  const clean = toStorable(outcome.failure)
   return {
     id: report.subtask,
     attempt: report.attempt,
     claim_id: report.claim_id,
-    outcome,
+    outcome: outcome.kind,
     failure: JSON.stringify(clean),
-    retryable: outcome === 'released' || clean.retryable,
-    charged: outcome === 'failed',
+    retryable: outcome.kind === 'released' || clean.retryable,
+    charged: outcome.kind === 'failed',
+    saved: outcome.progress !== undefined && isStorableJson(outcome.progress) ? outcome.progress : null,
+  }
+}
+
+/** Progress that cannot be stored is not worth failing the report for. */
+function isStorableJson(text: string): boolean {
+  try {
+    parseStrictJson(text)
+    return true
+  } catch {
+    return false
   }
 }
 

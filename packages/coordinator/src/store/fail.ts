@@ -32,6 +32,8 @@ export interface FailedItem {
   readonly retryable: boolean
   /** Whether the attempt counts against the limit. */
   readonly charged: boolean
+  /** JSON text of progress that no heartbeat brought. */
+  readonly saved: string | null
 }
 
 /** Infrastructure's ends are free, but not without end. */
@@ -67,6 +69,7 @@ ended as (
     ready_at = case when r.ruling = 'requeue' or (r.ruling = 'retry' and r.delay_ms = 0) then clock_timestamp() else s.ready_at end,
     run_after = case when r.ruling = 'retry' then clock_timestamp() + r.delay_ms * interval '1 millisecond' end,
     finished_at = case when r.ruling in ('fail', 'skip', 'continue') then clock_timestamp() end,
+    progress = coalesce(r.saved, s.progress),
     lease_until = null, sla_until = null, claim_id = null, worker_id = null
   from ruling r
   where s.id = r.id
@@ -112,7 +115,7 @@ const reported: Statement = {
   name: 'fail_attempts',
   text: `
 with item as (
-  select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, outcome text, failure text, retryable boolean, charged boolean)
+  select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, outcome text, failure text, retryable boolean, charged boolean, saved text)
   where ${few('i.n')}
 ),
 ${roomCte('$2')},
@@ -167,7 +170,7 @@ target as materialized (
 ),
 verdict as materialized (
   select t.*, '${outcome}' as outcome,
-    json_build_object('code', '${code}', 'message', ${message}, 'retryable', true)::text as failure, true as retryable, true as charged
+    json_build_object('code', '${code}', 'message', ${message}, 'retryable', true)::text as failure, true as retryable, true as charged, null::text as saved
   from target t
 ),
 ${ruleAndApply}
