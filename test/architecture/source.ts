@@ -128,7 +128,7 @@ export function parseSource(path: string, text: string, packages: readonly Packa
           uses['process.env'].push(lineOf(node))
         break
       case 'VariableDeclarator':
-        if (isName(node.init, 'process')) uses['process.env'].push(lineOf(node)) // `const { env } = process`
+        if (isName(node.init, 'process') && takes(node.id, 'env')) uses['process.env'].push(lineOf(node)) // `const { env } = process`
         break
     }
   })
@@ -146,6 +146,12 @@ function walk(value: unknown, visit: (node: Node) => void): void {
 function isName(node: unknown, name: string): boolean {
   const { type, name: own } = (node ?? {}) as { type?: string; name?: string }
   return type === 'Identifier' && own === name
+}
+
+/** Whether a pattern takes that property out of an object. */
+function takes(pattern: unknown, name: string): boolean {
+  const { type, properties } = (pattern ?? {}) as { type?: string; properties?: { key?: unknown }[] }
+  return type === 'ObjectPattern' && (properties ?? []).some(({ key }) => isName(key, name))
 }
 
 function isText(node: unknown, text: string): boolean {

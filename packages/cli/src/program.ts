@@ -1,10 +1,10 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
-import { readFileSync } from 'node:fs'
 import { reviewDecisions } from '@baton/shared'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
 import { errorLines } from './output/errors.js'
+import { version } from './version.js'
 
 /** Runs one command line, without `node` and the script. Never throws. */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -22,8 +22,6 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     return exitCodeOfError(error)
   }
 }
-
-export const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 
 function programOf(io: Io, end: (code: ExitCode) => void): Command {
   const program = new Command('baton')

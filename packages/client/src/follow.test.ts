@@ -81,7 +81,17 @@ describe('waiting', () => {
   test('returns the ended task in full', async () => {
     const { baton, server } = await clientOf(['running', 'completed'])
     expect((await baton.tasks.wait('feature-7', quick)).status).toBe('completed')
-    expect(server.requests.map(request => request.query.limit)).toEqual(['1', '1', undefined])
+    // The server holds its answer back until the task has settled; that answer is the whole task.
+    expect(server.requests.map(({ query }) => [query.until, query.limit])).toEqual([
+      ['settled', undefined],
+      ['settled', undefined],
+    ])
+  })
+
+  test('reads small snapshots while it waits for the end itself, and the whole task once', async () => {
+    const { baton, server } = await clientOf(['blocked', 'completed'])
+    expect((await baton.tasks.wait('feature-7', { ...quick, until: 'terminal' })).status).toBe('completed')
+    expect(server.requests.map(({ query }) => query.limit)).toEqual(['1', '1', undefined])
   })
 
   test('ends at a task that needs somebody, unless told otherwise', async () => {

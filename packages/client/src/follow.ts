@@ -77,9 +77,13 @@ export async function* watchTask(http: Http, taskId: string, options: Poll): Asy
 /** The task once it is settled, or when the time is over. */
 export async function waitForTask(http: Http, taskId: string, options: WaitOptions, get: () => Promise<TaskView>): Promise<TaskView> {
   const endAt = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.timeoutMs
-  // One entry of each list is enough to see the status; the whole is read once, at the end.
-  const poll = { ...options, endAt, limit: 1, ...(options.until !== 'terminal' && { until: 'settled' as const }) }
-  for await (const task of watchTask(http, taskId, poll)) if (isSettled(task, options.until)) break
+  if (options.until === 'terminal') {
+    // One entry of each list is enough to see the status; the whole is read once, at the end.
+    for await (const task of watchTask(http, taskId, { ...options, endAt, limit: 1 })) if (isSettled(task, 'terminal')) break
+    return get()
+  }
+  // The server answers once, when the task has settled: that snapshot is the whole one.
+  for await (const task of watchTask(http, taskId, { ...options, endAt, until: 'settled' })) if (isSettled(task)) return task
   return get()
 }
 

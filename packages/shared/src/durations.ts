@@ -19,7 +19,7 @@ function spaces(matches: RegExpMatchArray[]): number {
 
 /** `5025000` → `1h 23m 45s`; at most two units, for people. */
 export function formatDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)}ms`
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)}ms`
   const parts: string[] = []
   let rest = Math.round(ms / 1_000)
   for (const [unit, seconds] of [

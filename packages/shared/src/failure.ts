@@ -37,16 +37,34 @@ export function toFailure(thrown: unknown, fallback: ErrorCode = 'agent_error', 
     const own = thrown as Error & { code?: unknown; retryable?: unknown }
     return {
       code: typeof own.code === 'string' && /^[A-Za-z0-9_.-]{1,128}$/.test(own.code) ? own.code : fallback,
-      message: cut(thrown.message || thrown.name),
+      message: cut(textOf(thrown)),
       retryable: typeof own.retryable === 'boolean' ? own.retryable : errorTable[fallback].retryable,
       ...(thrown.cause !== undefined && { cause: causeOf(thrown.cause, depth) }),
     }
   }
-  return { code: fallback, message: cut(String(thrown)), retryable: errorTable[fallback].retryable }
+  return { code: fallback, message: cut(textOf(thrown)), retryable: errorTable[fallback].retryable }
 }
 
 function causeOf(cause: unknown, depth: number): Failure | undefined {
   return cause === undefined || depth >= maxCauses ? undefined : toFailure(cause, 'agent_error', depth + 1)
+}
+
+/** Whatever was thrown, as text; never throws itself. */
+function textOf(thrown: unknown): string {
+  if (typeof thrown !== 'object' || thrown === null) return String(thrown)
+  const { message, errors, name } = thrown as { message?: unknown; errors?: unknown; name?: unknown }
+  if (message !== undefined && message !== '') return typeof message === 'object' ? shown(message) : String(message)
+  // A connection that failed for several addresses says so in its parts only.
+  if (Array.isArray(errors) && errors.length > 0) return errors.map(textOf).join('; ')
+  return thrown instanceof Error && typeof name === 'string' ? name : shown(thrown)
+}
+
+function shown(value: object | null): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return 'an object'
+  }
 }
 
 /** Text that a database and a terminal can hold: no NUL, no lone surrogate, bounded. */

@@ -213,6 +213,7 @@ class StrictJsonParser {
       if (c !== '\\')
         throw this.problem(c === undefined ? 'a string does not end' : 'a string holds a control character that is not escaped')
       this.at += 2
+      if (this.at > this.text.length) throw this.problem('a string does not end', this.text.length)
     }
     this.at++
     const quoted = this.text.slice(begin, this.at)

@@ -18,6 +18,8 @@ export const nameSchema = z
   .string()
   .regex(namePattern, 'use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
 export const namespaceSchema = z.string().regex(namespacePattern, 'use 1 to 64 lower-case letters, digits, `_` or `-`')
+/** Without dots: with them, two pools could mean the same queue. */
+export const poolSchema = namespaceSchema
 
 /** The capability that every agent offers: its own name. */
 export const agentCapability = (agent: string): string => `agent:${agent}`

@@ -6,7 +6,7 @@
  */
 import { z } from 'zod'
 import { type Failure, failureSchema } from './failure.js'
-import { nameSchema } from './names.js'
+import { nameSchema, poolSchema } from './names.js'
 import { subtaskRequestSchema } from './submission.js'
 
 export const protocolVersion = 1
@@ -57,7 +57,7 @@ const workerInfoSchema = z.object({
   host: z.string(),
   pid: z.number().int(),
   version: z.string(),
-  pool: nameSchema,
+  pool: poolSchema,
   concurrency: z.number().int(),
   agents: z.array(hostedAgentSchema),
 })

@@ -5,7 +5,7 @@ import { coordinatorMode, type Environment, readEnvironment } from '@baton/share
 import { findConfig, loadConfig, shortName } from '../config/load.js'
 import type { Io } from '../io.js'
 import { errorLines } from '../output/errors.js'
-import { version } from '../program.js'
+import { version } from '../version.js'
 import { probe, type ServerKind } from './probe.js'
 
 export interface Check {

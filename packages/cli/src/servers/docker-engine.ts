@@ -4,18 +4,19 @@
 import { request } from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { type EnvironmentSource, processEnvironment } from '../env.js'
 
 const answerTimeoutMs = 3_000
 
 /** True when an engine answers where Testcontainers would look for one. */
-export async function dockerEngineAnswers(env: NodeJS.ProcessEnv = process.env): Promise<boolean> {
+export async function dockerEngineAnswers(env: EnvironmentSource = processEnvironment()): Promise<boolean> {
   const answers = await Promise.all(enginePlaces(env).map(ping))
   return answers.includes(true)
 }
 
 type Place = { socketPath: string } | { host: string; port: number }
 
-function enginePlaces(env: NodeJS.ProcessEnv): Place[] {
+function enginePlaces(env: EnvironmentSource): Place[] {
   const configured = env.DOCKER_HOST
   if (configured) {
     if (!URL.canParse(configured)) return []

@@ -7,6 +7,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, delimiter, dirname, isAbsolute, join } from 'node:path'
+import { processEnvironment } from '../env.js'
 import { type ServerName, serverNames } from './handle.js'
 import { type RunAs, runTool } from './run-tool.js'
 
@@ -112,7 +113,7 @@ const systemFolders = [
 ]
 
 function pathFolders(): string[] {
-  return (process.env.PATH ?? '').split(delimiter).filter(isAbsolute)
+  return (processEnvironment().PATH ?? '').split(delimiter).filter(isAbsolute)
 }
 
 async function postgresFolders(): Promise<string[]> {

@@ -1,6 +1,7 @@
 // A private NATS server. It keeps nothing: Baton uses the bus without JetStream.
 
 import { randomUUID } from 'node:crypto'
+import { processEnvironment } from '../env.js'
 import { natsAnswers } from './answers.js'
 import { findNats } from './find-binaries.js'
 import type { ServerHandle, ServerOptions } from './handle.js'
@@ -21,7 +22,7 @@ export async function startNats(options: ServerOptions = {}): Promise<ServerHand
     {
       name: 'nats',
       command,
-      env: process.env,
+      env: processEnvironment(),
       user: undefined,
       stopSignal: 'SIGTERM',
       endWith: 'KILL',

@@ -3,6 +3,7 @@
 
 import { chown, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { processEnvironment } from '../env.js'
 import { findPostgres, type PostgresBinaries } from './find-binaries.js'
 import type { ServerHandle, ServerOptions } from './handle.js'
 import { type Place, startManaged } from './managed-server.js'
@@ -106,7 +107,7 @@ async function isReady({ port, directory }: { port: number; directory: string })
 
 /** The environment without what would steer the server past its flags (PGPORT, PGDATA), in a locale that exists. */
 function environment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('PG') && !name.startsWith('LC_'))
+  const kept = Object.entries(processEnvironment()).filter(([name]) => !name.startsWith('PG') && !name.startsWith('LC_'))
   return { ...Object.fromEntries(kept), LC_ALL: 'C' }
 }
 

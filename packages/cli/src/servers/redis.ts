@@ -1,5 +1,6 @@
 // A private Redis that keeps what it is told: an append-only file synced every second, nothing evicted, no snapshots.
 
+import { processEnvironment } from '../env.js'
 import { redisAnswers } from './answers.js'
 import { findRedis } from './find-binaries.js'
 import type { ServerHandle, ServerOptions } from './handle.js'
@@ -38,7 +39,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<ServerHand
     {
       name: 'redis',
       command,
-      env: process.env,
+      env: processEnvironment(),
       user: undefined,
       stopSignal: 'SIGTERM',
       endWith: 'KILL',
