@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   resolve: { conditions: ['baton:source'] },
   ssr: { resolve: { conditions: ['baton:source'], externalConditions: ['node'] } },
+  environments: { __vitest__: { resolve: { conditions: ['baton:source'] } } }, // the global set-up has one of its own
   test: {
     include: ['packages/*/src/**/*.test.ts', 'examples/*/src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/harness/global-setup.ts'],

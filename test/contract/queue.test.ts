@@ -147,7 +147,7 @@ describe.each(queueKinds)('$name', ({ open }) => {
       await aWhile()
       for (let n = 1; n <= 5; n++) {
         await queue.ring(jobs('shared', 1, `shared-${n}`))
-        await eventually(() => free.begun.length === n, { timeoutMs: 1_000 })
+        await eventually(() => free.begun.length === n, { timeoutMs: 3_000 })
       }
       expect(full.begun).toEqual(['own-1'])
     })
@@ -163,8 +163,8 @@ describe.each(queueKinds)('$name', ({ open }) => {
       await aWhile()
       const stopping = consumption.stop()
       await aWhile()
-      await queue.ring(jobs('a', 2, 'later'))
-      await eventually(() => staying.begun.length === 2, { timeoutMs: 1_000 })
+      await queue.ring(jobs('a', 1, 'later'))
+      await eventually(() => staying.begun.length === 1, { timeoutMs: 3_000 })
       leaving.finishAll()
       await stopping
     })
@@ -178,7 +178,7 @@ describe.each(queueKinds)('$name', ({ open }) => {
       await queue.ring(jobs('a', 1, 'later'))
       await aWhile()
       bench.finish()
-      await eventually(() => bench.begun.includes('later-1'), { timeoutMs: 1_000 })
+      await eventually(() => bench.begun.includes('later-1'), { timeoutMs: 3_000 })
     })
   })
 

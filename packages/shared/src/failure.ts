@@ -55,7 +55,8 @@ function textOf(thrown: unknown): string {
   const { message, errors, name } = thrown as { message?: unknown; errors?: unknown; name?: unknown }
   if (message !== undefined && message !== '') return typeof message === 'object' ? shown(message) : String(message)
   // A connection that failed for several addresses says so in its parts only.
-  if (Array.isArray(errors) && errors.length > 0) return errors.map(textOf).join('; ')
+  const parts = Array.isArray(errors) ? errors.filter(error => error instanceof Error && error.message !== '') : []
+  if (parts.length > 0) return parts.map(error => error.message).join('; ')
   return thrown instanceof Error && typeof name === 'string' ? name : shown(thrown)
 }
 

@@ -89,7 +89,8 @@ export function readEnvironment(source: Source = process.env): Environment {
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
-  if (environment.heartbeatMs * 2 >= environment.leaseMs)
+  const timesAreNumbers = !problems.some(({ path }) => path === 'BATON_LEASE_MS' || path === 'BATON_HEARTBEAT_MS')
+  if (timesAreNumbers && environment.heartbeatMs * 2 >= environment.leaseMs)
     problems.push({
       path: 'BATON_HEARTBEAT_MS',
       issue: `must be less than half of BATON_LEASE_MS (${environment.leaseMs}), so that one lost heartbeat loses no lease`,

@@ -19,10 +19,15 @@ async function bounded(service: Service): Promise<void> {
   await Promise.race([service.stop(), overrun]).finally(() => clearTimeout(timer))
 }
 
-/** Starts services in order; when one fails, those before it are stopped and the error is thrown. */
+/** Starts services in order; when one fails, it and those before it are stopped, and the error is thrown. */
 export async function startAll(services: readonly Service[], log: Logger): Promise<() => Promise<void>> {
   const started: Service[] = []
-  const stopAll = async () => {
+  let stopping: Promise<void> | undefined
+  const stopAll = () => {
+    stopping ??= stopStarted()
+    return stopping
+  }
+  const stopStarted = async () => {
     for (let service = started.pop(); service; service = started.pop()) {
       try {
         await bounded(service)

@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'vitest'
+import { BatchLane, type BatchLaneOptions, LaneFullError } from './batch-lane.js'
+
+/** A lane whose batches are out until the test lets them come back. */
+function lane(options: Partial<BatchLaneOptions<string, string>> = {}) {
+  const batches: string[][] = []
+  const answers: ((how?: { results?: string[]; error?: Error }) => void)[] = []
+  const made = new BatchLane<string, string>({
+    maxItems: 3,
+    ...options,
+    send: items => {
+      batches.push(items)
+      return new Promise((resolve, reject) => {
+        answers.push(({ results = items.map(item => item.toUpperCase()), error } = {}) => (error ? reject(error) : resolve(results)))
+      })
+    },
+  })
+  return { lane: made, batches, answer: (how?: { results?: string[]; error?: Error }) => answers.shift()?.(how) }
+}
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+
+describe('batches', () => {
+  test('an idle lane sends at once, and items of the same turn travel together', async () => {
+    const { lane: l, batches, answer } = lane()
+    const results = Promise.all([l.push('a'), l.push('b')])
+    await Promise.resolve()
+    expect(batches).toEqual([['a', 'b']])
+    answer()
+    expect(await results).toEqual(['A', 'B'])
+  })
+
+  test('while a batch is out the next one gathers, in order of arrival and within its size', async () => {
+    const { lane: l, batches, answer } = lane()
+    void l.push('a')
+    await turn()
+    const results = Promise.all(['b', 'c', 'd', 'e'].map(item => l.push(item)))
+    await turn()
+    expect(batches).toEqual([['a']])
+    expect(l.depth).toBe(4)
+    for (let n = 0; n < 3; n++) {
+      answer()
+      await turn()
+    }
+    expect(batches).toEqual([['a'], ['b', 'c', 'd'], ['e']])
+    expect(await results).toEqual(['B', 'C', 'D', 'E'])
+  })
+
+  test('hold so many bytes at most, and a larger item goes alone', async () => {
+    const { lane: l, batches, answer } = lane({ maxItems: 100, maxBytes: 5, sizeOf: item => item.length })
+    const results = ['aa', 'bbb', 'c', 'dddddddd', 'e'].map(item => l.push(item))
+    for (let n = 0; n < 4; n++) {
+      await turn()
+      answer()
+    }
+    await Promise.all(results)
+    expect(batches).toEqual([['aa', 'bbb'], ['c'], ['dddddddd'], ['e']])
+  })
+})
+
+describe('every item is settled once', () => {
+  test('when its batch fails, with the others of the batch and no other', async () => {
+    const { lane: l, answer } = lane({ maxItems: 2 })
+    const results = Promise.allSettled(['a', 'b', 'c'].map(item => l.push(item)))
+    await turn()
+    answer({ error: new Error('away') })
+    await turn()
+    answer()
+    const settled = await results
+    expect(settled.map(r => (r.status === 'fulfilled' ? r.value : r.reason.message))).toEqual(['away', 'away', 'C'])
+  })
+
+  test('when sending throws at once', async () => {
+    const l = new BatchLane<string, string>({
+      maxItems: 1,
+      send: () => {
+        throw new Error('no')
+      },
+    })
+    await expect(l.push('a')).rejects.toThrow('no')
+    await expect(l.push('b')).rejects.toThrow('no')
+  })
+
+  test('when there are too few results', async () => {
+    const { lane: l, answer } = lane()
+    const results = Promise.allSettled([l.push('a'), l.push('b')])
+    await turn()
+    answer({ results: ['A'] })
+    const settled = await results
+    expect(settled[0]).toEqual({ status: 'fulfilled', value: 'A' })
+    expect(settled[1]).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('too few results') } })
+  })
+})
+
+test('a full lane refuses what comes, and takes it again when there is room', async () => {
+  const { lane: l, answer } = lane({ maxWaiting: 2 })
+  const first = [l.push('a')]
+  await turn() // out
+  first.push(l.push('b'), l.push('c'))
+  await expect(l.push('d')).rejects.toBeInstanceOf(LaneFullError)
+  answer()
+  await turn()
+  const last = l.push('e')
+  answer()
+  await turn()
+  answer()
+  expect(await Promise.all([...first, last])).toEqual(['A', 'B', 'C', 'E'])
+})
+
+test('a lane is idle when nothing waits and nothing is out', async () => {
+  const { lane: l, answer } = lane({ maxItems: 1 })
+  await l.whenIdle()
+  const results = [l.push('a'), l.push('b')]
+  let idle = 0
+  for (let n = 0; n < 2; n++) void l.whenIdle().then(() => idle++)
+  await turn()
+  answer()
+  await turn()
+  expect(idle).toBe(0)
+  answer()
+  await Promise.all(results)
+  await turn()
+  expect(idle).toBe(2)
+  await l.whenIdle()
+})
+
+test('10,000 items in a hundred pushes at a time come back in order', async () => {
+  const l = new BatchLane<number, number>({ maxItems: 500, send: async items => items.map(n => -n) })
+  const numbers = Array.from({ length: 10_000 }, (_, n) => n)
+  expect(await Promise.all(numbers.map(n => l.push(n)))).toEqual(numbers.map(n => -n))
+})
