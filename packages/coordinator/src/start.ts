@@ -17,6 +17,7 @@ import { createCoordinatorApi } from './commands/coordinator-api.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
+import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
@@ -211,13 +212,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onChange: after.changed,
     checks: {
       redis: () => queue.waiting([`${pool}.c.readiness`]).then(() => undefined),
-      nats: () => {
-        if (!bus.connected) throw new Error('not connected')
+      nats: async () => {
+        if (!(await bus.answers(1_000))) throw new Error('does not answer')
       },
     },
   })
   const http = createHttpServer({
-    api,
+    api: withUnavailable(api),
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
     log,
     host: options.host,

@@ -14,6 +14,8 @@ export interface LocalOptions {
   readonly config?: BatonConfig
   /** What paths in the configuration are relative to; default the working directory. */
   readonly configDir?: string
+  /** Loads the modules that the configuration names; default: Node's own `import`. */
+  readonly loadModule?: (path: string) => Promise<unknown>
   /** A directory, or `memory` (the default) to keep nothing. */
   readonly dataDir?: string
   /** Default 127.0.0.1. */
@@ -56,7 +58,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   const namespace = 'local'
   const agents = [
     ...(options.agents ?? []),
-    ...(options.config ? await agentsFromConfig(options.config, options.configDir ?? process.cwd()) : []),
+    ...(options.config ? await agentsFromConfig(options.config, options.configDir ?? process.cwd(), options.loadModule) : []),
   ]
   if (agents.length > 0) checkAgents(agents)
 

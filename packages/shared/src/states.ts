@@ -85,7 +85,7 @@ export type SubtaskTransition = keyof typeof subtaskTransitions
 
 export const taskTransitions = {
   start: { from: ['planned'], to: 'running', when: 'POST /execute' },
-  block: { from: ['running', 'needs_review'], to: 'blocked', when: 'nothing can progress and a subtask has no provider' },
+  block: { from: ['planned', 'running', 'needs_review'], to: 'blocked', when: 'nothing can progress and a subtask has no provider' },
   unblock: { from: ['blocked'], to: 'running', when: 'a subtask can progress again' },
   review: { from: ['planned', 'running', 'blocked'], to: 'needs_review', when: 'nothing can progress and a person has to decide' },
   decided: { from: ['needs_review'], to: 'running', when: 'a decision let a subtask progress' },

@@ -5,7 +5,8 @@ import type { ClaimReader } from './dependencies.js'
 
 /** Throws `input_invalid` when the input refers to something that is not there. */
 export async function resolveInput(grant: Grant, reader: ClaimReader, dependencies: AgentContext['dependencies']): Promise<unknown> {
-  if (grant.input_chars === null) return null
+  // A subtask without an input gets an empty one: agents need not tell the two apart.
+  if (grant.input_chars === null) return {}
   const input = JSON.parse(grant.input ?? (await reader.text({ kind: 'input' }))) as unknown
   const references = findReferences(input)
   if (references.length === 0) return input

@@ -57,8 +57,12 @@ export async function fleet(options: FleetCommandOptions, io: Io): Promise<ExitC
           ...(!usesConfig && { input: { seconds: 20 } }),
         }),
         '',
-        'and meanwhile, to see its work go on elsewhere:',
+        `meanwhile \`baton workers --url ${running.url}\` shows which worker has it. To see its work go on elsewhere, kill that one, for example:`,
         `  kill -9 ${first?.pid}`,
+        '',
+        'to bring up another worker or coordinator, with these variables set:',
+        `  export DATABASE_URL=${running.servers.databaseUrl} REDIS_URL=${running.servers.redisUrl} NATS_URL=${running.servers.natsUrl}`,
+        '  baton worker, or: baton up --port 0',
         '',
         'Ctrl-C stops everything',
       ])

@@ -7,13 +7,14 @@ import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
 import { coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
-import { findConfig, loadConfig, shortName } from '../config/load.js'
+import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { aborted, type Io, whileStarting } from '../io.js'
 import { errorLines } from '../output/errors.js'
 import { commandLogger } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
+import { surviveRejections } from '../output/rejections.js'
 import { tryItLines } from '../output/try-it.js'
 
 interface UpOptions {
@@ -43,6 +44,7 @@ export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
   const seen = file === undefined ? undefined : contentOf(file)
   let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
   const signal = io.interruption()
+  surviveRejections(io)
   const running = await start(environment, { loaded, data: options.data ?? environment.dataDir, signal, io })
   const say = (lines: readonly string[]) => (options.json ? io.stderr.write(`${lines.join('\n')}\n`) : printLines(io, lines))
   announce(running, loaded, { environment, options, io })
@@ -105,13 +107,15 @@ interface Common {
 
 async function startInOneProcess(common: Common, loaded: LoadedConfig | undefined): Promise<Running> {
   const { startLocal } = await import('@baton/local')
-  const local = await startLocal({ ...common, ...(loaded && { configDir: loaded.dir }) })
+  // Without a configuration there is one agent to try things with.
+  const agents = loaded === undefined ? (await import('../fleet/echo-agents.js')).agents : []
+  const local = await startLocal({ ...common, agents, loadModule, ...(loaded && { configDir: loaded.dir }) })
   return {
     url: local.url,
     mode: 'local',
     async replace(changed, before) {
       const { agentsFromConfig } = await import('@baton/worker')
-      await local.replaceAgents(await agentsFromConfig(changed.config, changed.dir))
+      await local.replaceAgents(await agentsFromConfig(changed.config, changed.dir, loadModule))
       const rest = ({ agents: _agents, ...others }: BatonConfig) => canonicalJson(others)
       return rest(changed.config) === rest(before) ? [] : ['playbooks, rules, planner and defaults are taken over by a restart']
     },
@@ -126,14 +130,17 @@ interface Announcement {
 }
 
 function announce({ url, mode }: Running, loaded: LoadedConfig | undefined, { environment, options, io }: Announcement): void {
-  const agents = loaded?.config.agents ?? []
+  // Without a configuration, local mode has one agent to try things with.
+  const agents = loaded?.config.agents ?? (mode === 'local' ? [{ name: 'echo' }] : [])
   if (options.json) {
     printJson(io, { url, mode, pid: process.pid, agents: agents.map(agent => agent.name), config: loaded?.file ?? null })
     return
   }
   printLines(io, [
     `Baton is up at ${url} (${mode} mode${mode === 'local' ? `, data in ${options.data ?? environment.dataDir}` : ''})`,
-    loaded ? `${shortName(loaded.file, io.cwd)}: ${agentNames(loaded.config)}` : 'no configuration was found',
+    loaded
+      ? `${shortName(loaded.file, io.cwd)}: ${agentNames(loaded.config)}`
+      : `no configuration was found (\`baton init\` writes one)${mode === 'local' ? '; the agent echo is there to try things with' : ''}`,
     ...(mode === 'fleet' ? ['workers run on their own: `baton worker`'] : []),
     '',
     ...tryItLines({

@@ -2,11 +2,12 @@
 import { BatonError } from '@baton/shared'
 import { readEnvironment, workerUrls } from '@baton/shared/node'
 import { agentsOfModule } from '../config/agents-module.js'
-import { findConfig, loadConfig } from '../config/load.js'
+import { findConfig, loadConfig, loadModule } from '../config/load.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { aborted, type Io, whileStarting } from '../io.js'
 import { commandLogger } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
+import { surviveRejections } from '../output/rejections.js'
 
 interface WorkerOptions {
   readonly config?: string
@@ -20,6 +21,7 @@ export async function worker(options: WorkerOptions, io: Io): Promise<ExitCode> 
   const { agentsFromConfig, startWorker } = await import('@baton/worker')
   const agents = options.agents ? await agentsOfModule(options.agents, io.cwd) : await configured()
   const signal = io.interruption()
+  surviveRejections(io)
   const log = commandLogger(io, environment.logLevel)
   const running = await whileStarting(signal, starting =>
     startWorker({ agents, ...urls, namespace: environment.namespace, log, signal: starting, handleSignals: false }),
@@ -42,6 +44,6 @@ export async function worker(options: WorkerOptions, io: Io): Promise<ExitCode> 
       )
     const { config, dir } = await loadConfig(file, io.cwd)
     if (!config.agents?.length) throw new BatonError('invalid_configuration', `${file} declares no agents; a worker needs at least one`)
-    return agentsFromConfig(config, dir)
+    return agentsFromConfig(config, dir, loadModule)
   }
 }

@@ -56,6 +56,15 @@ async function evaluate(file: string, name: string): Promise<unknown> {
   throw new BatonError('invalid_configuration', `${name} has no default export; write \`export default { agents: [ … ] }\``)
 }
 
+/**
+ * Loads a module that a configuration names, TypeScript too, and with Baton's own packages at hand wherever it lies. Each
+ * loading reads the file anew.
+ */
+export async function loadModule(path: string): Promise<unknown> {
+  const { createJiti } = await import('jiti')
+  return createJiti(import.meta.url, { fsCache: false, moduleCache: false, alias: ownPackages() }).import(path)
+}
+
 async function readText(file: string, name: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')

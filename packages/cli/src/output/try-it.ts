@@ -3,7 +3,7 @@ import type { AgentConfig } from '@baton/shared'
 
 export interface TryIt {
   readonly url: string
-  readonly agents: readonly Pick<AgentConfig, 'name' | 'capabilities'>[]
+  readonly agents: readonly (Pick<AgentConfig, 'name'> & Partial<Pick<AgentConfig, 'capabilities'>>)[]
   /** Whether requests need a key. */
   readonly keyed: boolean
   /** Makes the id new, so that it never meets an older task. */

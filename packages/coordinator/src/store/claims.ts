@@ -35,12 +35,13 @@ export const dependencyList = (id: string, after: string): string => `
       select f.name, f.subtask_id, f.ordinal, s.state, a.output, a.failure::json as failure,
         sum(octet_length(a.output)) over (order by f.ordinal) as bytes_so_far,
         (select coalesce(json_agg(t.name order by t.name), '[]') from artifacts t where t.subtask_pk = e.from_id) as artifacts
-      from dependencies e
-      join subtasks f on f.id = e.from_id
-      join subtask_states s on s.id = e.from_id
-      -- A lateral limit is a probe by the whole key; a plain join may be planned over the key's second column alone.
+      -- The order of these probes is fixed: offset 0 and the lateral limits leave the planner no other, however many
+      -- edges it believes a subtask to have.
+      from (select from_id from dependencies where to_id = ${id} offset 0) e
+      cross join lateral (select name, subtask_id, ordinal from subtasks f where f.id = e.from_id limit 1) f
+      cross join lateral (select state, attempt from subtask_states s where s.id = e.from_id limit 1) s
       left join lateral (select output, failure from attempts a where a.subtask_pk = e.from_id and a.attempt = s.attempt limit 1) a on true
-      where e.to_id = ${id} and f.ordinal > ${after}
+      where f.ordinal > ${after}
       order by f.ordinal
       limit ${inlineDependencies + 1}
     ) x`

@@ -19,7 +19,10 @@ export interface Queryable {
 }
 
 export interface Database extends Queryable {
-  /** Runs `work` in one transaction; rolls back when it throws. */
+  /**
+   * Runs `work` in one transaction. Rolls back and throws when it throws, and when one of its statements failed, whatever
+   * `work` made of that: a COMMIT would succeed then and commit nothing.
+   */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
   /** Runs a script of several statements. */
   script(text: string): Promise<void>
@@ -58,7 +61,7 @@ export function isUnavailable(error: unknown): boolean {
   return (
     error instanceof DatabaseClosedError ||
     (error instanceof Error &&
-      /Connection terminated|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(
+      /Connection terminated|Query read timeout|connection timeout|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(
         error.message,
       ))
   )

@@ -14,6 +14,7 @@ import { type Database, type Queryable, type Rows, type Statement, sqlState } fr
 import { lockDirectory } from './directory-lock.js'
 import { InFlight } from './in-flight.js'
 import { sqlLiteral } from './sql-literal.js'
+import { watched } from './watched.js'
 
 interface PgliteOptions {
   /** Where the data lives; `memory` keeps nothing. */
@@ -96,11 +97,14 @@ class Pglite implements Database {
 
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     return this.inFlight.run(() =>
-      this.pglite.transaction((tx: Transaction) =>
-        work({
-          query: <R>(statement: Statement, params: readonly unknown[] = []) => this.run<R>(tx, statement, params),
-        }),
-      ),
+      this.pglite.transaction(async (session: Transaction) => {
+        const { tx, throwIfFailed } = watched({
+          query: <R>(statement: Statement, params: readonly unknown[] = []) => this.run<R>(session, statement, params),
+        })
+        const result = await work(tx)
+        throwIfFailed()
+        return result
+      }),
     )
   }
 

@@ -5,6 +5,7 @@ import { atMost, type Logger, maskSecrets } from '@baton/shared/node'
 import pg from 'pg'
 import { type Database, DatabaseClosedError, isUnavailable, type Queryable, type Rows, type Statement, sqlState } from './database.js'
 import { InFlight } from './in-flight.js'
+import { watched } from './watched.js'
 
 interface PostgresOptions {
   readonly url: string
@@ -28,9 +29,12 @@ const settings = [
   'enable_mergejoin=off',
   'plan_cache_mode=force_generic_plan',
   'jit=off',
-  'statement_timeout=30000',
+  'statement_timeout=15000',
   'idle_in_transaction_session_timeout=30000',
 ]
+
+/** A server that does not answer at all (it is frozen, or the network is) counts as away after this time. */
+const queryTimeoutMs = 20_000
 
 /** How long closing may wait for connections to end. */
 const endMs = 2_000
@@ -46,7 +50,8 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max ?? 10,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: queryTimeoutMs,
     keepAlive: true,
     application_name: 'baton',
     options: settings.map(s => `-c ${s}`).join(' '),
@@ -126,13 +131,15 @@ class Postgres implements Database {
     client.on('error', onError)
     try {
       await client.query('begin')
-      const result = await work({
+      const { tx, throwIfFailed } = watched({
         query: async <R>(statement: Statement, params: readonly unknown[] = []) => {
           // The connection serves others by then.
           if (ended) throw new Error('the transaction has ended')
           return rowsOf<R>(await client.query({ ...statement, values: [...params] }))
         },
       })
+      const result = await work(tx)
+      throwIfFailed()
       ended = true
       await client.query('commit')
       return result

@@ -17,17 +17,22 @@ const output: Statement = {
   name: 'page_output',
   text: `
 select substr(a.output, $4::int + 1, ${pageSize}) as data, char_length(a.output) as total
-from dependencies e join subtasks d on d.id = e.from_id join subtask_states f on f.id = e.from_id cross join lateral (select output from attempts a where a.subtask_pk = e.from_id and a.attempt = f.attempt limit 1) a
-where e.to_id = $1 and d.name = $3 and a.output is not null and ${holds}`,
+from (select from_id from dependencies where to_id = $1 offset 0) e
+cross join lateral (select name from subtasks d where d.id = e.from_id limit 1) d
+cross join lateral (select attempt from subtask_states f where f.id = e.from_id limit 1) f
+cross join lateral (select output from attempts a where a.subtask_pk = e.from_id and a.attempt = f.attempt limit 1) a
+where d.name = $3 and a.output is not null and ${holds}`,
 }
 
 const artifact: Statement = {
   name: 'page_artifact',
   text: `
 select f.media_type, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
-from dependencies e join subtasks d on d.id = e.from_id join artifacts f on f.subtask_pk = e.from_id
+from (select from_id from dependencies where to_id = $1 offset 0) e
+cross join lateral (select name from subtasks d where d.id = e.from_id limit 1) d
+cross join lateral (select claim_id, name, media_type from artifacts f where f.subtask_pk = e.from_id and f.name = $4 limit 1) f
 left join chunks c on c.claim_id = f.claim_id and c.name = f.name and c.n = $5
-where e.to_id = $1 and d.name = $3 and f.name = $4 and ${holds}`,
+where d.name = $3 and ${holds}`,
 }
 
 const list: Statement = {

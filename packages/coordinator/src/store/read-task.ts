@@ -78,8 +78,10 @@ select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as 
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
   case when s.state = 'pending' then (
     select json_agg(x.name) from (
-      select f.name from dependencies e join subtask_states fs on fs.id = e.from_id join subtasks f on f.id = e.from_id
-      where e.to_id = d.id and fs.state not in (${sqlList(terminalSubtaskStates)}) order by f.ordinal limit 4) x) end as waits_for,
+      select f.name from (select from_id from dependencies where to_id = d.id offset 0) e
+      cross join lateral (select fs.state from subtask_states fs where fs.id = e.from_id limit 1) fs
+      cross join lateral (select f.name from subtasks f where f.id = e.from_id limit 1) f
+      where fs.state not in (${sqlList(terminalSubtaskStates)}) limit 4) x) end as waits_for,
   v.assignee, v.created_at as reviewed_since
 from subtasks d
 join subtask_states s on s.id = d.id
@@ -103,7 +105,7 @@ const counts: Statement = {
   name: 'count_subtasks',
   text: `
 select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
-from subtasks d join subtask_states s on s.id = d.id where d.task_pk = $1 group by s.state`,
+from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s where d.task_pk = $1 group by s.state`,
 }
 
 export async function countSubtasks(db: Queryable, taskPk: string): Promise<{ state: SubtaskState; count: number; attempts: number }[]> {
@@ -121,7 +123,9 @@ const edges: Statement = {
   name: 'read_dependencies',
   text: `
 select f.subtask_id as "from", d.subtask_id as "to", f.ordinal as from_ordinal, d.ordinal as to_ordinal
-from subtasks d join dependencies e on e.to_id = d.id join subtasks f on f.id = e.from_id
+from subtasks d
+cross join lateral (select from_id from dependencies where to_id = d.id offset 0) e
+cross join lateral (select subtask_id, ordinal from subtasks f where f.id = e.from_id limit 1) f
 where d.task_pk = $1 and d.ordinal >= $2 and (d.ordinal, f.ordinal) > ($2, $3)
 order by d.ordinal, f.ordinal
 limit $4`,

@@ -72,7 +72,8 @@ export class Watcher implements Service {
 
   private async run(): Promise<boolean> {
     const { database } = this.options
-    if (!this.options.bus.connected) this.calm.disturb()
+    // Workers speak through the bus: while it is silent, their silence means nothing.
+    if (!(await this.options.bus.answers(Math.min(1_000, this.options.heartbeatMs)))) this.calm.disturb()
     const calm = this.calm.look(this.everyMs)
     try {
       const due = await readDue(database, this.options.leaseMs)

@@ -49,6 +49,8 @@ export interface Bus {
   serve(subject: string, options: SubscribeOptions, handler: (payload: string) => Promise<string>): Promise<BusSubscription>
   /** Asks once. Throws `NoReplyError`. */
   request(subject: string, payload: string, options: RequestOptions): Promise<string>
+  /** Whether the other side answers within this time: a connection may be up and yet silent. Never throws. */
+  answers(timeoutMs: number): Promise<boolean>
   /** Calls back whenever the connection comes or goes. */
   onConnection(listener: (connected: boolean) => void): () => void
   /** Says what was said last, ends its own requests with `closed`, and takes its subscriptions away. Idempotent. */

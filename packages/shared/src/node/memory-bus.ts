@@ -122,6 +122,10 @@ class MemoryBus implements Bus {
     })
   }
 
+  async answers(): Promise<boolean> {
+    return !this.closed
+  }
+
   onConnection(): () => void {
     return () => undefined // one process cannot be cut off from itself
   }

@@ -141,6 +141,19 @@ class NatsBus implements Bus {
     }
   }
 
+  async answers(timeoutMs: number): Promise<boolean> {
+    if (!this.connected) return false
+    let timer: NodeJS.Timeout | undefined
+    const silence = new Promise<false>(resolve => {
+      timer = setTimeout(() => resolve(false), timeoutMs)
+    })
+    const answer = this.connection.rtt().then(
+      () => true,
+      () => false,
+    )
+    return Promise.race([answer, silence]).finally(() => clearTimeout(timer))
+  }
+
   onConnection(listener: (connected: boolean) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
