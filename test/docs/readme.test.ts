@@ -52,13 +52,19 @@ test('the agent of five lines does what the curl beside it asks for', async () =
     body: submit.body ?? '',
   })
   expect(submitted.status).toBe(201)
-  let task: TaskView
-  do {
-    const answer = await fetch(`${read.url.replace('7420', String(port))}?wait=5`)
-    task = (await answer.json()) as TaskView
-  } while (task.status === 'running')
+  const answer = await fetch(read.url.replace('7420', String(port)))
+  const task = (await answer.json()) as TaskView
   expect(task.status).toBe('completed')
   expect(JSON.stringify(task)).toContain('"outputs":{"text":"HELLO"}')
+})
+
+test('the words that it shows plan as it says', async () => {
+  const [words] = curlsOf(blocks('sh').find(shell => shell.includes('dry_run')) ?? '')
+  if (!words?.body) throw new Error('README.md shows no curl with words')
+  const local = await startLocal()
+  onTestFinished(() => local.stop())
+  const planned = await local.client.tasks.submit(JSON.parse(words.body), { dryRun: true })
+  expect(planned.subtasks.map(subtask => subtask.capability).sort()).toEqual(['cicd', 'code-review', 'documentation', 'feature-dev'])
 })
 
 test('scripts, files and commands that it names are there', () => {

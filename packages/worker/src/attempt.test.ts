@@ -59,9 +59,9 @@ describe('what an agent is given', () => {
     expect((seen?.deadline.getTime() ?? 0) - before).toBeGreaterThanOrEqual(1_000)
   })
 
-  test('nothing where nothing was sent', async () => {
+  test('an empty input where none was sent', async () => {
     const outcome = await outcomeOf((input, context) => [input, context.context, context.savedProgress], { input: null, input_chars: null })
-    expect(outcome).toEqual({ kind: 'completed', output: '[null,{},null]' })
+    expect(outcome).toEqual({ kind: 'completed', output: '[{},{},null]' })
   })
 
   test('an input too large for the grant, read in pages', async () => {
