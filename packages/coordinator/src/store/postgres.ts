@@ -29,12 +29,12 @@ const settings = [
   'enable_mergejoin=off',
   'plan_cache_mode=force_generic_plan',
   'jit=off',
-  'statement_timeout=15000',
+  'statement_timeout=12000',
   'idle_in_transaction_session_timeout=30000',
 ]
 
 /** A server that does not answer at all (it is frozen, or the network is) counts as away after this time. */
-const queryTimeoutMs = 20_000
+const queryTimeoutMs = 14_000
 
 /** How long closing may wait for connections to end. */
 const endMs = 2_000
