@@ -1,7 +1,8 @@
 import { type AddressInfo, createServer } from 'node:net'
+import { startTcpProxy } from '@baton/cli/servers'
 import { type Bus, connectNatsBus, maxMessageBytes, NoReplyError, silentLogger } from '@baton/shared/node'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { cleanUp, eventually, ownServer } from '../harness/index.js'
+import { cleanUp, eventually, ownServer, servers } from '../harness/index.js'
 import { busKinds, connectNats } from './buses.js'
 
 const timeoutMs = 5_000
@@ -221,11 +222,11 @@ describe.each(busKinds)('$name', ({ open }) => {
       await there.serve(subject('silent'), {}, () => new Promise(() => undefined))
       const pending = outcome(here.request(subject('silent'), '', { timeoutMs }))
       await settled()
-      expect(here.connected).toBe(true)
+      expect([here.connected, await here.answers(timeoutMs)]).toEqual([true, true])
       await Promise.all([here.close(), here.close()])
       await here.close()
       expect(await pending).toBe('no reply: closed')
-      expect(here.connected).toBe(false)
+      expect([here.connected, await here.answers(timeoutMs)]).toEqual([false, false])
       expect(await outcome(here.request(subject('silent'), '', { timeoutMs }))).toBe('no reply: closed')
       await expect(here.subscribe(subject('words'), {}, () => undefined)).rejects.toMatchObject({ reason: 'closed' })
       await expect(here.serve(subject('words'), {}, async text => text)).rejects.toMatchObject({ reason: 'closed' })
@@ -300,6 +301,21 @@ describe('NATS', () => {
     const closing = performance.now()
     await asking.close()
     expect(performance.now() - closing).toBeLessThan(2_500)
+  })
+
+  test('that is silent does not answer, though the connection is up', async () => {
+    const url = new URL((await servers()).natsUrl)
+    const proxy = await startTcpProxy({ target: { host: url.hostname, port: Number(url.port || 4222) } })
+    cleanUp(() => proxy.stop())
+    url.host = `127.0.0.1:${proxy.port}`
+    const bus = await connectNats(url.href)
+    expect(await bus.answers(timeoutMs)).toBe(true)
+    proxy.stall()
+    expect(await bus.answers(50)).toBe(false)
+    expect(bus.connected).toBe(true)
+    expect(await outcome(bus.request('nobody', '', { timeoutMs: 50 }))).toBe('no reply: timeout')
+    proxy.heal()
+    expect(await bus.answers(timeoutMs)).toBe(true)
   })
 
   test('that is not there is waited for', async () => {

@@ -7,6 +7,8 @@
 export interface Statement {
   readonly name?: string
   readonly text: string
+  /** May take as long as it takes; others count as unanswered after some seconds. */
+  readonly patient?: boolean
 }
 
 export interface Rows<R> {

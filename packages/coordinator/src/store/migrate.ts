@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BatonError } from '@baton/shared'
-import type { Database } from './database.js'
+import type { Database, Statement } from './database.js'
 
 const directory = fileURLToPath(new URL('../../migrations/', import.meta.url))
 
@@ -23,9 +23,9 @@ export function readMigrations(): Migration[] {
     .map(name => ({ version: Number(name.slice(0, 4)), name, sql: readFileSync(`${directory}/${name}`, 'utf8') }))
 }
 
-/** Building an index, or waiting for whoever does, may take longer than a statement is given otherwise. */
-const noTimeout = 'set local statement_timeout = 0'
-const oneAtATime = "select pg_advisory_xact_lock(hashtext('baton migrations'))"
+// Building an index, or waiting for whoever does, may take longer than a statement is given otherwise.
+const noTimeout: Statement = { text: 'set local statement_timeout = 0' }
+const oneAtATime: Statement = { text: "select pg_advisory_xact_lock(hashtext('baton migrations'))", patient: true }
 
 /** Applies what is missing. Throws `invalid_configuration` when the database is newer than this code can serve. */
 export async function migrate(database: Database, migrations: readonly Migration[] = readMigrations()): Promise<number> {
@@ -34,8 +34,8 @@ export async function migrate(database: Database, migrations: readonly Migration
   let applied = 0
   for (const migration of migrations) {
     applied += await database.transaction(async tx => {
-      await tx.query({ text: noTimeout })
-      await tx.query({ text: oneAtATime })
+      await tx.query(noTimeout)
+      await tx.query(oneAtATime)
       const { rows } = await tx.query<{ newest: number | null }>({ text: 'select max(version) as newest from baton_migrations' })
       const present = rows[0]?.newest ?? 0
       // One release back still runs beside this one; further ahead it cannot know what changed.
@@ -45,7 +45,7 @@ export async function migrate(database: Database, migrations: readonly Migration
           `the database is at migration ${present}, this version of Baton knows ${newest}: start a newer version`,
         )
       if (present >= migration.version) return 0
-      for (const statement of splitStatements(migration.sql)) await tx.query({ text: statement })
+      for (const statement of splitStatements(migration.sql)) await tx.query({ text: statement, patient: true })
       await tx.query({ text: 'insert into baton_migrations (version, name) values ($1, $2)' }, [migration.version, migration.name])
       return 1
     })
@@ -55,8 +55,8 @@ export async function migrate(database: Database, migrations: readonly Migration
 
 async function ensureTable(database: Database): Promise<void> {
   await database.transaction(async tx => {
-    await tx.query({ text: noTimeout })
-    await tx.query({ text: oneAtATime })
+    await tx.query(noTimeout)
+    await tx.query(oneAtATime)
     await tx.query({
       text: 'create table if not exists baton_migrations (version int primary key, name text not null, applied_at timestamptz not null default clock_timestamp())',
     })

@@ -35,6 +35,8 @@ const settings = [
 
 /** A server that does not answer at all (it is frozen, or the network is) counts as away after this time. */
 const queryTimeoutMs = 14_000
+/** The same for a patient statement. The driver takes 0 for "not given". */
+const patientMs = 86_400_000
 
 /** How long closing may wait for connections to end. */
 const endMs = 2_000
@@ -96,7 +98,7 @@ class Postgres implements Database {
   }
 
   query<R>(statement: Statement, params: readonly unknown[] = []): Promise<Rows<R>> {
-    return this.inFlight.run(async () => rowsOf<R>(await this.pool.query({ ...statement, values: [...params] })))
+    return this.inFlight.run(async () => rowsOf<R>(await this.pool.query(queryOf(statement, params))))
   }
 
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
@@ -135,7 +137,7 @@ class Postgres implements Database {
         query: async <R>(statement: Statement, params: readonly unknown[] = []) => {
           // The connection serves others by then.
           if (ended) throw new Error('the transaction has ended')
-          return rowsOf<R>(await client.query({ ...statement, values: [...params] }))
+          return rowsOf<R>(await client.query(queryOf(statement, params)))
         },
       })
       const result = await work(tx)
@@ -177,6 +179,10 @@ class Postgres implements Database {
       }
     }
   }
+}
+
+function queryOf({ name, text, patient }: Statement, params: readonly unknown[]): pg.QueryConfig {
+  return { text, values: [...params], ...(name !== undefined && { name }), ...(patient && { query_timeout: patientMs }) }
 }
 
 function rowsOf<R>(result: pg.QueryResult): Rows<R> {

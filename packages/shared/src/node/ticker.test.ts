@@ -14,7 +14,7 @@ function ticker(outcome: () => boolean | undefined | Error = () => undefined) {
     log,
     clock,
     run: signal =>
-      new Promise((resolve, reject) => {
+      new Promise<boolean>((resolve, reject) => {
         runs.push({
           signal,
           end: () => {
