@@ -6,7 +6,8 @@ import { silentLogger } from '@baton/shared/node'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
 import { openPostgres } from '../../packages/coordinator/src/store/postgres.js'
-import { eventually, freshDatabase, freshNamespace, redisCommand, servers, startSource } from './index.js'
+import { eventually, freshDatabase, freshNamespace, ownServer, redisCommand, servers, startSource } from './index.js'
+import { behindProxy } from './own-server.js'
 import { askServerDesk, openServerDesk } from './server-desk.js'
 
 const urls = { databaseUrl: 'postgres://a', redisUrl: 'redis://b', natsUrl: 'nats://c' }
@@ -89,6 +90,20 @@ describe('fresh databases and namespaces', () => {
     const { redisUrl } = await servers()
     await expect(openPostgres({ url: database, log: silentLogger() })).rejects.toThrow(/does not exist/)
     expect(await redisCommand(redisUrl, 'EXISTS', `${namespace}:a`)).toBe('0')
+  })
+})
+
+describe("servers of the test's own", () => {
+  test.each([
+    ['from a binary', ownServer],
+    ['behind a proxy', behindProxy],
+  ])('%s: are away after a kill, and at the same place after a restart', async (_, open) => {
+    const redis = await open('redis')
+    expect(await redisCommand(redis.url, 'PING')).toBe('PONG')
+    await redis.kill()
+    await expect(redisCommand(redis.url, 'PING')).rejects.toThrow()
+    await redis.restart()
+    expect(await redisCommand(redis.url, 'PING')).toBe('PONG')
   })
 })
 

@@ -24,7 +24,8 @@ export async function ownServer(name: ServerName): Promise<OwnServer> {
   return server
 }
 
-async function behindProxy(name: ServerName): Promise<OwnServer> {
+/** The stand-in for a server that cannot be killed. */
+export async function behindProxy(name: ServerName): Promise<OwnServer> {
   const { databaseUrl, redisUrl, natsUrl } = await servers()
   const url = new URL({ postgres: databaseUrl, redis: redisUrl, nats: natsUrl }[name])
   const port = Number(url.port || { postgres: 5432, redis: 6379, nats: 4222 }[name])
