@@ -56,7 +56,7 @@ beforeAll(async () => {
     room,
     backoff,
   )
-  for (const which of ['lost', 'late'] as const) await expireAttempts(recorder, which, 500, room, backoff)
+  for (const which of ['lost', 'late'] as const) await expireAttempts(recorder, which, { at: '2026-01-01', limit: 500 }, room, backoff)
   await grantClaims(recorder, [{ id: '1', attempt: 1, claim_id: uuid, agent: 'a', worker_id: 'w' }], { leaseMs: 1, defaultSlaMs: 1 })
   await recordHeartbeats(recorder, [{ worker_id: 'w', state: 'ready', active: [], load: {}, loop_lag_ms: 0 }], 1)
   await readDemand(recorder)

@@ -2,6 +2,8 @@
 import type { Queryable, Statement } from './database.js'
 
 export interface Due {
+  /** The database's clock at this look. */
+  at: string
   /** Leases ran out. */
   lost: boolean
   /** Attempts exceeded their SLA. */
@@ -16,6 +18,7 @@ const statement: Statement = {
   name: 'read_due',
   text: `
 select
+  clock_timestamp()::text as at,
   exists (select from subtask_states where state = 'running' and lease_until < clock_timestamp()) as lost,
   exists (select from subtask_states where state = 'running' and sla_until < clock_timestamp()) as late,
   exists (select from workers where state in ('starting', 'ready', 'draining') and last_heartbeat_at < clock_timestamp() - $1::int * interval '1 millisecond') as silent,

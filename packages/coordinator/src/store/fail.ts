@@ -183,14 +183,14 @@ select
 
 const lost = sweep(
   'expire_leases',
-  's.lease_until < clock_timestamp()',
+  's.lease_until < $5::timestamptz',
   'lost',
   'worker_lost',
   `'worker ' || coalesce(t.worker_id, '?') || ' stopped reporting'`,
 )
 const late = sweep(
   'expire_slas',
-  's.lease_until > clock_timestamp() and s.sla_until < clock_timestamp()',
+  's.lease_until > $5::timestamptz and s.sla_until < $5::timestamptz',
   'timed_out',
   'attempt_timed_out',
   `'the attempt exceeded its SLA'`,
@@ -201,14 +201,24 @@ export interface Swept extends Omit<Settled, 'verdicts'> {
   requeued: number
 }
 
-/** Ends up to `limit` attempts whose worker let the lease run out (`lost`) or that exceeded their SLA (`late`). */
+/**
+ * Ends up to `limit` attempts whose worker let the lease run out (`lost`) or that exceeded their SLA (`late`), as of the
+ * database's time `at`: a statement that the database works off late, after it stood still, finds nothing that was not
+ * due when it was asked.
+ */
 export async function expireAttempts(
   db: Queryable,
   which: 'lost' | 'late',
-  limit: number,
+  due: { at: string; limit: number },
   room: Room,
   backoff: BackoffLimits,
 ): Promise<Swept> {
-  const { rows } = await db.query<Swept>(which === 'lost' ? lost : late, [limit, JSON.stringify(room), backoff.maxMs, backoff.initialMs])
+  const { rows } = await db.query<Swept>(which === 'lost' ? lost : late, [
+    due.limit,
+    JSON.stringify(room),
+    backoff.maxMs,
+    backoff.initialMs,
+    due.at,
+  ])
   return rows[0] as Swept // a select without `from` has one row
 }

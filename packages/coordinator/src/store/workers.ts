@@ -147,7 +147,7 @@ const lose: Statement = {
   text: `
 with gone as materialized (
   select id, active from workers
-  where state in ('starting', 'ready', 'draining') and last_heartbeat_at < clock_timestamp() - $1::int * interval '1 millisecond'
+  where state in ('starting', 'ready', 'draining') and last_heartbeat_at < $2::timestamptz - $1::int * interval '1 millisecond'
   order by id limit 100 for update skip locked
 ),
 lost as (
@@ -162,9 +162,9 @@ event as (
 select id from lost`,
 }
 
-/** Declares workers lost that have not been heard of for `silentMs`. */
-export async function loseWorkers(db: Queryable, silentMs: number): Promise<string[]> {
-  return (await db.query<{ id: string }>(lose, [silentMs])).rows.map(r => r.id)
+/** Declares workers lost that, as of the database's time `at`, had not been heard of for `silentMs`. */
+export async function loseWorkers(db: Queryable, silentMs: number, at: string): Promise<string[]> {
+  return (await db.query<{ id: string }>(lose, [silentMs, at])).rows.map(r => r.id)
 }
 
 /** An agent on a live worker. */

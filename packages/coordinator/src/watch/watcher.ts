@@ -76,13 +76,17 @@ export class Watcher implements Service {
     if (!(await this.options.bus.answers(Math.min(1_000, this.options.heartbeatMs)))) this.calm.disturb()
     const calm = this.calm.look(this.everyMs)
     try {
+      const asked = this.options.clock.monotonicMs()
       const due = await readDue(database, this.options.leaseMs)
+      // While the database stood still, heartbeats could not be stored either.
+      const stalled = this.options.clock.monotonicMs() - asked > this.options.heartbeatMs
+      if (stalled) this.calm.disturb()
       let more = false
-      if (due.late) more = await this.sweep('late')
+      if (due.late) more = await this.sweep('late', due.at)
       if (due.unswept) more = (await this.cancelRest()) || more
-      if (!calm) return more
-      if (due.lost) more = (await this.sweep('lost')) || more
-      if (due.silent) await this.loseWorkers()
+      if (!calm || stalled) return more
+      if (due.lost) more = (await this.sweep('lost', due.at)) || more
+      if (due.silent) await this.loseWorkers(due.at)
       await this.housekeeping()
       return more
     } catch (error) {
@@ -92,9 +96,9 @@ export class Watcher implements Service {
   }
 
   /** Ends what is due; answers whether there may be more. */
-  private async sweep(which: 'late' | 'lost'): Promise<boolean> {
+  private async sweep(which: 'late' | 'lost', at: string): Promise<boolean> {
     const { database, room, backoff, after, log } = this.options
-    const swept = await expireAttempts(database, which, sweepLimit, room(), backoff)
+    const swept = await expireAttempts(database, which, { at, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
     log.warn(
       { attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] },
@@ -106,8 +110,8 @@ export class Watcher implements Service {
     return swept.ended.length === sweepLimit
   }
 
-  private async loseWorkers(): Promise<void> {
-    const gone = await loseWorkers(this.options.database, this.options.leaseMs)
+  private async loseWorkers(at: string): Promise<void> {
+    const gone = await loseWorkers(this.options.database, this.options.leaseMs, at)
     for (const id of gone) this.options.log.warn({ worker_id: id }, 'a worker stopped reporting')
     if (gone.length > 0) this.options.onFleetChange()
   }
