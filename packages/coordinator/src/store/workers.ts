@@ -95,7 +95,7 @@ worker as (
 ),
 lease_row as materialized (
   -- The state is compared further down: here it would invite the index of all running rows instead of the key.
-  select c.n, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held
+  select c.n, c.claim_id, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held
   from claim c join subtask_states s on s.id = c.subtask
   order by s.id
   for update of s
@@ -104,7 +104,7 @@ renewed as (
   update subtask_states s set lease_until = greatest(s.lease_until, clock_timestamp() + $3::int * interval '1 millisecond'), progress = coalesce(l.progress, s.progress)
   from lease_row l
   where s.id = l.id and l.held
-  returning l.n, s.claim_id, s.task_pk, l.progress is not null as progressed
+  returning s.task_pk, l.progress is not null as progressed
 ),
 progressed as (
   update tasks set progress_version = progress_version + 1 where id = any (array(select distinct task_pk from renewed where progressed))
@@ -115,7 +115,7 @@ event as (
 )
 select
   (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested)), '[]') from worker_row) as workers,
-  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from renewed) as held`,
+  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held) as held`,
 }
 
 interface BeatRow {
