@@ -1,22 +1,10 @@
-import { inspect } from 'node:util'
-import { startTcpProxy } from '@baton/cli/servers'
-import { type Consumption, type QueueConsumer, type Ring, Slots, silentLogger } from '@baton/shared/node'
+import { type Ring, Slots } from '@baton/shared/node'
 import { describe, expect, test } from 'vitest'
-import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
-import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
-import { cleanUp, eventually, flushNamespace, freshNamespace, ownServer, servers } from '../harness/index.js'
-import { Bench, jobs, openBullmq, queueKinds } from './queues.js'
+import { eventually } from '../harness/index.js'
+import { Bench, consume, jobs, queueKinds, untilBegun } from './queues.js'
 
 /** Long enough for a job to arrive where it should not. */
 const aWhile = () => new Promise(resolve => setTimeout(resolve, 60))
-
-const untilBegun = (bench: Bench, count: number) => eventually(() => bench.begun.length >= count, { everyMs: 2 })
-
-async function consume(consumer: QueueConsumer, queue: string, slots: Slots, bench: Bench): Promise<Consumption> {
-  // The test ends with all jobs let go, so that whatever closes the consumer has nothing to wait for.
-  cleanUp(() => bench.finishAll())
-  return consumer.consume(queue, slots, bench.work)
-}
 
 describe.each(queueKinds)('$name', ({ open }) => {
   describe('delivery', () => {
@@ -317,121 +305,5 @@ describe.each(queueKinds)('$name', ({ open }) => {
       await aWhile()
       expect(bench.begun).toEqual(['a-1'])
     })
-  })
-})
-
-describe('BullMQ', () => {
-  test('after a FLUSHALL everything is missing, and can be rung again', async () => {
-    const { redisUrl } = await servers()
-    const namespace = await freshNamespace()
-    const { queue, consumer } = await openBullmq(redisUrl, namespace)
-    const bench = new Bench()
-    await consume(await consumer(), 'a', new Slots(1), bench)
-    await queue.ring(jobs('a', 3))
-    await untilBegun(bench, 1)
-    await flushNamespace(redisUrl, namespace)
-    expect(await queue.missing(jobs('a', 3), 60_000)).toEqual(['a-1', 'a-2', 'a-3'])
-    await queue.ring(jobs('a', 3, 'again'))
-    bench.finishAll()
-    await eventually(() => bench.ended.length === 4)
-    expect(bench.begun).toEqual(['a-1', 'again-1', 'again-2', 'again-3'])
-  })
-
-  test('namespaces on one server do not meet', async () => {
-    const { redisUrl } = await servers()
-    const [one, other] = [await openBullmq(redisUrl, await freshNamespace()), await openBullmq(redisUrl, await freshNamespace())]
-    await one.queue.ring(jobs('a', 1))
-    expect(await other.queue.waiting(['a'])).toEqual(new Map([['a', 0]]))
-  })
-
-  test('Redis is killed and comes back: ringing fails fast meanwhile, deliveries resume', async () => {
-    const redis = await ownServer('redis')
-    const { queue, consumer } = await openBullmq(redis.url, 'outage')
-    const bench = new Bench()
-    const consumption = await consume(await consumer(), 'a', new Slots(2), bench)
-    await queue.ring(jobs('a', 1, 'before'))
-    await untilBegun(bench, 1)
-
-    await redis.kill()
-    for (let n = 0; n < 3; n++) {
-      const begin = performance.now()
-      await expect(queue.ring(jobs('a', 1, `during-${n}`))).rejects.toThrow()
-      await expect(queue.missing(jobs('a', 1), 1_000)).rejects.toThrow()
-      expect(performance.now() - begin).toBeLessThan(1_000)
-    }
-    bench.finish() // its end cannot be told to Redis at present
-    await redis.restart()
-
-    const begin = performance.now()
-    await eventually(() => queue.ring(jobs('a', 10, 'after')), { timeoutMs: 5_000 })
-    bench.finishAll()
-    await eventually(() => bench.begun.filter(id => id.startsWith('after')).length === 10, { timeoutMs: 20_000 })
-    expect(performance.now() - begin).toBeLessThan(20_000)
-    await consumption.stop()
-  }, 60_000)
-
-  test('a Redis that is silent is given up by whoever rings, and used again when it speaks', async () => {
-    const redisUrl = new URL((await servers()).redisUrl)
-    const namespace = await freshNamespace()
-    const proxy = await startTcpProxy({ target: { host: redisUrl.hostname, port: Number(redisUrl.port || 6379) } })
-    cleanUp(() => proxy.stop())
-    redisUrl.host = `127.0.0.1:${proxy.port}`
-    const { queue, consumer } = await openBullmq(redisUrl.href, namespace)
-    const bench = new Bench()
-    await consume(await consumer(), 'a', new Slots(1), bench)
-    await queue.ring(jobs('a', 1))
-    await untilBegun(bench, 1)
-    proxy.stall()
-    const begin = performance.now()
-    await expect(queue.ring(jobs('a', 1, 'lost'))).rejects.toThrow()
-    expect(performance.now() - begin).toBeLessThan(8_000)
-    bench.finishAll()
-    proxy.heal()
-    await eventually(() => queue.ring(jobs('a', 3, 'after')))
-    await eventually(() => bench.begun.includes('after-3'), { timeoutMs: 20_000 })
-  })
-
-  test('a worker stops though Redis is away', async () => {
-    const redis = await ownServer('redis')
-    const { queue, consumer } = await openBullmq(redis.url, 'outage')
-    const side = await consumer()
-    const bench = new Bench()
-    await consume(side, 'busy', new Slots(1), bench)
-    await consume(side, 'idle', new Slots(1), bench)
-    await queue.ring(jobs('busy', 1))
-    await untilBegun(bench, 1)
-    await redis.kill()
-    const begin = performance.now()
-    const closing = side.close()
-    bench.finishAll()
-    await closing
-    expect(performance.now() - begin).toBeLessThan(5_000)
-  })
-
-  test.each([
-    ['already', () => AbortSignal.abort()],
-    ['later', () => AbortSignal.timeout(300)],
-  ])('waiting for Redis is given up when the signal says so, %s', async (_, signal) => {
-    const redis = await ownServer('redis')
-    await redis.kill()
-    const options = { url: redis.url, namespace: 'nobody', log: silentLogger() }
-    await expect(openBullmqQueue({ ...options, signal: signal() })).rejects.toMatchObject({ code: 'unreachable' })
-    await expect(openBullmqConsumer({ ...options, signal: signal() })).rejects.toMatchObject({ code: 'unreachable' })
-  })
-
-  test.each([
-    ['a password that is wrong', { username: 'somebody', password: 'wrong' }],
-    ['a database that is not there', { pathname: '/99999' }],
-  ])('%s is refused at once', async (_, change) => {
-    const { redisUrl } = await servers()
-    const url = Object.assign(new URL(redisUrl), change).href
-    for (const open of [openBullmqQueue, openBullmqConsumer]) {
-      const failure = await open({ url, namespace: 'nobody', log: silentLogger() }).then(
-        () => undefined,
-        (error: unknown) => error,
-      )
-      expect(failure).toMatchObject({ code: 'invalid_configuration' })
-      expect(inspect(failure, { depth: 9 })).not.toMatch(/'wrong'|:wrong/)
-    }
   })
 })

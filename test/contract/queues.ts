@@ -1,8 +1,8 @@
 /** The implementations of the queue seam, each with queues of its own for whoever asks. */
-import { MemoryQueue, type QueueConsumer, type Ring, silentLogger, type TaskQueue } from '@baton/shared/node'
+import { type Consumption, MemoryQueue, type QueueConsumer, type Ring, type Slots, silentLogger, type TaskQueue } from '@baton/shared/node'
 import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
 import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
-import { cleanUp, freshNamespace, servers } from '../harness/index.js'
+import { cleanUp, eventually, freshNamespace, servers } from '../harness/index.js'
 
 /** One namespace: a coordinator's side, and as many workers' sides as are wanted. All are closed when the test ends. */
 export interface QueuePlace {
@@ -82,4 +82,12 @@ export class Bench {
     this.open = true
     for (const id of this.active) this.finish(id)
   }
+}
+
+export const untilBegun = (bench: Bench, count: number) => eventually(() => bench.begun.length >= count, { everyMs: 2 })
+
+export async function consume(consumer: QueueConsumer, queue: string, slots: Slots, bench: Bench): Promise<Consumption> {
+  // The test ends with all jobs let go, so that whatever closes the consumer has nothing to wait for.
+  cleanUp(() => bench.finishAll())
+  return consumer.consume(queue, slots, bench.work)
 }
