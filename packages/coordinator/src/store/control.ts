@@ -12,56 +12,38 @@ export interface TaskControlResult {
   status: TaskStatus
 }
 
-const taskEvent = (name: string): string => `
+/** A verb for a task: locks it, makes `changes` where the guard lets it, and answers with both statuses. */
+const taskVerb = (verb: 'cancel' | 'pause' | 'resume', changes: string, event: string): Statement => ({
+  name: `${verb}_task`,
+  text: `
+with task as materialized (
+  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
+),
+moved as (
+  update tasks t set ${changes}
+  from task k where t.id = k.id and k.status in (${sqlList(taskTransitions[verb].from)})
+  returning t.id, t.tenant_id, t.status
+),
 event as (
   insert into events (tenant_id, name, task_pk, data)
-  select m.tenant_id, ${name}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status
-)`
-
-const lockedTask = `
-task as materialized (
-  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
-)`
-
-const cancel: Statement = {
-  name: 'cancel_task',
-  text: `
-with ${lockedTask},
-moved as (
-  update tasks t set status = 'cancelled', unswept = true, cancel_requested_at = clock_timestamp(), finished_at = clock_timestamp()
-  from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.cancel.from)})
-  returning t.id, t.tenant_id, t.status
-),
-${taskEvent("'task.cancelled'")}
+  select m.tenant_id, ${event}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status
+)
 select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
-}
+})
 
-const pause: Statement = {
-  name: 'pause_task',
-  text: `
-with ${lockedTask},
-moved as (
-  update tasks t set status = 'paused' from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.pause.from)})
-  returning t.id, t.tenant_id, t.status
-),
-${taskEvent("'task.paused'")}
-select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
-}
-
-const resume: Statement = {
-  name: 'resume_task',
-  text: `
-with ${lockedTask},
-moved as (
-  update tasks t set
+const cancel = taskVerb(
+  'cancel',
+  `status = 'cancelled', unswept = true, cancel_requested_at = clock_timestamp(), finished_at = clock_timestamp()`,
+  `'task.cancelled'`,
+)
+const pause = taskVerb('pause', `status = 'paused'`, `'task.paused'`)
+const resume = taskVerb(
+  'resume',
+  `
     status = case when t.active > 0 then 'running' when t.reviewing > 0 then 'needs_review' when t.blocked > 0 then 'blocked' else 'completed' end,
-    finished_at = case when t.active + t.reviewing + t.blocked = 0 then clock_timestamp() end
-  from task k where t.id = k.id and k.status in (${sqlList(taskTransitions.resume.from)})
-  returning t.id, t.tenant_id, t.status
-),
-${taskEvent("case when m.status = 'completed' then 'task.completed' else 'task.resumed' end")}
-select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
-}
+    finished_at = case when t.active + t.reviewing + t.blocked = 0 then clock_timestamp() end`,
+  `case when m.status = 'completed' then 'task.completed' else 'task.resumed' end`,
+)
 
 const verbs = { cancel, pause, resume }
 

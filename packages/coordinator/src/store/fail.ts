@@ -129,7 +129,6 @@ ${judge(from('retry'))},
 ${ruleAndApply}
 select
   ${verdicts},
-  (select count(*)::int from ended where state = 'ready') as requeued,
   ${touched('ended')},
   ${effects}`,
 }
@@ -140,19 +139,14 @@ export interface BackoffLimits {
 }
 
 /** One statement for 1 or 500 reported failures. */
-export async function failAttempts(
-  db: Queryable,
-  items: readonly FailedItem[],
-  room: Room,
-  backoff: BackoffLimits,
-): Promise<Settled & { requeued: number }> {
-  const { rows } = await db.query<SettledRow & { requeued: number }>(reported, [
+export async function failAttempts(db: Queryable, items: readonly FailedItem[], room: Room, backoff: BackoffLimits): Promise<Settled> {
+  const { rows } = await db.query<SettledRow>(reported, [
     JSON.stringify(items.map((item, n) => ({ n, ...item }))),
     JSON.stringify(room),
     backoff.maxMs,
     backoff.initialMs,
   ])
-  const row = rows[0] as SettledRow & { requeued: number } // a select without `from` has one row
+  const row = rows[0] as SettledRow // a select without `from` has one row
   return { ...row, verdicts: inOrder(items.length, row.verdicts) }
 }
 
@@ -176,7 +170,6 @@ verdict as materialized (
 ${ruleAndApply}
 select
   (select coalesce(json_agg(json_build_object('id', id::text, 'worker_id', worker_id, 'claim_id', claim_id)), '[]') from verdict) as ended,
-  (select count(*)::int from ended where state = 'ready') as requeued,
   ${touched('ended')},
   ${effects}`,
 })
@@ -198,7 +191,6 @@ const late = sweep(
 
 export interface Swept extends Omit<Settled, 'verdicts'> {
   ended: { id: string; worker_id: string; claim_id: string }[]
-  requeued: number
 }
 
 /**

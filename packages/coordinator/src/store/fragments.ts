@@ -9,7 +9,7 @@
  * smaller id than its spawned parent) is broken by Postgres and the statement repeated (lanes.ts).
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
-import { reviewingSubtaskStates, subtaskTransitions, taskTransitions } from '@baton/shared'
+import { subtaskTransitions, taskTransitions } from '@baton/shared'
 
 /** A list of states for `in (…)`. The states are ours, so quoting is all that is needed. */
 export function sqlList(states: readonly (SubtaskState | TaskStatus)[]): string {
@@ -183,5 +183,3 @@ export interface EffectsRow {
   ready: number[]
   touched: string[]
 }
-
-export const reviewing = sqlList(reviewingSubtaskStates)

@@ -65,11 +65,6 @@ export class Watcher implements Service {
     this.ticker.wake()
   }
 
-  /** Silence may not be believed for a lease. */
-  disturb(): void {
-    this.calm.disturb()
-  }
-
   private async run(): Promise<boolean> {
     const { database } = this.options
     // Workers speak through the bus: while it is silent, their silence means nothing.
