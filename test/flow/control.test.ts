@@ -602,20 +602,16 @@ describe.each(databases)('on %s', (_, open) => {
   })
 
   test.each([
-    ['fail', {}, 'failed', 'failed'],
-    ['reject', { on_failure: 'skip' }, 'completed', 'skipped'],
-    ['supply', {}, 'completed', 'completed'],
-    ['reassign', {}, 'completed', 'completed'],
-  ] as const)('a review of what no live worker can take: %s', async (decision, extra, status, state) => {
+    ['fail', 'failed', 'failed'],
+    ['reject', 'failed', 'failed'],
+    ['supply', 'completed', 'completed'],
+    ['reassign', 'completed', 'completed'],
+  ] as const)('a review of what no live worker took in time: %s', async (decision, status, state) => {
     const task_id = `c${++count}`
-    await tasks().submit({ task_id, title: 'x', subtasks: [{ name: 'a', capability: 'nobody-has-it', ...extra }] })
+    await tasks().submit({ task_id, title: 'x', subtasks: [{ name: 'a', capability: 'nobody-has-it', queue_wait_seconds: 0.1 }] })
     await errorOf(tasks().execute(task_id))
-    await local.database.query(
-      {
-        text: `insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail) select k.tenant_id, k.id, d.id, 'unroutable', 'nobody has it' from tasks k join subtasks d on d.task_pk = k.id where k.task_id = $1`,
-      },
-      [task_id],
-    )
+    const waiting = await untilStatus(task_id, 'needs_review')
+    expect(named(waiting, 'a')).toMatchObject({ state: 'blocked', why: expect.stringMatching(/queue wait of .*`nobody-has-it`.*decision/) })
     const [review] = (await reviews().list({ taskId: task_id })).reviews
     await reviews().decide(review?.id ?? '', {
       decision,

@@ -9,6 +9,7 @@ import { cancelUnfinished } from '../../packages/coordinator/src/store/cancel.js
 import { putChunk } from '../../packages/coordinator/src/store/chunks.js'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import { completeAttempts } from '../../packages/coordinator/src/store/complete.js'
+import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask } from '../../packages/coordinator/src/store/control-subtask.js'
 import type { Database, Queryable, Statement } from '../../packages/coordinator/src/store/database.js'
 import {
   blockUnroutable,
@@ -22,9 +23,12 @@ import {
 import { readDue } from '../../packages/coordinator/src/store/due.js'
 import { executeTask } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
+import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
 import { readSubtasks, readTaskVersion } from '../../packages/coordinator/src/store/read-task.js'
+import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
+import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
 import { recordHeartbeats } from '../../packages/coordinator/src/store/workers.js'
 import { freshDatabase } from '../harness/index.js'
 
@@ -35,8 +39,24 @@ const statements = new Map<string, { statement: Statement; params: readonly unkn
 const recorder: Queryable = {
   query: async (statement, params = []) => {
     statements.set(statement.name ?? '', { statement, params })
-    const nothing = { verdicts: [], jobs: [], tasks: [], ready: [], touched: [], routes: [], ended: [], workers: [], held: [], moved: 1 }
-    return { rows: [nothing as never], rowCount: 1 }
+    const nothing = {
+      verdicts: [],
+      jobs: [],
+      tasks: [],
+      ready: [],
+      touched: [],
+      routes: [],
+      ended: [],
+      workers: [],
+      held: [],
+      moved: 1,
+      chosen: [],
+      id: '1',
+      status: 'running',
+      again: ['1'],
+      dropped: ['2'],
+    }
+    return { rows: statement.name === 'rerun_unfinished_outside' ? [] : [nothing as never], rowCount: 1 }
   },
 }
 
@@ -56,18 +76,34 @@ beforeAll(async () => {
     room,
     backoff,
   )
-  for (const which of ['lost', 'late'] as const) await expireAttempts(recorder, which, { at: '2026-01-01', limit: 500 }, room, backoff)
-  await grantClaims(recorder, [{ id: '1', attempt: 1, claim_id: uuid, agent: 'a', worker_id: 'w' }], { leaseMs: 1, defaultSlaMs: 1 })
+  for (const which of ['lost', 'late', 'overdue', 'unheeded'] as const)
+    await expireAttempts(recorder, which, { at: '2026-01-01', leaseMs: 1, limit: 500 }, room, backoff)
+  await expireWaits(recorder, '2026-01-01', 500, room)
+  await warnOfDelays(recorder, '2026-01-01', 500)
+  await escalateReviews(recorder, '2026-01-01', 500)
+  await rerunTask(
+    { ...database, transaction: work => work(recorder) },
+    { tenantId: 1, taskId: 't', from: [], input: null, reason: null, actor: 'a' },
+  )
+  await findSubtask(recorder, { tenantId: 1, taskId: 't', subtaskId: 's' })
+  await cancelSubtask(recorder, '1', { reason: 'r', actor: 'a' }, room)
+  await retrySubtask(recorder, '1', { reason: 'r', actor: 'a' })
+  await reassignSubtask(recorder, '1', 1, { reason: 'r', actor: 'a' })
+  await grantClaims(recorder, [{ id: '1', attempt: 1, claim_id: uuid, agent: 'a', worker_id: 'w' }], {
+    leaseMs: 1,
+    defaultSlaMs: 1,
+    deferMs: 1,
+  })
   await recordHeartbeats(recorder, [{ worker_id: 'w', state: 'ready', active: [], load: {}, loop_lag_ms: 0 }], 1)
   await readDemand(recorder)
   await claimReady(recorder, room)
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)
-  await unblockRoutable(recorder, [1])
+  await unblockRoutable(recorder, { provided: [1], roomy: [1] })
   await recallQueued(recorder, ['q'])
   await ringAgain(recorder, [row])
   await cancelUnfinished(recorder, 1)
-  await readDue(recorder, 1)
+  await readDue(recorder, { leaseMs: 1, graceMs: 1 })
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)
   await pageOutput(recorder, '1', uuid, 'x', 0)
@@ -77,7 +113,8 @@ beforeAll(async () => {
 afterAll(() => database?.close())
 
 /** Partial indexes hold live rows only: reading one whole costs what is going on, not what there ever was. */
-const live = /subtask_states_(ready|queued|running|retrying|blocked)|workers_live|tasks_unswept|reviews_one_open/
+const live =
+  /subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed)|reviews_(one_open|due)/
 
 test('no statement reads a table whole, whatever the planner believes of its size', async () => {
   expect(statements.size).toBeGreaterThan(18)

@@ -28,6 +28,7 @@ import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
 import { migrate } from './store/migrate.js'
+import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
 import { version } from './version.js'
 import { Reconciler } from './watch/reconciler.js'
@@ -69,10 +70,17 @@ const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
 const blockAfterMs = 30_000
 const inboxLimit = 20_000
 const reconcileMs = 5_000
+const cancelGraceMs = 10_000
+const defaultReviewDueMs = 24 * 3_600_000
+const defaultQueueWaitMs = 3_600_000
+const defaultDeadlineMs = 24 * 3_600_000
+
+const configured = (duration: string | undefined, ms: number): number =>
+  (duration === undefined ? undefined : parseDuration(duration)) ?? ms
 
 /** Starts a coordinator on stores that are open; brings the database up to date first. */
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
-  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, backoff = defaultBackoff, log } = options
+  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
   const { database, queue, bus } = stores
   const id = `${hostname()
     .toLowerCase()
@@ -123,13 +131,26 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
-  const slaMs = (config.defaults?.sla !== undefined ? parseDuration(config.defaults.sla) : undefined) ?? defaultSlaMs
+  const { defaults = {} } = config
+  const slaMs = configured(defaults.sla, defaultSlaMs)
+  const queueWaitMs = configured(defaults.queue_wait, defaultQueueWaitMs)
+  const deadlineMs = configured(defaults.deadline, defaultDeadlineMs)
+  const backoff = {
+    initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? defaultBackoff.initialMs),
+    maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? defaultBackoff.maxMs),
+  }
+  await setReviewDefaults(database, {
+    assignee: config.reviews?.assignee ?? null,
+    escalateTo: config.reviews?.escalate_to ?? null,
+    dueMs: configured(config.reviews?.due, defaultReviewDueMs),
+  })
 
   // collect: claims, reports and heartbeats of workers, in batches
   const claims = new Claims({
     database,
     leaseMs,
     defaultSlaMs: slaMs,
+    deferMs: Math.max(100, Math.min(1_000, leaseMs / 4)),
     maxWaiting: inboxLimit,
     log,
     onClaimed: routeIds => {
@@ -144,6 +165,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     routes,
     pool,
     attemptLimit,
+    queueWaitMs,
+    deadlineMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
   })
   const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
@@ -159,6 +182,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     leaseMs,
     heartbeatMs,
     ownWorkers: mode === 'local',
+    cancelGraceMs,
     backoff,
     room: () => directory.fastRoom(),
     log,
@@ -182,6 +206,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     routes,
     pool,
     attemptLimit,
+    queueWaitMs,
+    deadlineMs,
+    minLeaseMs: 2 * heartbeatMs,
     now: () => systemClock.now(),
     fleet: directory,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
@@ -191,15 +218,17 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       await ringer.ring(jobs)
     },
   })
+  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const control = createControl({
     database,
     subjects: named,
     publish: (subject, payload) => bus.publish(subject, payload),
-    onReady: after.ready,
-    onChange: after.changed,
+    routes,
+    room: () => directory.fastRoom(),
+    after,
+    decide: (caller, review, decision) => reviews.decideReview(caller, review, decision),
     onEnded: () => watcher.wake(),
   })
-  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const api = createCoordinatorApi({
     database,
     submitter,

@@ -20,6 +20,12 @@ const agentBase = {
   concurrency: z.int().min(1).max(10_000).optional(),
   /** How long one attempt may take. */
   sla: durationSchema.optional(),
+  /** How long a subtask that only this agent can take may wait for it. */
+  queue_wait: durationSchema.optional(),
+  /** How long a subtask of this agent's may take altogether. */
+  deadline: durationSchema.optional(),
+  /** How long a worker may be silent before this agent's attempts count as lost. */
+  lease: durationSchema.optional(),
 }
 
 export const commandAgentSchema = z.strictObject({
@@ -104,8 +110,24 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** How long one attempt may take where nothing else says; default 1h. */
       sla: durationSchema.optional(),
+      /** How long a subtask may wait for a worker from when it is ready; default 1h. */
+      queue_wait: durationSchema.optional(),
+      /** How long a subtask may take from when it is first ready to its end; default 24h. */
+      deadline: durationSchema.optional(),
+      /** The pause between attempts, exponential from the first to the longest; default 1s to 1m. */
+      backoff: z.strictObject({ initial: durationSchema.optional(), max: durationSchema.optional() }).optional(),
       max_attempts: z.int().min(1).max(100).optional(),
       on_failure: z.enum(onFailurePolicies).optional(),
+    })
+    .optional(),
+  reviews: z
+    .strictObject({
+      /** Who gets a review that nobody was named for. */
+      assignee: z.string().min(1).max(200).optional(),
+      /** How long a review may stay open before it is alerted and escalated; default 24h. */
+      due: durationSchema.optional(),
+      /** Who gets it then, for as long again. */
+      escalate_to: z.string().min(1).max(200).optional(),
     })
     .optional(),
 })

@@ -16,7 +16,7 @@ export type ReviewDecisionName = (typeof reviewDecisions)[number]
 export const fittingDecisions: Readonly<Record<ReviewKind, readonly ReviewDecisionName[]>> = {
   approval: ['approve', 'reject', 'supply', 'fail'],
   exhausted: ['retry', 'reassign', 'supply', 'fail', 'reject'],
-  unroutable: ['reassign', 'supply', 'fail', 'reject'],
+  unroutable: ['retry', 'reassign', 'supply', 'fail', 'reject'],
   plan: ['approve', 'reject'],
 }
 
@@ -25,13 +25,29 @@ const reasonSchema = z.string().regex(/\S/, 'must not be empty').max(2_000, 'mus
 export const controlRequestSchema = z.strictObject({ reason: reasonSchema.optional() })
 export type ControlRequest = z.infer<typeof controlRequestSchema>
 
+export const reassignRequestSchema = z.strictObject({ agent: nameSchema, reason: reasonSchema.optional() })
+export type ReassignRequest = z.infer<typeof reassignRequestSchema>
+
+export const rerunRequestSchema = z.strictObject({
+  from: z
+    .array(z.string().min(1).max(300))
+    .min(1, 'must name at least one subtask')
+    .max(1_000)
+    .meta({ description: 'Names or ids of subtasks. They run again, and with them everything downstream that has started.' }),
+  input: jsonValueSchema.optional().meta({ description: 'Replaces the input of the one subtask that `from` names.' }),
+  reason: reasonSchema.optional(),
+})
+export type RerunRequest = z.infer<typeof rerunRequestSchema>
+
+const assigneeSchema = z
+  .string()
+  .regex(/\S/, 'must not be empty; null takes the assignment back')
+  .max(200, 'must be at most 200 characters')
+  .nullable()
+
 export const assignRequestSchema = z.strictObject({
-  assignee: z
-    .string()
-    .regex(/\S/, 'must not be empty; null takes the assignment back')
-    .max(200, 'must be at most 200 characters')
-    .nullable()
-    .meta({ description: 'Null takes the assignment back.' }),
+  assignee: assigneeSchema.meta({ description: 'Null takes the assignment back.' }),
+  escalate_to: assigneeSchema.optional().meta({ description: 'Who gets it when it is still open at its due time.' }),
   due_at: z.iso
     .datetime({ offset: true, error: 'must be a date-time, such as 2026-12-01T12:00:00Z' })
     .regex(/^(?!0000)/, 'must not be in the year 0')
@@ -46,12 +62,20 @@ export const decideRequestSchema = z
     reason: reasonSchema,
     output: jsonValueSchema.optional(),
     agent: nameSchema.optional(),
+    digest: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'must be the digest of a review')
+      .optional()
+      .meta({ description: 'Of an approval, as it was shown: when what would be approved is no longer that, nothing is decided.' }),
   })
   .refine(r => r.decision !== 'supply' || r.output !== undefined, said('output', 'is required for `supply`'))
   .refine(r => !goesElsewhere(r.decision, 'supply') || r.output === undefined, said('output', 'goes with `supply` only'))
   .refine(r => r.decision !== 'reassign' || r.agent !== undefined, said('agent', 'is required for `reassign`'))
   .refine(r => !goesElsewhere(r.decision, 'reassign') || r.agent === undefined, said('agent', 'goes with `reassign` only'))
 export type DecideRequest = z.infer<typeof decideRequestSchema>
+
+/** Keys whose values are kept byte for byte when a rerun is parsed. */
+export const rawRerunKeys: ReadonlySet<string> = new Set(['input'])
 
 /** Keys whose values are kept byte for byte when a decision is parsed. */
 export const rawDecisionKeys: ReadonlySet<string> = new Set(['output'])

@@ -17,10 +17,15 @@ export {
   type DecideRequest,
   decideRequestSchema,
   fittingDecisions,
+  type ReassignRequest,
+  type RerunRequest,
   type ReviewDecisionName,
   type ReviewKind,
   type ReviewStatus,
   rawDecisionKeys,
+  rawRerunKeys,
+  reassignRequestSchema,
+  rerunRequestSchema,
   reviewDecisions,
   reviewKinds,
   reviewStatuses,
@@ -45,7 +50,7 @@ export {
   taskIdPattern,
   taskIdSchema,
 } from './names.js'
-export type { Plan, PlanMaker, PlannedSubtask, Understanding } from './plan.js'
+export { type Plan, type PlanMaker, type PlannedSubtask, type Understanding, unsetTimes } from './plan.js'
 export {
   type ActiveClaim,
   type ArtifactRef,

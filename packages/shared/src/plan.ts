@@ -19,6 +19,9 @@ export interface PlannedSubtask {
   readonly slaMs: number | null
   readonly queueWaitMs: number | null
   readonly deadlineMs: number | null
+  readonly leaseMs: number | null
+  readonly backoffInitialMs: number | null
+  readonly backoffMaxMs: number | null
   readonly onFailure: OnFailure
   readonly maxAttempts: number | null
   readonly isolation: 'inline' | 'thread' | 'process' | null
@@ -43,3 +46,6 @@ export interface Plan extends Understanding {
 }
 
 export type { ExecutionMode, OnFailure, Priority }
+
+/** The times of a subtask that says nothing about them: what its agent, its orchestrator or the defaults say applies. */
+export const unsetTimes = { queueWaitMs: null, deadlineMs: null, leaseMs: null, backoffInitialMs: null, backoffMaxMs: null } as const

@@ -48,6 +48,9 @@ const hostedAgentSchema = z.object({
   skills: z.array(z.string()),
   concurrency: z.number().int().min(1),
   sla_ms: z.number().nullable(),
+  queue_wait_ms: z.number().nullish(),
+  deadline_ms: z.number().nullish(),
+  lease_ms: z.number().nullish(),
   kind: z.string(),
 })
 export type HostedAgent = z.infer<typeof hostedAgentSchema>

@@ -2,7 +2,8 @@
  * The states of tasks and subtasks and every legal transition between them: the one table that SQL guards, the API's
  * schema and docs/states.md take theirs from.
  *
- * Invariants: T1 nothing leaves a terminal state (a rerun inserts new rows instead). T2 a transition that is not in
+ * Invariants: T1 nothing leaves a terminal state (a rerun inserts new rows instead; a finished task goes on by that alone).
+ * T2 a transition that is not in
  * this table is refused, in memory and by the guard of the SQL statement that would make it.
  */
 
@@ -60,22 +61,27 @@ export const subtaskTransitions = {
   claim: { from: ['queued'], to: 'running', when: 'a worker claimed the attempt' },
   complete: { from: ['running'], to: 'completed', when: "its worker's result was accepted" },
   retry: { from: ['running'], to: 'retrying', when: 'an attempt failed and another is due after a backoff' },
+  defer: { from: ['queued'], to: 'retrying', when: 'it was lost twice with its worker, and this worker runs another such one already' },
   requeue: {
     from: ['queued', 'running', 'retrying', 'blocked'],
     to: 'ready',
-    when: 'its backoff ended, its worker was lost or drained, its queue lost its consumers, or a provider came back',
+    when: 'its backoff ended, its worker was lost or drained, its queue lost its consumers, a provider came back, or it was reassigned',
   },
-  block: { from: ['ready'], to: 'blocked', when: 'no live worker offers what it needs' },
-  exhaust: { from: ['running', 'blocked'], to: 'needs_review', when: 'no attempt is left and on_failure is `review`' },
+  block: { from: ['ready', 'queued'], to: 'blocked', when: 'no live worker offers what it needs, or it waited longer than its queue wait' },
+  exhaust: {
+    from: ['running', 'ready', 'queued', 'retrying', 'blocked'],
+    to: 'needs_review',
+    when: 'no attempt is left or its deadline has passed, and on_failure is `review`',
+  },
   fail: {
-    from: ['running', 'needs_review', 'awaiting_approval', 'blocked'],
+    from: ['pending', 'running', 'ready', 'queued', 'retrying', 'needs_review', 'awaiting_approval', 'blocked'],
     to: 'failed',
-    when: 'no attempt is left and on_failure is `fail` or `continue`, or a person decided so',
+    when: 'no attempt is left or a deadline has passed, or it was cancelled, and on_failure is `fail` or `continue`; or a person decided so',
   },
   skip: {
-    from: ['running', 'needs_review', 'awaiting_approval', 'blocked'],
+    from: ['pending', 'running', 'ready', 'queued', 'retrying', 'needs_review', 'awaiting_approval', 'blocked'],
     to: 'skipped',
-    when: 'no attempt is left and on_failure is `skip`',
+    when: 'no attempt is left or a deadline has passed, or it was cancelled, and on_failure is `skip`',
   },
   reopen: { from: ['needs_review'], to: 'ready', when: 'a person granted further attempts' },
   supply: { from: ['needs_review', 'awaiting_approval', 'blocked'], to: 'completed', when: 'a person supplied the output by hand' },
@@ -96,8 +102,13 @@ export const taskTransitions = {
     to: 'completed',
     when: 'every subtask is completed or skipped, or failed under `continue`',
   },
-  fail: { from: ['running', 'blocked', 'needs_review', 'paused'], to: 'failed', when: 'a subtask with on_failure `fail` failed' },
+  fail: {
+    from: ['running', 'blocked', 'needs_review', 'paused'],
+    to: 'failed',
+    when: 'a subtask with on_failure `fail` failed, or everything is finished and a cancelled subtask is missing',
+  },
   cancel: { from: ['planned', 'running', 'paused', 'blocked', 'needs_review'], to: 'cancelled', when: 'POST /tasks/{id}/cancel' },
+  rerun: { from: ['completed', 'failed', 'cancelled', 'blocked', 'needs_review'], to: 'running', when: 'POST /tasks/{id}/rerun' },
 } as const satisfies Record<string, Transition<TaskStatus>>
 export type TaskTransition = keyof typeof taskTransitions
 

@@ -46,22 +46,46 @@ export const subtaskNameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'use 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
 
-export const subtaskRequestSchema = z.strictObject({
-  name: subtaskNameSchema,
-  title: text(500).optional(),
-  capability: nameSchema.optional(),
-  agent: nameSchema.optional(),
-  requires: z.array(nameSchema).max(32).optional(),
-  input: jsonValueSchema.optional(),
-  depends_on: z.array(subtaskNameSchema).max(maxSubtasks).optional(),
-  requires_approval: z.boolean().optional(),
-  sla_seconds: secondsSchema.optional(),
-  queue_wait_seconds: secondsSchema.optional(),
-  deadline_seconds: secondsSchema.optional(),
-  on_failure: z.enum(onFailurePolicies).optional(),
-  max_attempts: z.int().min(1).max(100).optional(),
-  isolation: z.enum(isolations).optional(),
-})
+/** The pause between attempts: exponential from the first to the longest, half of it random. */
+const backoffSchema = z
+  .strictObject({ initial_seconds: secondsSchema.optional(), max_seconds: secondsSchema.optional() })
+  .refine(b => b.initial_seconds === undefined || b.max_seconds === undefined || b.initial_seconds <= b.max_seconds, {
+    path: ['initial_seconds'],
+    message: 'must not be more than max_seconds',
+  })
+
+export const subtaskRequestSchema = z
+  .strictObject({
+    name: subtaskNameSchema,
+    title: text(500).optional(),
+    capability: nameSchema.optional(),
+    agent: nameSchema.optional(),
+    requires: z.array(nameSchema).max(32).optional(),
+    input: jsonValueSchema.optional(),
+    depends_on: z.array(subtaskNameSchema).max(maxSubtasks).optional(),
+    requires_approval: z.boolean().optional(),
+    sla_seconds: secondsSchema.optional().meta({ description: 'How long one attempt may take.' }),
+    queue_wait_seconds: secondsSchema
+      .optional()
+      .meta({ description: 'How long it may wait for a worker from when it is ready; default 1 hour.' }),
+    lease_seconds: secondsSchema
+      .optional()
+      .meta({ description: 'How long its worker may be silent before the attempt counts as lost; at least two heartbeats.' }),
+    deadline_seconds: secondsSchema
+      .optional()
+      .meta({ description: 'How long it may take from when it is first ready to its end, attempts, backoffs and all; default 24 hours.' }),
+    backoff: backoffSchema.optional(),
+    on_failure: z.enum(onFailurePolicies).optional(),
+    max_attempts: z.int().min(1).max(100).optional(),
+    isolation: z.enum(isolations).optional(),
+  })
+  .superRefine((subtask, context) => {
+    const { deadline_seconds: whole } = subtask
+    if (whole === undefined) return
+    for (const key of ['sla_seconds', 'queue_wait_seconds', 'lease_seconds'] as const)
+      if ((subtask[key] ?? 0) > whole)
+        context.addIssue({ code: 'custom', path: [key], message: `must not be more than deadline_seconds (${whole})` })
+  })
 export type SubtaskRequest = z.infer<typeof subtaskRequestSchema>
 
 export const orchestrateRequestSchema = z

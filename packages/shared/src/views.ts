@@ -20,6 +20,8 @@ export interface SubtaskView {
   outputs?: unknown
   failure?: Failure
   progress?: unknown
+  /** How far a cancel has come: asked for, acknowledged by the worker, or forced because it was not. */
+  cancel?: 'requested' | 'acknowledged' | 'forced'
   /** One sentence: what it waits for. */
   why?: string
 }
@@ -131,6 +133,11 @@ export interface ReviewView {
   subtask_state: string | null
   assignee: string | null
   due_at: string | null
+  /** Who gets it when it is still open at its due time. */
+  escalate_to: string | null
+  escalated_at: string | null
+  /** Of an approval: the SHA-256 of exactly what is approved, the definition of the subtask and what its dependencies made. */
+  digest: string | null
   /** What is to be decided; for an exhausted subtask, its last failure as JSON. */
   detail: string
   decision: ReviewDecisionName | null

@@ -9,6 +9,8 @@ interface ClaimsOptions {
   readonly database: Database
   readonly leaseMs: number
   readonly defaultSlaMs: number
+  /** How long a suspect waits whose worker runs another one. */
+  readonly deferMs: number
   readonly maxWaiting: number
   readonly log: Logger
   /** Claims of these routes left the queue. */
@@ -35,13 +37,13 @@ export class Claims {
     return results.map(result => {
       if (!result.ok || result.value.status !== 'granted' || result.value.grant === null)
         return { status: result.ok && result.value.status !== 'granted' ? result.value.status : 'gone' }
-      return { status: 'granted', grant: { ...result.value.grant, lease_ms: this.options.leaseMs } }
+      return { status: 'granted', grant: { ...result.value.grant, lease_ms: result.value.grant.lease_ms ?? this.options.leaseMs } }
     })
   }
 
   private async grant(items: ClaimedItem[]): Promise<ItemResult<ClaimVerdict>[]> {
-    const { database, leaseMs, defaultSlaMs, log, onClaimed, onChange, onReady } = this.options
-    const results = await runBatch(items, batch => grantClaims(database, batch, { leaseMs, defaultSlaMs }), log)
+    const { database, leaseMs, defaultSlaMs, deferMs, log, onClaimed, onChange, onReady } = this.options
+    const results = await runBatch(items, batch => grantClaims(database, batch, { leaseMs, defaultSlaMs, deferMs }), log)
     const verdicts = results.flatMap(r => (r.ok ? [r.value] : []))
     onClaimed(verdicts.flatMap(v => (v.status !== 'gone' && v.route_id !== null ? [v.route_id] : [])))
     onChange([...new Set(verdicts.flatMap(v => (v.task_pk !== null && v.status === 'granted' ? [v.task_pk] : [])))])

@@ -5,7 +5,7 @@
 import { type Failure, failure, type Outcome, outputChunkName, parseStrictJson, spawnChunkName, subtaskRequestSchema } from '@baton/shared'
 import { z } from 'zod'
 import { brokenArtifacts, keepArtifacts, readChunks } from '../store/chunks.js'
-import { type CompletedItem, completeAttempts, type Settled } from '../store/complete.js'
+import { type Completed, type CompletedItem, completeAttempts } from '../store/complete.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { Room } from '../store/room.js'
 import { insertSpawned, lockSpawner } from '../store/spawn.js'
@@ -18,7 +18,7 @@ interface Means {
 }
 
 export type ExtrasOutcome =
-  | { readonly kind: 'settled'; readonly settled: Settled; readonly spawned: number }
+  | { readonly kind: 'settled'; readonly settled: Completed; readonly spawned: number }
   | { readonly kind: 'rejected'; readonly failure: Failure }
 
 /** Undoes the transaction and says why. */
@@ -41,7 +41,7 @@ export async function completeWithExtras(
     return await database.transaction(async tx => {
       const task = await lockSpawner(tx, item.id)
       // A late or repeated report is judged, and adds nothing.
-      const current = task?.state === 'running' && task.attempt === item.attempt && task.claim_id === item.claim_id
+      const current = task?.state === 'running' && task.attempt === item.attempt && task.claim_id === item.claim_id && !task.cancelling
       let spawned = 0
       if (current) {
         if (outcome.output === null) await checkOutput(tx, item.claim_id)

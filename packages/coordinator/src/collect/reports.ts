@@ -102,6 +102,7 @@ export class Reports {
     if (result.value.kind === 'rejected') return rejected(result.value.failure)
     const { settled, spawned } = result.value
     await after.apply(settled)
+    for (const _ of settled.refused) this.acknowledge(item)
     if (spawned > 0) after.ready()
     return { status: settled.verdicts[0] ?? 'stale' }
   }
@@ -113,10 +114,21 @@ export class Reports {
       async batch => {
         const settled = await completeAttempts(database, batch, room())
         await after.apply(settled)
+        for (const n of settled.refused) this.acknowledge(batch[n])
         return settled.verdicts
       },
       log,
     )
+  }
+
+  /** A result that came after a cancel was asked for is dropped; that it came shows that the agent has ended. */
+  private acknowledge(item: CompletedItem | undefined): void {
+    if (!item) return
+    const { id, attempt, claim_id } = item
+    const cancelled = failure('attempt_aborted', 'the subtask was cancelled; its result came too late')
+    this.failures
+      .push({ id, attempt, claim_id, outcome: 'failed', failure: JSON.stringify(cancelled), retryable: false, charged: false, saved: null })
+      .catch(error => this.options.log.warn({ err: error, subtask: id }, 'a cancel could not be acknowledged; it will be forced'))
   }
 
   private async fail(items: FailedItem[]): Promise<ItemResult<ReportVerdict>[]> {

@@ -18,6 +18,8 @@ interface SpawnPlannerOptions {
   readonly routes: Routes
   readonly pool: string
   readonly attemptLimit: number
+  readonly queueWaitMs: number
+  readonly deadlineMs: number
   readonly fallbackCapability: string
 }
 
@@ -81,6 +83,8 @@ export class SpawnPlanner {
       taskId: task.task_id,
       priority: task.priority,
       attemptLimit: this.options.attemptLimit,
+      queueWaitMs: () => this.options.queueWaitMs,
+      deadlineMs: this.options.deadlineMs,
       running: true,
       spawnedBy: spawnerId,
       firstOrdinal: task.total + 1,

@@ -11,6 +11,7 @@ import type {
   BatonError,
   ExecuteRequest,
   OrchestrateRequest,
+  RerunRequest,
   ReviewDecisionName,
   ReviewList,
   ReviewStatus,
@@ -72,6 +73,13 @@ export interface ReviewDecision {
   readonly output?: unknown
   /** For `reassign`. */
   readonly agent?: string
+  /** The digest of the approval as it was shown; another one by now refuses the decision. */
+  readonly digest?: string
+}
+
+export interface SubtaskStanding {
+  readonly subtask_id: string
+  readonly state: SubtaskState
 }
 
 export interface CoordinatorApi {
@@ -87,12 +95,23 @@ export interface CoordinatorApi {
     reason: string,
   ): Promise<{ task_id: string; status: TaskStatus }>
   /** Opens the gate of manual execution or of a checkpoint. Throws `subtask_not_found`, `state_conflict`. */
-  releaseSubtask(caller: Caller, taskId: string, subtaskId: string): Promise<{ subtask_id: string; state: SubtaskState }>
+  releaseSubtask(caller: Caller, taskId: string, subtaskId: string): Promise<SubtaskStanding>
+  /**
+   * Cancels a subtask and, unless its `on_failure` lets them go on, what depends on it. One that runs is asked to stop, and
+   * answers `running` until its worker has. Throws `subtask_not_found`, `state_conflict`.
+   */
+  cancelSubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding>
+  /** Grants another attempt, or starts the one that is due at once. Throws `subtask_not_found`, `state_conflict`. */
+  retrySubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding>
+  /** Gives a subtask to this agent; an attempt that runs elsewhere is aborted. Throws `subtask_not_found`, `state_conflict`. */
+  reassignSubtask(caller: Caller, taskId: string, subtaskId: string, request: { agent: string; reason: string }): Promise<SubtaskStanding>
+  /** Runs the named subtasks and what depends on them again. Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */
+  rerunTask(caller: Caller, taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
   reviews(caller: Caller, filters: ReviewFilters): Promise<ReviewList>
   /** Throws `review_not_found`. */
   review(caller: Caller, id: string): Promise<ReviewView>
   /** Throws `review_not_found`, `state_conflict`. */
-  assignReview(caller: Caller, id: string, to: { assignee: string | null; dueAt?: Date }): Promise<ReviewView>
+  assignReview(caller: Caller, id: string, to: { assignee: string | null; dueAt?: Date; escalateTo?: string | null }): Promise<ReviewView>
   /** The first decision wins. Throws `review_not_found`, `state_conflict`, `forbidden`, `invalid_request`. */
   decideReview(caller: Caller, id: string, decision: ReviewDecision): Promise<ReviewView>
   /** Asks a worker to finish what it has and end. Throws `worker_not_found`, `state_conflict`. */

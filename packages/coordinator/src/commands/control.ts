@@ -1,16 +1,37 @@
 /** Verbs for tasks, subtasks and workers. Each is idempotent; what cannot be done says in which state the thing is. */
-import { BatonError, protocolVersion, type Subjects, type SubtaskState, type TaskStatus, terminalTaskStatuses } from '@baton/shared'
+import {
+  activeSubtaskStates,
+  assertNever,
+  BatonError,
+  jsonProblem,
+  jsonText,
+  plainValue,
+  protocolVersion,
+  type RerunRequest,
+  type Subjects,
+  type SubtaskState,
+  type TaskStatus,
+  terminalTaskStatuses,
+} from '@baton/shared'
 import { controlTask, drainWorker, releaseSubtask } from '../store/control.js'
+import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask, type SubtaskFound } from '../store/control-subtask.js'
 import type { Database } from '../store/database.js'
+import type { EffectsRow } from '../store/fragments.js'
 import { repeatTransient } from '../store/repeat.js'
-import type { Caller } from './api.js'
+import { rerunTask } from '../store/rerun.js'
+import type { Room } from '../store/room.js'
+import type { Routes } from '../store/routes.js'
+import type { Caller, ReviewDecision, SubtaskStanding } from './api.js'
 
 interface ControlOptions {
   readonly database: Database
   readonly subjects: Subjects
   readonly publish: (subject: string, payload: string) => void
-  readonly onReady: () => void
-  readonly onChange: (taskPks: readonly string[]) => void
+  readonly routes: Routes
+  readonly room: () => Room
+  readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
+  /** Decides a review: what is in review is retried and reassigned by that alone. */
+  readonly decide: (caller: Caller, id: string, decision: ReviewDecision) => Promise<unknown>
   /** A task ended with subtasks still to be cancelled. */
   readonly onEnded: () => void
 }
@@ -25,7 +46,19 @@ const remedies = {
   resume: 'only a paused task can be resumed',
 }
 
-export function createControl({ database, subjects, publish, onReady, onChange, onEnded }: ControlOptions) {
+export function createControl({ database, subjects, publish, routes, room, after, decide, onEnded }: ControlOptions) {
+  const subtask = async (caller: Caller, taskId: string, subtaskId: string): Promise<SubtaskFound> => {
+    const found = await findSubtask(database, { tenantId: caller.tenantId, taskId, subtaskId })
+    if (!found) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
+    return found
+  }
+  /** A word makes it faster; the next heartbeat's answer says the same. */
+  const tellWorkers = (running: readonly { worker_id: string; claim_id: string }[]) => {
+    for (const workerId of new Set(running.map(r => r.worker_id))) {
+      const claims = running.filter(r => r.worker_id === workerId).map(r => r.claim_id)
+      publish(subjects.worker(workerId), JSON.stringify({ v: protocolVersion, type: 'abort', claim_ids: claims }))
+    }
+  }
   return {
     /** Cancels, pauses or resumes a task. Throws `task_not_found`, `state_conflict`. */
     async controlTask(
@@ -44,9 +77,9 @@ export function createControl({ database, subjects, publish, onReady, onChange, 
           extra: { task_status: result.before },
         })
       if (changed) {
-        onChange([result.id])
+        after.changed([result.id])
         if (verb === 'cancel') onEnded()
-        if (verb === 'resume') onReady()
+        if (verb === 'resume') after.ready()
       }
       return { task_id: taskId, status: result.status }
     },
@@ -65,9 +98,103 @@ export function createControl({ database, subjects, publish, onReady, onChange, 
           `subtask ${subtaskId} needs an approval, not a release; decide its review with POST /reviews/{id}/decide`,
           { extra },
         )
-      onChange([result.task_pk])
-      if (result.state === 'ready') onReady()
+      after.changed([result.task_pk])
+      if (result.state === 'ready') after.ready()
       return { subtask_id: subtaskId, state: result.state }
+    },
+
+    async cancelSubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
+      const found = await subtask(caller, taskId, subtaskId)
+      const result = await repeatTransient(() => cancelSubtask(database, found.id, { reason, actor: caller.actor }, room()))
+      if (result.state !== null) {
+        tellWorkers(result.running)
+        await after.apply(result)
+        return { subtask_id: subtaskId, state: result.state }
+      }
+      const now = await subtask(caller, taskId, subtaskId)
+      if (now.state !== 'cancelled' && !now.cancelling) throw refused(taskId, subtaskId, now, 'it cannot be cancelled any more')
+      return { subtask_id: subtaskId, state: now.state }
+    },
+
+    async retrySubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
+      const found = await subtask(caller, taskId, subtaskId)
+      if (found.state === 'needs_review' && found.review !== null) await decide(caller, found.review, { decision: 'retry', reason })
+      else if (found.state === 'retrying' || found.state === 'blocked') {
+        await repeatTransient(() => retrySubtask(database, found.id, { reason, actor: caller.actor }))
+        after.changed([found.task_pk])
+      }
+      const now = await subtask(caller, taskId, subtaskId)
+      if (!(activeSubtaskStates as readonly SubtaskState[]).includes(now.state))
+        throw refused(taskId, subtaskId, now, remedyForRetry(now.state))
+      after.ready()
+      return { subtask_id: subtaskId, state: now.state }
+    },
+
+    async reassignSubtask(
+      caller: Caller,
+      taskId: string,
+      subtaskId: string,
+      { agent, reason }: { agent: string; reason: string },
+    ): Promise<SubtaskStanding> {
+      const found = await subtask(caller, taskId, subtaskId)
+      if (found.state === 'needs_review' && found.review !== null) {
+        await decide(caller, found.review, { decision: 'reassign', reason, agent })
+        return { subtask_id: subtaskId, state: (await subtask(caller, taskId, subtaskId)).state }
+      }
+      if (found.agent === agent) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
+      const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
+      if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')
+      const result = await repeatTransient(() => reassignSubtask(database, found.id, routeId, { reason, actor: caller.actor }))
+      if (result.state === null)
+        throw refused(
+          taskId,
+          subtaskId,
+          await subtask(caller, taskId, subtaskId),
+          'only what is not finished can be given to another agent',
+        )
+      tellWorkers(result.running)
+      after.changed([found.task_pk])
+      after.ready()
+      return { subtask_id: subtaskId, state: result.state }
+    },
+
+    async rerunTask(
+      caller: Caller,
+      taskId: string,
+      request: RerunRequest,
+    ): Promise<{ task_id: string; status: TaskStatus; subtasks: number }> {
+      const { tenantId, actor } = caller
+      const from = [...new Set(request.from)]
+      if (request.input !== undefined) {
+        const problem = from.length > 1 ? 'goes with one subtask only' : jsonProblem(plainValue(request.input))
+        if (problem) throw new BatonError('invalid_request', `the input ${problem}`, { fields: [{ path: 'input', issue: problem }] })
+      }
+      const input = request.input === undefined ? null : jsonText(request.input)
+      const outcome = await repeatTransient(() =>
+        rerunTask(database, { tenantId, taskId, from, input, reason: request.reason ?? null, actor }),
+      )
+      switch (outcome.kind) {
+        case 'no_task':
+          throw new BatonError('task_not_found', `there is no task ${taskId}`)
+        case 'unknown':
+          throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${outcome.names.slice(0, 5).join(', ')}`, {
+            fields: outcome.names.map(name => ({
+              path: `from[${request.from.indexOf(name)}]`,
+              issue: `there is no subtask ${JSON.stringify(name)}`,
+            })),
+          })
+        case 'refused':
+          throw new BatonError('state_conflict', `task ${taskId} is ${outcome.status}; ${outcome.why}`, {
+            extra: { task_status: outcome.status },
+          })
+        case 'done':
+          tellWorkers(outcome.running)
+          after.changed([outcome.id])
+          after.ready()
+          return { task_id: taskId, status: outcome.status, subtasks: outcome.subtasks }
+        default:
+          return assertNever(outcome)
+      }
     },
 
     /** Asks a worker to finish what it has and end. Throws `worker_not_found`, `state_conflict`. */
@@ -83,3 +210,14 @@ export function createControl({ database, subjects, publish, onReady, onChange, 
   }
 }
 export type Control = ReturnType<typeof createControl>
+
+function refused(taskId: string, subtaskId: string, { state, task_status }: SubtaskFound, remedy: string): BatonError {
+  const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(task_status)
+  const why = ended ? `its task is ${task_status}; run it again with POST /tasks/${taskId}/rerun` : remedy
+  return new BatonError('state_conflict', `subtask ${subtaskId} is ${state}; ${why}`, { extra: { task_status, subtask_state: state } })
+}
+
+function remedyForRetry(state: SubtaskState): string {
+  if (state === 'pending' || state === 'awaiting_approval') return 'it has not started yet'
+  return 'run it again with POST /tasks/{task_id}/rerun'
+}

@@ -53,10 +53,14 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
     },
 
     /** Throws `review_not_found`, `state_conflict`. */
-    async assignReview(caller: Caller, id: string, to: { assignee: string | null; dueAt?: Date }): Promise<ReviewView> {
+    async assignReview(
+      caller: Caller,
+      id: string,
+      to: { assignee: string | null; dueAt?: Date; escalateTo?: string | null },
+    ): Promise<ReviewView> {
       const review = await required(caller, id)
       const { tenantId, actor } = caller
-      const assignment = { tenantId, id, assignee: to.assignee, dueAt: to.dueAt ?? null, actor }
+      const assignment = { tenantId, id, assignee: to.assignee, dueAt: to.dueAt ?? null, escalateTo: to.escalateTo, actor }
       const done = await repeatTransient(() => assignReview(database, assignment))
       const present = await required(caller, id)
       if (!done) throw notOpen(present)
@@ -90,10 +94,11 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
         reason: decision.reason,
         output: decision.decision === 'supply' ? jsonText(decision.output ?? null) : null,
         routeId,
+        digest: decision.digest ?? null,
         actor: caller.actor,
       }
       const decided = await repeatTransient(() => decideReview(database, ruling, room()))
-      if (!decided.done) throw notOpen(await required(caller, id))
+      if (!decided.done) throw notDecided(await required(caller, id), decision.digest)
       await after.apply(decided)
       after.ready()
       return viewOf(await required(caller, id))
@@ -113,6 +118,17 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
   }
 }
 export type Reviews = ReturnType<typeof createReviews>
+
+function notDecided(review: ReviewRow, digest: string | undefined): BatonError {
+  if (review.status !== 'open' || digest === undefined || digest === review.digest) return notOpen(review)
+  return new BatonError(
+    'state_conflict',
+    `review ${review.id} is no longer about what was shown; look at it again, and decide with its present digest`,
+    {
+      extra: { review_status: review.status, digest: review.digest },
+    },
+  )
+}
 
 function notOpen(review: ReviewRow): BatonError {
   const how =
@@ -139,6 +155,9 @@ function viewOf(row: ReviewRow): ReviewView {
     subtask_state: row.subtask_state,
     assignee: row.assignee,
     due_at: row.due_at?.toISOString() ?? null,
+    escalate_to: row.escalate_to,
+    escalated_at: row.escalated_at?.toISOString() ?? null,
+    digest: row.digest,
     detail: row.detail,
     decision: row.decision,
     reason: row.reason,

@@ -36,10 +36,16 @@ interface SubmitterOptions {
   readonly pool: string
   /** Attempts where nothing else says. */
   readonly attemptLimit: number
+  /** How long a subtask may wait for a worker, and take altogether, where nothing else says. */
+  readonly queueWaitMs: number
+  readonly deadlineMs: number
+  /** The shortest lease that heartbeats can keep. */
+  readonly minLeaseMs: number
   readonly now: () => Date
   readonly fleet: {
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
+    queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
   /** The task as stored, for repeats. */
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
@@ -110,6 +116,7 @@ export class Submitter {
     dryRun: boolean,
   ): Promise<Prepared> {
     const { ids, routes, pool, attemptLimit, fleet } = this.options
+    this.checkLeases(plan)
     const planned = plan.subtasks.map(subtask => resolveTaskReferences(subtask, request))
     const keys = planned.map(subtask => ({ pool, ...routeKey(subtask) }))
     const routeIds = dryRun ? planned.map(() => 0) : await routes.intern(keys)
@@ -123,6 +130,8 @@ export class Submitter {
       taskId: request.task_id,
       priority: priorities.indexOf(request.priority ?? 'medium'),
       attemptLimit: orchestrator.retry_attempts ?? attemptLimit,
+      queueWaitMs: i => (keys[i] && fleet.queueWaitOf(keys[i])) ?? optionalMs(orchestrator.queue_wait_ms) ?? this.options.queueWaitMs,
+      deadlineMs: optionalMs(orchestrator.deadline_ms) ?? this.options.deadlineMs,
       running: execute,
       spawnedBy: null,
       firstOrdinal: 1,
@@ -168,6 +177,16 @@ export class Submitter {
       made_by: plan.madeBy,
     }
     return { task, subtasks: graph.subtasks, edges: graph.edges }
+  }
+
+  private checkLeases(plan: Plan): void {
+    const { minLeaseMs } = this.options
+    const fields = plan.subtasks.flatMap(({ leaseMs }, i) =>
+      leaseMs !== null && leaseMs < minLeaseMs
+        ? [{ path: `subtasks[${i}].lease_seconds`, issue: `must be at least ${minLeaseMs / 1_000}, two heartbeats` }]
+        : [],
+    )
+    if (fields.length > 0) throw new BatonError('invalid_request', 'a lease is shorter than heartbeats could keep it', { fields })
   }
 
   /** Stores a batch; answers for each whether it was new. */
@@ -261,6 +280,8 @@ function digestsOf(request: OrchestrateRequest): { digest: string; fields: Recor
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('base64url')
 }
+
+const optionalMs = (text: string | null): number | undefined => (text === null ? undefined : Number(text))
 
 function counter(): () => string {
   let n = 0

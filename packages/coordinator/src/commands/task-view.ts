@@ -110,6 +110,9 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
       reviewedSince: row.reviewed_since,
       assignee: row.assignee,
       failureMessage: failure?.message ?? null,
+      waitedOut: row.review_kind === 'unroutable' ? Number(row.queue_wait_ms) : null,
+      losses: row.losses,
+      cancelling: row.cancelled_how === 'requested',
     },
     { now: task.now, taskStatus: task.status, orchestratorStatus: task.orchestrator_status },
   )
@@ -127,6 +130,7 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
     ...(row.output !== null && { outputs: raw(row.output) }),
     ...(failure !== null && row.state !== 'completed' && { failure }),
     ...(row.progress !== null && row.state === 'running' && { progress: raw(row.progress) }),
+    ...(row.cancelled_how !== null && { cancel: row.cancelled_how }),
     ...(why !== undefined && { why }),
   }
 }

@@ -18,6 +18,9 @@ export interface GraphSetting {
   readonly priority: number
   /** Attempts where a subtask does not say. */
   readonly attemptLimit: number
+  /** The queue wait of the subtask at that position, and every subtask's deadline, where it does not say. */
+  readonly queueWaitMs: (position: number) => number
+  readonly deadlineMs: number
   /** Whether the task runs: roots are opened. */
   readonly running: boolean
   readonly spawnedBy: string | null
@@ -92,6 +95,11 @@ export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSet
       sla_ms: subtask.slaMs,
       queue_wait_ms: subtask.queueWaitMs,
       deadline_ms: subtask.deadlineMs,
+      lease_ms: subtask.leaseMs,
+      backoff_initial_ms: subtask.backoffInitialMs,
+      backoff_max_ms: subtask.backoffMaxMs,
+      wait_ms: subtask.queueWaitMs ?? setting.queueWaitMs(i),
+      whole_ms: subtask.deadlineMs ?? setting.deadlineMs,
       on_failure: subtask.onFailure,
       requires_approval: subtask.requiresApproval,
       isolation: subtask.isolation,

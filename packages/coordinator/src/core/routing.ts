@@ -30,15 +30,24 @@ export interface Resolution {
   readonly free: number
 }
 
-/** The queue for a route, or undefined when no live agent may do the work. */
-export function resolveRoute(route: RouteNeeds, providers: readonly ProviderLoad[]): Resolution | undefined {
-  const inPool = providers.filter(p => p.pool === route.pool)
-  const offering = inPool.filter(
-    p => p.capabilities.includes(route.capability) || (route.agent === route.capability && p.agent === route.agent),
+function offeringFor<P extends ProviderLoad>(route: RouteNeeds, providers: readonly P[]): P[] {
+  return providers.filter(
+    p =>
+      p.pool === route.pool && (p.capabilities.includes(route.capability) || (route.agent === route.capability && p.agent === route.agent)),
   )
-  const eligible = offering.filter(
+}
+
+/** The live agents that may do the work of a route. */
+export function eligibleFor<P extends ProviderLoad>(route: RouteNeeds, providers: readonly P[]): P[] {
+  return offeringFor(route, providers).filter(
     p => (route.agent === null || p.agent === route.agent) && route.requires.every(r => p.capabilities.includes(r)),
   )
+}
+
+/** The queue for a route, or undefined when no live agent may do the work. */
+export function resolveRoute(route: RouteNeeds, providers: readonly ProviderLoad[]): Resolution | undefined {
+  const offering = offeringFor(route, providers)
+  const eligible = eligibleFor(route, providers)
   if (eligible.length === 0) return undefined
   if (route.agent === null && eligible.length === offering.length)
     return resolution(route.pool, { kind: 'capability', name: route.capability }, eligible)

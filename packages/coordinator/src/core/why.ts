@@ -20,6 +20,12 @@ export interface WaitingSubtask {
   readonly reviewedSince: Date | null
   readonly assignee: string | null
   readonly failureMessage: string | null
+  /** In review because it waited longer than this, in ms. */
+  readonly waitedOut: number | null
+  /** How often it was lost together with its worker. */
+  readonly losses: number
+  /** A cancel was asked for. */
+  readonly cancelling: boolean
 }
 
 interface Surroundings {
@@ -45,10 +51,15 @@ export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestra
       return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
     case 'retrying': {
       const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
-      return `attempt ${subtask.charged + 1} of ${subtask.attemptLimit} starts in ${formatDuration(inMs)}${because(subtask.failureMessage)}`
+      const alone = subtask.losses >= 2 ? '; it was lost twice with its worker, and runs alone' : ''
+      return `attempt ${subtask.charged + 1} of ${subtask.attemptLimit} starts in ${formatDuration(inMs)}${because(subtask.failureMessage)}${alone}`
     }
     case 'blocked':
+      if (subtask.waitedOut !== null)
+        return `no worker took it within its queue wait of ${formatDuration(subtask.waitedOut)} (${needs(subtask)}); waiting for one, or for a decision${by(subtask.assignee)}${since(subtask.reviewedSince)}`
       return `no live worker offers ${needs(subtask)}`
+    case 'running':
+      return subtask.cancelling ? 'waiting for its worker to acknowledge the cancel' : undefined
     case 'needs_review':
       return `${subtask.charged} of ${subtask.attemptLimit} attempts are used up${because(subtask.failureMessage)}; waiting for a decision${by(subtask.assignee)}${since(subtask.reviewedSince)}`
     default:

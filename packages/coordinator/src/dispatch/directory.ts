@@ -3,7 +3,7 @@
  * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
  * the next reading replaces.
  */
-import { queueLimit, type Resolution, resolveRoute } from '../core/routing.js'
+import { eligibleFor, queueLimit, type Resolution, resolveRoute } from '../core/routing.js'
 import type { Queryable } from '../store/database.js'
 import type { Room, RouteRoom } from '../store/room.js'
 import type { Route, Routes } from '../store/routes.js'
@@ -98,6 +98,18 @@ export class Directory {
       const share = this.sharers(queue) > 1 ? Math.ceil(available / 2) : available
       return share > 0 ? [{ route_id, queue, room: share }] : []
     })
+  }
+
+  /** Whether the queue of a route would take more, and nothing of it waits for that. */
+  hasRoom(routeId: number): boolean {
+    const resolved = this.resolve(routeId)
+    return resolved !== null && !this.backlog.has(routeId) && this.roomOf(resolved) > 0
+  }
+
+  /** The queue wait that a route's agents ask for, in ms: the longest of theirs, where every one of them says. */
+  queueWaitOf(route: Omit<Route, 'id'>): number | null {
+    const waits = eligibleFor(route, this.providers).map(p => p.queue_wait_ms)
+    return waits.length === 0 || waits.includes(null) ? null : Math.max(...waits.map(Number))
   }
 
   /** The queue for one row of a route, if there is room; counts it. */

@@ -177,7 +177,12 @@ const badBodies: [string, string, unknown, Record<string, RegExp>][] = [
   ['an assignment to blanks', '/reviews/7/assign', { assignee: ' ', due_at: 'soon' }, { assignee: /empty/, due_at: /date-time/ }],
   ['a date without a zone', '/reviews/7/assign', { assignee: 'ann', due_at: '2026-12-01T12:00:00' }, { due_at: /date-time/ }],
   ['the year 0', '/reviews/7/assign', { assignee: 'ann', due_at: '0000-01-01T00:00:00Z' }, { due_at: /year 0/ }],
-  ['an unknown key of an assignment', '/reviews/7/assign', { assignee: 'ann', until: 1 }, { until: /known are: assignee, due_at/ }],
+  [
+    'an unknown key of an assignment',
+    '/reviews/7/assign',
+    { assignee: 'ann', until: 1 },
+    { until: /known are: assignee, escalate_to, due_at/ },
+  ],
   ['an empty reason to cancel', '/tasks/t-1/cancel', { reason: '' }, { reason: /empty/ }],
   ['an unknown key of a pause', '/tasks/t-1/pause', { force: true }, { force: /known are: reason/ }],
   ['a body of a release', '/tasks/t-1/subtasks/a/release', { reason: 'x' }, { reason: /not known/ }],

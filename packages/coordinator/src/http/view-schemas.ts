@@ -55,6 +55,7 @@ const subtask = z.object({
   outputs: jsonValueSchema.optional(),
   failure: failureSchema.optional(),
   progress: jsonValueSchema.optional(),
+  cancel: z.enum(['requested', 'acknowledged', 'forced']).optional().meta({ description: 'How far a cancel has come.' }),
   why,
 }) satisfies z.ZodType<SubtaskView>
 
@@ -163,6 +164,9 @@ const review = z.object({
   subtask_state: z.string().nullable(),
   assignee: z.string().nullable(),
   due_at: at.nullable(),
+  escalate_to: z.string().nullable().meta({ description: 'Who gets it when it is still open at its due time.' }),
+  escalated_at: at.nullable(),
+  digest: z.string().nullable().meta({ description: 'Of an approval: the SHA-256 of exactly what is approved.' }),
   detail: z.string().meta({ description: 'What is to be decided; for an exhausted subtask, its last failure as JSON.' }),
   decision: z.enum(reviewDecisions).nullable(),
   reason: z.string().nullable(),

@@ -19,6 +19,7 @@ import {
   parseDuration,
   plainValue,
   resolveTemplates,
+  unsetTimes,
   withoutReferences,
 } from '@baton/shared'
 import type { SubtaskDefaults } from './explicit.js'
@@ -98,8 +99,7 @@ export function planByPlaybook(
       dependsOn: subtask.depends_on ?? [],
       requiresApproval: subtask.requires_approval ?? false,
       slaMs: (subtask.sla === undefined ? undefined : parseDuration(subtask.sla)) ?? defaults.slaMs,
-      queueWaitMs: null,
-      deadlineMs: null,
+      ...unsetTimes,
       onFailure: subtask.on_failure ?? defaults.onFailure,
       maxAttempts: subtask.max_attempts ?? defaults.maxAttempts,
       isolation: null,

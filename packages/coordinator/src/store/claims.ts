@@ -1,6 +1,9 @@
 /**
  * Grants claims: the gate between "queued" and "running", for pause and limits too.
  *
+ * A suspect, lost twice together with its worker, runs alone: a worker that runs one already gets no other, and the
+ * other is deferred for a moment.
+ *
  * Invariants: I15 (the claim id is the lease token: two deliveries of one attempt cannot both get it, and a repeated
  * claim gets the same grant), I2 (only queued rows are granted).
  */
@@ -19,7 +22,8 @@ export interface ClaimedItem {
 
 export interface ClaimVerdict {
   status: 'granted' | 'gone' | 'held' | 'not_eligible'
-  grant: Omit<Grant, 'lease_ms'> | null
+  /** Its lease is null where the coordinator's applies. */
+  grant: (Omit<Grant, 'lease_ms'> & { lease_ms: number | null }) | null
   route_id: number | null
   task_pk: string | null
 }
@@ -54,7 +58,7 @@ with item as (
   where ${few('i.n')}
 ),
 target as materialized (
-  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress
+  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress, s.losses >= 2 as suspect
   from item i join subtask_states s on s.id = i.id
   order by s.id
   for update of s
@@ -62,6 +66,11 @@ target as materialized (
 judged as materialized (
   select t.*, k.status as task_status, o.status as orchestrator_status, t.attempt = t.row_attempt as fits,
     coalesce(d.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $3::bigint) as sla_ms,
+    coalesce(d.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms,
+    case when d.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
+    t.suspect and (
+      exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id)
+      or row_number() over (partition by t.worker_id, t.suspect order by t.n) > 1) as crowded,
     w.agent is not null and (r.agent is null or r.agent = t.agent)
       and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible,
     -- Two deliveries of one attempt: the first one's claim is the lease token.
@@ -81,31 +90,37 @@ ruled as materialized (
     when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
     when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' then 'held'
     when not j.eligible then 'not_eligible'
+    when j.crowded then 'deferred'
     else 'granted' end as status
   from judged j
 ),
 started as (
   update subtask_states s set state = 'running', claim_id = r.claim_id, worker_id = r.worker_id, agent = r.agent, started_at = clock_timestamp(),
-    lease_until = clock_timestamp() + $2::int * interval '1 millisecond', sla_until = clock_timestamp() + r.sla_ms * interval '1 millisecond'
+    lease_until = clock_timestamp() + coalesce(r.own_lease_ms, $2::int) * interval '1 millisecond', lease_ms = r.own_lease_ms,
+    deadline_ms = coalesce(r.agent_deadline_ms, s.deadline_ms), sla_until = clock_timestamp() + r.sla_ms * interval '1 millisecond'
   from ruled r
   where s.id = r.id and r.status = 'granted' and r.state in (${from('claim')}) and r.nth = 1
 ),
 returned as (
   -- Not this worker, or not now: still due, and not its fault.
-  update subtask_states s set state = 'ready', queue = null
+  update subtask_states s set state = case when r.status = 'deferred' then 'retrying' else 'ready' end, queue = null,
+    run_after = case when r.status = 'deferred' then clock_timestamp() + $4::int * interval '1 millisecond' end
   from ruled r
-  where s.id = r.id and r.status in ('held', 'not_eligible') and r.nth = 1
+  where s.id = r.id and r.status in ('held', 'not_eligible', 'deferred') and r.nth = 1
+  returning s.id, s.tenant_id, s.task_pk, s.attempt, r.agent, r.worker_id, r.status
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id)
   select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from ruled where status = 'granted' and state in (${from('claim')}) and nth = 1
+  union all
+  select tenant_id, case status when 'deferred' then 'subtask.deferred' else 'subtask.requeued' end, task_pk, id, attempt, agent, worker_id from returned
 )
-select r.n, r.status, r.route_id, r.task_pk::text as task_pk,
+select r.n, case when r.status = 'deferred' then 'held' else r.status end as status, r.route_id, r.task_pk::text as task_pk,
   case when r.status = 'granted' then json_build_object(
     'task_id', k.task_id, 'task_title', k.title, 'subtask_id', d.subtask_id, 'uuid', d.uuid, 'name', d.name, 'title', d.title, 'capability', d.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(d.input) <= ${maxInlineBytes} then d.input end, 'input_chars', char_length(d.input),
-    'context', nullif(k.context, '{}'), 'progress', r.progress, 'sla_ms', r.sla_ms,
+    'context', nullif(k.context, '{}'), 'progress', r.progress, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', false) end as grant
 from ruled r
 join subtasks d on d.id = r.id
@@ -116,6 +131,8 @@ left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
 interface GrantTimes {
   readonly leaseMs: number
   readonly defaultSlaMs: number
+  /** How long a suspect is put off. */
+  readonly deferMs: number
 }
 
 /** One statement for 1 or 500 claims; one verdict per item, in order. */
@@ -124,6 +141,7 @@ export async function grantClaims(db: Queryable, items: readonly ClaimedItem[], 
     JSON.stringify(items.map((item, n) => ({ n, ...item }))),
     times.leaseMs,
     times.defaultSlaMs,
+    times.deferMs,
   ])
   // A row that does not exist (any more) is not answered for.
   const verdicts = items.map((): ClaimVerdict => ({ status: 'gone', grant: null, route_id: null, task_pk: null }))

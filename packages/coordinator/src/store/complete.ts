@@ -31,14 +31,21 @@ export interface Settled extends EffectsRow {
   verdicts: ReportVerdict[]
 }
 
+export interface Completed extends Settled {
+  /** Positions of results that came after a cancel was asked for: dropped, and still to be acknowledged. */
+  refused: number[]
+}
+
 /**
  * Judges items against the locked rows of `target`, which carries both: the first that fits the running attempt is
- * accepted. Items whose row does not exist are missing from it; they are stale.
+ * accepted; a `result` is not, once a cancel was asked for. Items whose row does not exist are missing from it; they
+ * are stale.
  */
-export const judge = (accepting: string): string => `
+export const judge = (accepting: string, { result }: { result: boolean }): string => `
 judged as materialized (
   select t.*,
-    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) as current,
+    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting})${result ? ' and not t.cancelling' : ''} as current,
+    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) and t.cancelling as refused,
     row_number() over (partition by t.id, t.attempt = t.row_attempt and t.claim_id = t.row_claim_id order by t.n) as nth
   from target t
 ),
@@ -55,7 +62,7 @@ export const verdicts = `
     else 'stale' end)), '[]') from judged j) as verdicts`
 
 /** The columns of an item's row, beside the item's own. */
-export const targetColumns = `s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.charged as row_charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at`
+export const targetColumns = `s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.charged as row_charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at, s.losses, s.cancel_requested_at is not null as cancelling`
 
 /** Verdicts in the order of the items. */
 export function inOrder(count: number, pairs: readonly (readonly [number, ReportVerdict])[]): ReportVerdict[] {
@@ -78,7 +85,7 @@ target as materialized (
   order by s.id
   for update of s
 ),
-${judge(from('complete'))},
+${judge(from('complete'), { result: true })},
 done as (
   update subtask_states s set state = 'completed', finished_at = clock_timestamp(), lease_until = null, sla_until = null, progress = null
   from verdict v
@@ -108,6 +115,7 @@ ${insertEvents(
 )}
 select
   ${verdicts},
+  (select coalesce(json_agg(n), '[]') from judged where refused) as refused,
   ${touched('verdict')},
   ${effects}`,
 }
@@ -116,8 +124,11 @@ select
 export type SettledRow = Omit<Settled, 'verdicts'> & { verdicts: [number, ReportVerdict][] }
 
 /** One statement for 1 or 500 results: fences, stores, unlocks, rolls up, tells. */
-export async function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Settled> {
-  const { rows } = await db.query<SettledRow>(statement, [JSON.stringify(items.map((item, n) => ({ n, ...item }))), JSON.stringify(room)])
-  const row = rows[0] as SettledRow // a select without `from` has one row
+export async function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Completed> {
+  const { rows } = await db.query<SettledRow & Pick<Completed, 'refused'>>(statement, [
+    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
+    JSON.stringify(room),
+  ])
+  const row = rows[0] as SettledRow & Pick<Completed, 'refused'> // a select without `from` has one row
   return { ...row, verdicts: inOrder(items.length, row.verdicts) }
 }

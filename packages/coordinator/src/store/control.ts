@@ -40,9 +40,9 @@ const pause = taskVerb('pause', `status = 'paused'`, `'task.paused'`)
 const resume = taskVerb(
   'resume',
   `
-    status = case when t.active > 0 then 'running' when t.reviewing > 0 then 'needs_review' when t.blocked > 0 then 'blocked' else 'completed' end,
+    status = case when t.active > 0 then 'running' when t.reviewing > 0 then 'needs_review' when t.blocked > 0 then 'blocked' when t.broken then 'failed' else 'completed' end,
     finished_at = case when t.active + t.reviewing + t.blocked = 0 then clock_timestamp() end`,
-  `case when m.status = 'completed' then 'task.completed' else 'task.resumed' end`,
+  `case when m.status in ('completed', 'failed') then 'task.' || m.status else 'task.resumed' end`,
 )
 
 const verbs = { cancel, pause, resume }
@@ -71,7 +71,7 @@ const release: Statement = {
   text: `
 with named as (
   select d.id, k.status as task_status, k.id as task_pk from tasks k join subtasks d on d.task_pk = k.id
-  where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 order by d.generation desc limit 1
+  where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and d.superseded = 0
 ),
 target as materialized (
   select s.id, s.state, s.gate, n.task_status, n.task_pk from named n join subtask_states s on s.id = n.id for update of s
@@ -79,7 +79,8 @@ target as materialized (
 moved as (
   -- A gate that is not reached yet is opened in advance.
   update subtask_states s set gate = null, state = case when s.state = 'awaiting_approval' then 'ready' else s.state end,
-    ready_at = case when s.state = 'awaiting_approval' then clock_timestamp() else s.ready_at end
+    ready_at = case when s.state = 'awaiting_approval' then clock_timestamp() else s.ready_at end,
+    scheduled_at = case when s.state = 'awaiting_approval' then clock_timestamp() else s.scheduled_at end
   from target t where s.id = t.id and t.gate = 'release' and s.state in ('pending', 'awaiting_approval') and t.task_status not in ('completed', 'failed', 'cancelled')
   returning s.id, s.tenant_id, s.task_pk, s.state, t.state as before
 ),

@@ -5,6 +5,7 @@
  * Invariants: D1 a row is claimed by one coordinator (SKIP LOCKED and the state's guard). D2 within a route, priority
  * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
  */
+import type { SubtaskState } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
 import type { Room } from './room.js'
@@ -122,27 +123,40 @@ export async function promoteRetries(db: Queryable, limit: number): Promise<numb
   return (await db.query<{ moved: number }>(promote, [limit])).rows[0]?.moved ?? 0
 }
 
-const shift = (
-  name: string,
-  fromState: string,
-  toState: string,
-  guard: string,
-  changes: string,
-  event: string,
-  alert?: string,
-): Statement => ({
+interface ShiftRule {
+  readonly from: SubtaskState
+  readonly to: SubtaskState
+  /** A condition on row `s`. */
+  readonly guard: string
+  /** Counters of the task's that change, as columns `active, reviewing, blocked` of a row of `moved`. */
+  readonly changes: string
+  readonly event: string
+  readonly alert?: string
+}
+
+const shift = (name: string, { from, to, guard, changes, event, alert }: ShiftRule): Statement => ({
   name,
   text: `
 with target as materialized (
-  select s.id from subtask_states s where s.state = '${fromState}' and ${guard} order by s.id limit 500 for update skip locked
+  select s.id from subtask_states s where s.state = '${from}' and ${guard} order by s.id limit 500 for update skip locked
 ),
 moved as (
-  update subtask_states s set state = '${toState}'${fromState === 'queued' ? ', queue = null' : ''} from target t where s.id = t.id returning s.id, s.tenant_id, s.task_pk, s.route_id
+  update subtask_states s set state = '${to}'${from === 'queued' ? ', queue = null' : ''}${from === 'blocked' ? ', ready_at = clock_timestamp()' : ''}
+  from target t where s.id = t.id returning s.id, s.tenant_id, s.task_pk, s.route_id
+),
+closed as (
+  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'a provider is there again'
+  from moved m where '${from}' = 'blocked' and v.subtask_pk = m.id and v.status = 'open' and v.kind = 'unroutable'
+  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
 ),
 ${rollUp(`select task_pk, ${changes} from moved`)},
 ${insertEvents(
   `
-  select tenant_id, '${event}' as name, task_pk, id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id, null::text as data from moved`,
+  select m.tenant_id, '${event}' as name, m.task_pk, m.id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id,
+    ${to === 'blocked' ? `(select json_build_object('why', 'no live worker offers ' || coalesce(r.agent, r.capability))::text from routes r where r.id = m.route_id)` : 'null::text'} as data
+  from moved m`,
+  `
+  select tenant_id, 'review.closed', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text)::text from closed`,
   ...(alert === undefined ? [] : [alert]),
   taskEvents,
 )}
@@ -162,40 +176,38 @@ const firstBlocked = `
   where not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = m.route_id)
   group by r.id, r.agent, r.capability, r.requires`
 
-const block = shift(
-  'block_unroutable',
-  'ready',
-  'blocked',
-  `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`,
-  '-1 as active, 0 as reviewing, 1 as blocked',
-  'subtask.blocked',
-  firstBlocked,
-)
-const unblock = shift(
-  'unblock_routable',
-  'blocked',
-  'ready',
-  's.route_id = any ($1::int[])',
-  '1 as active, 0 as reviewing, -1 as blocked',
-  'subtask.ready',
-)
-const recall = shift(
-  'recall_queued',
-  'queued',
-  'ready',
-  's.queue = any ($1::text[])',
-  '0 as active, 0 as reviewing, 0 as blocked',
-  'subtask.requeued',
-)
+const block = shift('block_unroutable', {
+  from: 'ready',
+  to: 'blocked',
+  guard: `s.route_id = any ($1::int[]) and s.ready_at < clock_timestamp() - $2::int * interval '1 millisecond'`,
+  changes: '-1 as active, 0 as reviewing, 1 as blocked',
+  event: 'subtask.blocked',
+  alert: firstBlocked,
+})
+const unblock = shift('unblock_routable', {
+  from: 'blocked',
+  to: 'ready',
+  // What waited longer than its queue wait for workers that were all busy is not helped by their being there, but by room.
+  guard: `s.route_id = any ($1::int[]) and (s.route_id = any ($2::int[]) or not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open'))`,
+  changes: `1 as active, -(id in (select subtask_pk from closed))::int as reviewing, -(id not in (select subtask_pk from closed))::int as blocked`,
+  event: 'subtask.ready',
+})
+const recall = shift('recall_queued', {
+  from: 'queued',
+  to: 'ready',
+  guard: 's.queue = any ($1::text[])',
+  changes: '0 as active, 0 as reviewing, 0 as blocked',
+  event: 'subtask.requeued',
+})
 
 /** Blocks ready rows of routes that nobody serves and that have waited for longer than `afterMs`. */
 export async function blockUnroutable(db: Queryable, routes: readonly number[], afterMs: number): Promise<Shifted> {
   return (await db.query<Shifted>(block, [[...routes], afterMs])).rows[0] as Shifted // a select without `from` has one row
 }
 
-/** Makes blocked rows ready again whose route has a provider. */
-export async function unblockRoutable(db: Queryable, routes: readonly number[]): Promise<Shifted> {
-  return (await db.query<Shifted>(unblock, [[...routes]])).rows[0] as Shifted // as above
+/** Makes blocked rows ready again whose route has a provider; those in review only where the provider has room, too. */
+export async function unblockRoutable(db: Queryable, routes: { provided: readonly number[]; roomy: readonly number[] }): Promise<Shifted> {
+  return (await db.query<Shifted>(unblock, [[...routes.provided], [...routes.roomy]])).rows[0] as Shifted // as above
 }
 
 /** Takes back rows from queues that have lost their last consumer; not charged, since nothing ran. */

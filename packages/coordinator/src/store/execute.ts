@@ -30,7 +30,7 @@ with task as materialized (
 root as materialized (
   select s.id, s.route_id, d.name,
     case when s.gate is not null then s.gate when $3 = 'manual' or d.name = any ($4::text[]) then 'release' end as gate
-  from task k join subtasks d on d.task_pk = k.id join subtask_states s on s.id = d.id
+  from task k join subtasks d on d.task_pk = k.id and d.superseded = 0 join subtask_states s on s.id = d.id
   where k.status = 'planned' and s.state in (${from('unlock')}) and s.unmet = 0
   order by s.id
 ),
@@ -38,7 +38,8 @@ opened as (
   update subtask_states s set
     gate = r.gate,
     state = case when r.gate is not null then 'awaiting_approval' when r.route_id = any ($5::int[]) then 'blocked' else 'ready' end,
-    ready_at = clock_timestamp()
+    ready_at = clock_timestamp(),
+    scheduled_at = case when r.gate is null then clock_timestamp() end
   from root r
   where s.id = r.id
   returning s.id, s.tenant_id, s.task_pk, s.state, s.gate, s.route_id, r.name
@@ -53,7 +54,7 @@ counted as (
 ),
 started as (
   update tasks t set
-    execution_mode = $3, active = c.active, reviewing = c.reviewing, blocked = c.blocked, started_at = clock_timestamp(),
+    execution_mode = $3, checkpoints = $4::text[], active = c.active, reviewing = c.reviewing, blocked = c.blocked, started_at = clock_timestamp(),
     status = case when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
   from task k, counted c
   where t.id = k.id and k.status = 'planned'

@@ -71,6 +71,7 @@ child_moved as (
     unmet = s.unmet - p.met,
     state = case when not p.opened then s.state when p.gate is not null then 'awaiting_approval' when p.queue is not null then 'queued' else 'ready' end,
     ready_at = case when p.opened and p.gate is null then clock_timestamp() else s.ready_at end,
+    scheduled_at = case when p.opened and p.gate is null then clock_timestamp() else s.scheduled_at end,
     attempt = s.attempt + (p.queue is not null)::int,
     dispatch = s.dispatch + (p.queue is not null)::int,
     queue = coalesce(p.queue, s.queue),
@@ -101,14 +102,16 @@ gate_review as (
  * Applies changes of the three counters, rows `change(task_pk, active, reviewing, blocked)` of the given select, and
  * rolls the task's status up from them (core/rollup.ts is the same rule in TypeScript). A change that sums to zero
  * touches no task at all: of a chain's steps, only the last one writes the task's row.
+ * `failedTasks` and `brokenTasks` name CTEs with a column `task_pk`: tasks that fail at once, and tasks that cannot be
+ * completed any more because something was cancelled that they need.
  * Yields `task_moved(id, tenant_id, task_id, from_status, status)`.
  */
-export const rollUp = (changes: string, failedTasks?: string): string => `
+export const rollUp = (changes: string, failedTasks?: string, brokenTasks?: string): string => `
 delta as (
   select task_pk, sum(active)::int as active, sum(reviewing)::int as reviewing, sum(blocked)::int as blocked
   from (${changes}) change
   group by task_pk
-  having (sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0${failedTasks === undefined ? '' : ` or task_pk in (select task_pk from ${failedTasks})`}) and ${few('count(*)')}
+  having (sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0${[failedTasks, brokenTasks].map(cte => (cte === undefined ? '' : ` or task_pk in (select task_pk from ${cte})`)).join('')}) and ${few('count(*)')}
 ),
 task_row as materialized (
   select k.id, k.status, d.active, d.reviewing, d.blocked
@@ -121,16 +124,19 @@ task_moved as (
     active = k.active + r.active,
     reviewing = k.reviewing + r.reviewing,
     blocked = k.blocked + r.blocked,
-    status = ${rolledUpStatus(failedTasks)},
-    finished_at = case when ${rolledUpStatus(failedTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end${
-      failedTasks === undefined ? '' : `,\n    unswept = k.unswept or ${rolledUpStatus(failedTasks)} = 'failed'`
-    }
+    status = ${rolledUpStatus(failedTasks, brokenTasks)},
+    finished_at = case when ${rolledUpStatus(failedTasks, brokenTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end${
+      failedTasks === undefined ? '' : `,\n    unswept = k.unswept or ${rolledUpStatus(failedTasks, brokenTasks)} = 'failed'`
+    }${brokenTasks === undefined ? '' : `,\n    broken = ${broken(brokenTasks)}`}
   from task_row r
   where k.id = r.id
   returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status
 )`
 
-const rolledUpStatus = (failedTasks?: string): string => `case${
+const broken = (brokenTasks?: string): string =>
+  brokenTasks === undefined ? 'k.broken' : `(k.broken or k.id in (select task_pk from ${brokenTasks}))`
+
+const rolledUpStatus = (failedTasks?: string, brokenTasks?: string): string => `case${
   failedTasks === undefined
     ? ''
     : `\n      when k.status in (${sqlList(taskTransitions.fail.from)}) and k.id in (select task_pk from ${failedTasks}) then 'failed'`
@@ -139,6 +145,7 @@ const rolledUpStatus = (failedTasks?: string): string => `case${
       when k.active + r.active > 0 then 'running'
       when k.reviewing + r.reviewing > 0 then 'needs_review'
       when k.blocked + r.blocked > 0 then 'blocked'
+      when ${broken(brokenTasks)} then 'failed'
       else 'completed'
     end`
 

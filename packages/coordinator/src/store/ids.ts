@@ -8,6 +8,12 @@ const blockSize = 1_000
 
 const statement: Statement = { name: 'draw_id_blocks', text: `select nextval('id_blocks')::text as block from generate_series(1, $1)` }
 
+/** `count` ids from blocks of their own, within a transaction. */
+export async function drawIds(tx: Queryable, count: number): Promise<string[]> {
+  const { rows } = await tx.query<{ block: string }>(statement, [Math.ceil(count / blockSize)])
+  return Array.from({ length: count }, (_, i) => String(Number(rows[Math.floor(i / blockSize)]?.block) * blockSize + (i % blockSize)))
+}
+
 export class IdSource {
   private readonly db: Queryable
   private readonly free: number[] = []

@@ -7,11 +7,13 @@ export interface OrchestratorSettings {
   default_worker_agent_id: string | null
   retry_attempts: number | null
   timeout_ms: string | null
+  queue_wait_ms: string | null
+  deadline_ms: string | null
 }
 
 const read: Statement = {
   name: 'read_orchestrator',
-  text: 'select id, status, default_worker_agent_id, retry_attempts, timeout_ms from orchestrators where tenant_id = $1 and id = $2',
+  text: 'select id, status, default_worker_agent_id, retry_attempts, timeout_ms, queue_wait_ms, deadline_ms from orchestrators where tenant_id = $1 and id = $2',
 }
 
 /** How long a reading serves: a change is seen within this time by submissions; the claim is the gate that counts. */

@@ -34,7 +34,7 @@ const tasks: Statement = {
 select k.id, k.task_id, k.title, k.status, k.priority, k.orchestrator_id, k.created_at, k.finished_at,
   to_char(k.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as position,
   (select coalesce(json_object_agg(c.state, c.count), '{}') from (
-    select s.state, count(*) as count from subtasks d cross join lateral (select state from subtask_states s where s.id = d.id limit 1) s where d.task_pk = k.id group by s.state) c) as counts
+    select s.state, count(*) as count from subtasks d cross join lateral (select state from subtask_states s where s.id = d.id limit 1) s where d.task_pk = k.id and d.superseded = 0 group by s.state) c) as counts
 from tasks k
 where k.tenant_id = $1
   and ($2::text[] is null or k.status = any ($2))

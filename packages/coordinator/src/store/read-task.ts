@@ -58,6 +58,10 @@ export interface SubtaskRow {
   queued_at: Date | null
   started_at: Date | null
   finished_at: Date | null
+  cancelled_how: 'requested' | 'acknowledged' | 'forced' | null
+  queue_wait_ms: string
+  losses: number
+  review_kind: string | null
   run_after: Date | null
   progress: string | null
   output: string | null
@@ -74,7 +78,7 @@ const subtasks: Statement = {
   name: 'read_subtasks',
   text: `
 select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
-  s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.run_after, s.progress,
+  s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.cancelled_how, s.queue_wait_ms, s.losses, s.run_after, s.progress,
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
   case when s.state = 'pending' then (
     select json_agg(x.name) from (
@@ -82,7 +86,7 @@ select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as 
       cross join lateral (select fs.state from subtask_states fs where fs.id = e.from_id limit 1) fs
       cross join lateral (select f.name from subtasks f where f.id = e.from_id limit 1) f
       where fs.state not in (${sqlList(terminalSubtaskStates)}) limit 4) x) end as waits_for,
-  v.assignee, v.created_at as reviewed_since
+  v.kind as review_kind, v.assignee, v.created_at as reviewed_since
 from subtasks d
 join subtask_states s on s.id = d.id
 join routes r on r.id = s.route_id
@@ -90,9 +94,9 @@ left join lateral (
   select output, failure from attempts a where a.subtask_pk = d.id and a.attempt <= s.attempt and s.attempt > 0 order by a.attempt desc limit 1
 ) a on s.state in ('completed', 'failed', 'skipped', 'needs_review', 'retrying')
 left join lateral (
-  select r.assignee, r.created_at from reviews r where r.subtask_pk = d.id and r.status = 'open' order by r.id limit 1
+  select r.kind, r.assignee, r.created_at from reviews r where r.subtask_pk = d.id and r.status = 'open' order by r.id limit 1
 ) v on s.state in ('awaiting_approval', 'needs_review', 'blocked')
-where d.task_pk = $1 and d.ordinal > $2
+where d.task_pk = $1 and d.superseded = 0 and d.ordinal > $2
 order by d.ordinal
 limit $3`,
 }
@@ -105,7 +109,7 @@ const counts: Statement = {
   name: 'count_subtasks',
   text: `
 select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
-from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s where d.task_pk = $1 group by s.state`,
+from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s where d.task_pk = $1 and d.superseded = 0 group by s.state`,
 }
 
 export async function countSubtasks(db: Queryable, taskPk: string): Promise<{ state: SubtaskState; count: number; attempts: number }[]> {
@@ -126,7 +130,7 @@ select f.subtask_id as "from", d.subtask_id as "to", f.ordinal as from_ordinal, 
 from subtasks d
 cross join lateral (select from_id from dependencies where to_id = d.id offset 0) e
 cross join lateral (select subtask_id, ordinal from subtasks f where f.id = e.from_id limit 1) f
-where d.task_pk = $1 and d.ordinal >= $2 and (d.ordinal, f.ordinal) > ($2, $3)
+where d.task_pk = $1 and d.superseded = 0 and d.ordinal >= $2 and (d.ordinal, f.ordinal) > ($2, $3)
 order by d.ordinal, f.ordinal
 limit $4`,
 }
@@ -149,7 +153,7 @@ const artifacts: Statement = {
   text: `
 select f.id, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
 from artifacts f join subtasks d on d.id = f.subtask_pk
-where f.task_pk = $1 and f.id > $2 order by f.id limit $3`,
+where f.task_pk = $1 and d.superseded = 0 and f.id > $2 order by f.id limit $3`,
 }
 
 export async function readArtifacts(db: Queryable, taskPk: string, after: string, limit: number): Promise<ArtifactRow[]> {

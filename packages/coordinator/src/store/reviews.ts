@@ -33,6 +33,10 @@ export interface ReviewRow {
   agent: string | null
   assignee: string | null
   due_at: Date | null
+  escalate_to: string | null
+  escalated_at: Date | null
+  /** Of an approval: of what it approves. */
+  digest: string | null
   detail: string
   decision: ReviewDecisionName | null
   reason: string | null
@@ -41,7 +45,21 @@ export interface ReviewRow {
   decided_at: Date | null
 }
 
-const columns = `r.id, r.kind, r.status, k.task_id, k.status as task_status, r.task_pk, d.subtask_id, d.name, s.state as subtask_state, s.agent, r.assignee, r.due_at, r.detail, r.decision, r.reason, r.decided_by, r.created_at, r.decided_at`
+/**
+ * What an approval approves, as one number: the definition of the subtask, and what it will be given by those it depends
+ * on. Computed when it is asked for, and stored with the decision.
+ */
+const approvalDigest = (subtaskPk: string): string => `(
+  select encode(sha256(convert_to(json_build_array(x.uuid, x.subtask_id, x.generation, x.capability, x.agent, x.requires, x.input, x.isolation,
+    (select json_agg(json_build_array(f.subtask_id, f.generation, fs.state, fa.output) order by f.ordinal)
+      from (select from_id from dependencies where to_id = x.id offset 0) e
+      cross join lateral (select f.subtask_id, f.generation, f.ordinal from subtasks f where f.id = e.from_id limit 1) f
+      cross join lateral (select fs.state, fs.attempt from subtask_states fs where fs.id = e.from_id limit 1) fs
+      left join lateral (select fa.output from attempts fa where fa.subtask_pk = e.from_id and fa.attempt = fs.attempt limit 1) fa on true))::text, 'UTF8')), 'hex')
+  from subtasks x where x.id = ${subtaskPk} limit 1)`
+
+const columns = `r.id, r.kind, r.status, k.task_id, k.status as task_status, r.task_pk, d.subtask_id, d.name, s.state as subtask_state, s.agent, r.assignee, r.due_at, r.escalate_to, r.escalated_at, r.detail,
+  case when r.status = 'open' and r.kind = 'approval' then ${approvalDigest('r.subtask_pk')} else r.digest end as digest, r.decision, r.reason, r.decided_by, r.created_at, r.decided_at`
 const joins = `from reviews r join tasks k on k.id = r.task_pk left join subtasks d on d.id = r.subtask_pk left join subtask_states s on s.id = r.subtask_pk`
 
 const list: Statement = {
@@ -70,16 +88,33 @@ export async function readReview(db: Queryable, tenantId: number, id: string): P
   return (await db.query<ReviewRow>(read, [tenantId, id])).rows[0]
 }
 
+const defaults: Statement = {
+  name: 'set_review_defaults',
+  text: `
+update tenants set review_assignee = $1, review_escalate_to = $2, review_due_ms = $3
+where (review_assignee, review_escalate_to, review_due_ms) is distinct from ($1, $2, $3::bigint)`,
+}
+
+/** Who gets a review that nobody was named for, for how long, and who after that. */
+export async function setReviewDefaults(
+  db: Queryable,
+  { assignee, escalateTo, dueMs }: { assignee: string | null; escalateTo: string | null; dueMs: number },
+): Promise<void> {
+  await db.query(defaults, [assignee, escalateTo, dueMs])
+}
+
 const assign: Statement = {
   name: 'assign_review',
   text: `
 with assigned as (
-  update reviews set assignee = $3, due_at = coalesce($4::timestamptz, due_at) where tenant_id = $1 and id = $2 and status = 'open'
-  returning id, tenant_id, task_pk, subtask_pk
+  update reviews set assignee = $3, due_at = coalesce($4::timestamptz, due_at), alerted_at = case when $4::timestamptz is null then alerted_at end,
+    escalate_to = case when $7 then $6 else escalate_to end
+  where tenant_id = $1 and id = $2 and status = 'open'
+  returning id, tenant_id, task_pk, subtask_pk, assignee, due_at, escalate_to
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
-  select tenant_id, 'review.assigned', task_pk, subtask_pk, json_build_object('review', id::text, 'assignee', $3::text, 'by', $5::text)::text from assigned
+  select tenant_id, 'review.assigned', task_pk, subtask_pk, json_build_object('review', id::text, 'assignee', assignee, 'due_at', due_at, 'escalate_to', escalate_to, 'by', $5::text)::text from assigned
 )
 select id from assigned`,
 }
@@ -90,12 +125,14 @@ export interface Assignment {
   readonly assignee: string | null
   /** Null: the date stays as it is. */
   readonly dueAt: Date | null
+  /** Undefined: it stays as it is. */
+  readonly escalateTo: string | null | undefined
   readonly actor: string
 }
 
 /** False: the review is not open. */
-export async function assignReview(db: Queryable, { tenantId, id, assignee, dueAt, actor }: Assignment): Promise<boolean> {
-  return (await db.query(assign, [tenantId, id, assignee, dueAt, actor])).rows.length > 0
+export async function assignReview(db: Queryable, { tenantId, id, assignee, dueAt, escalateTo, actor }: Assignment): Promise<boolean> {
+  return (await db.query(assign, [tenantId, id, assignee, dueAt, actor, escalateTo ?? null, escalateTo !== undefined])).rows.length > 0
 }
 
 /**
@@ -116,13 +153,16 @@ target as materialized (
   for update of s
 ),
 open as materialized (
-  select t.* from target t join reviews r on r.id = $2 where r.status = 'open' for update of r
+  select t.*, case when r.kind = 'approval' then ${approvalDigest('t.id')} end as digest
+  from target t join reviews r on r.id = $2 where r.status = 'open' for update of r
 ),
 ruling as materialized (
   select t.*, case
+    -- Not what was shown to whoever decides.
+    when $9::text <> t.digest then null
     when $3 = 'approve' and t.state = 'awaiting_approval' then 'ready'
     when $3 in ('retry', 'reassign') and t.state in (${from('reopen')}) then 'ready'
-    when $3 = 'reassign' and t.state = 'blocked' then 'ready'
+    when $3 in ('retry', 'reassign') and t.state = 'blocked' then 'ready'
     when $3 = 'supply' and t.state in (${from('supply')}) then 'completed'
     when $3 in ('reject', 'fail') and t.on_failure = 'skip' and t.state in (${from('skip')}) then 'skipped'
     when $3 in ('reject', 'fail') and t.state in (${from('fail')}) then 'failed'
@@ -137,6 +177,8 @@ ended as (
     attempt_limit = case when r.next = 'ready' and r.state <> 'awaiting_approval' then greatest(s.attempt_limit, s.charged + 1) else s.attempt_limit end,
     route_id = coalesce($6::int, s.route_id),
     ready_at = case when r.next = 'ready' then clock_timestamp() else s.ready_at end,
+    -- A person's decision begins the deadline anew: the clock stood while they thought.
+    scheduled_at = case when r.next = 'ready' then clock_timestamp() else s.scheduled_at end,
     finished_at = case when r.next in ('completed', 'skipped', 'failed') then clock_timestamp() end
   from ruling r
   where s.id = r.id and r.next is not null
@@ -146,9 +188,10 @@ attempt as (
   insert into attempts (subtask_pk, attempt, outcome, charged, output) select id, attempt, 'completed', false, $5 from ended where state = 'completed'
 ),
 decided as (
-  update reviews r set status = 'decided', decision = $3, reason = $4, decided_by = $8, decided_at = clock_timestamp()
+  update reviews r set status = 'decided', decision = $3, reason = $4, decided_by = $8, decided_at = clock_timestamp(),
+    digest = (select digest from ruling)
   where r.id = $2 and exists (select from ended)
-  returning r.id, r.tenant_id, r.task_pk, r.subtask_pk, r.kind
+  returning r.id, r.tenant_id, r.task_pk, r.subtask_pk, r.kind, r.digest
 ),
 passed as (select id from ended where state in ('completed', 'skipped') or (state = 'failed' and on_failure = 'continue')),
 broken as (select distinct task_pk from ended where state = 'failed' and on_failure <> 'continue'),
@@ -156,7 +199,7 @@ ${unlockDependents('passed')},
 ${gateReviews},
 ${rollUp(
   `
-    select task_pk, (state = 'ready')::int as active, -(before in ('awaiting_approval', 'needs_review'))::int as reviewing, -(before = 'blocked')::int as blocked from ended
+    select task_pk, (state = 'ready')::int as active, -1 as reviewing, 0 as blocked from ended
     union all
     select task_pk, (state <> 'awaiting_approval')::int, (state = 'awaiting_approval')::int, 0 from child_moved where opened`,
   'broken',
@@ -164,7 +207,7 @@ ${rollUp(
 ${insertEvents(
   `
   select tenant_id, 'review.decided' as name, task_pk, subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id,
-    json_build_object('review', id::text, 'kind', kind, 'decision', $3::text, 'reason', $4::text, 'by', $8::text)::text as data from decided`,
+    json_build_object('review', id::text, 'kind', kind, 'decision', $3::text, 'reason', $4::text, 'by', $8::text, 'digest', digest)::text as data from decided`,
   `
   select tenant_id, case when state = 'ready' and before = 'awaiting_approval' then 'subtask.approved' else 'subtask.' || state end, task_pk, id, null, null, null, null from ended`,
   childEvents,
@@ -188,6 +231,8 @@ export interface Decision {
   readonly output: string | null
   /** The route to the agent that a `reassign` names. */
   readonly routeId: number | null
+  /** What the decider saw; null: they did not say. */
+  readonly digest: string | null
   readonly actor: string
 }
 
@@ -198,7 +243,7 @@ export interface Decided extends EffectsRow {
 }
 
 export async function decideReview(db: Queryable, decision: Decision, room: Room): Promise<Decided> {
-  const { tenantId, id, decision: verb, reason, output, routeId, actor } = decision
-  const { rows } = await db.query<Decided>(decide, [tenantId, id, verb, reason, output, routeId, JSON.stringify(room), actor])
+  const { tenantId, id, decision: verb, reason, output, routeId, digest, actor } = decision
+  const { rows } = await db.query<Decided>(decide, [tenantId, id, verb, reason, output, routeId, JSON.stringify(room), actor, digest])
   return rows[0] as Decided // a select without `from` has one row
 }

@@ -8,10 +8,10 @@ import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from '
 const lock: Statement = {
   name: 'lock_spawner',
   text: `
-select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
-for update of k`,
+for update of s, k`,
 }
 
 export interface Spawner {
@@ -24,9 +24,10 @@ export interface Spawner {
   state: string
   attempt: number
   claim_id: string | null
+  cancelling: boolean
 }
 
-/** Locks the task, so that two spawners number their children one after the other. */
+/** Locks the attempt, so that it cannot end before its children are in, and the task, so that two spawners number theirs in turn. */
 export async function lockSpawner(tx: Queryable, subtask: string): Promise<Spawner | undefined> {
   return (await tx.query<Spawner>(lock, [subtask])).rows[0]
 }
@@ -35,9 +36,9 @@ const existing: Statement = {
   name: 'spawn_names',
   text: `
 select
-  (select coalesce(json_agg(d.name), '[]') from subtasks d where d.task_pk = $1 and d.name = any ($2::text[])) as taken,
+  (select coalesce(json_agg(d.name), '[]') from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = any ($2::text[])) as taken,
   (select coalesce(json_agg(json_build_object('prefix', p.prefix, 'highest', (
-    select count(*) from subtasks d where d.task_pk = $1 and coalesce(d.agent, d.capability) = p.prefix))), '[]') from unnest($3::text[]) as p(prefix)) as highest`,
+    select count(*) from subtasks d where d.task_pk = $1 and d.generation = 0 and coalesce(d.agent, d.capability) = p.prefix))), '[]') from unnest($3::text[]) as p(prefix)) as highest`,
 }
 
 /** Which names are taken, and how many subtasks each prefix has. */

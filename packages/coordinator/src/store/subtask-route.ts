@@ -5,7 +5,7 @@ const statement: Statement = {
   name: 'read_subtask_route',
   text: `
 select r.pool, r.capability, r.requires, r.agent from subtasks d join subtask_states s on s.id = d.id join routes r on r.id = s.route_id
-where d.task_pk = $1 and d.subtask_id = $2 order by d.generation desc limit 1`,
+where d.task_pk = $1 and d.subtask_id = $2 and d.superseded = 0`,
 }
 
 export async function readSubtaskRoute(

@@ -20,14 +20,15 @@ const replaceAgents: Statement = {
   name: 'replace_worker_agents',
   text: `
 with hosted as (
-  select * from json_to_recordset($2::json) as a(name text, capabilities text[], concurrency int, sla_ms bigint)
+  select * from json_to_recordset($2::json) as a(name text, capabilities text[], concurrency int, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, lease_ms bigint)
 ),
 gone as (
   delete from worker_agents where worker_id = $1 and agent not in (select name from hosted)
 )
-insert into worker_agents (worker_id, agent, capabilities, concurrency, sla_ms)
-select $1, name, capabilities, concurrency, sla_ms from hosted
-on conflict (worker_id, agent) do update set capabilities = excluded.capabilities, concurrency = excluded.concurrency, sla_ms = excluded.sla_ms`,
+insert into worker_agents (worker_id, agent, capabilities, concurrency, sla_ms, queue_wait_ms, deadline_ms, lease_ms)
+select $1, name, capabilities, concurrency, sla_ms, queue_wait_ms, deadline_ms, lease_ms from hosted
+on conflict (worker_id, agent) do update set capabilities = excluded.capabilities, concurrency = excluded.concurrency, sla_ms = excluded.sla_ms,
+  queue_wait_ms = excluded.queue_wait_ms, deadline_ms = excluded.deadline_ms, lease_ms = excluded.lease_ms`,
 }
 
 const declareAgents: Statement = {
@@ -101,7 +102,7 @@ lease_row as materialized (
   for update of s
 ),
 renewed as (
-  update subtask_states s set lease_until = greatest(s.lease_until, clock_timestamp() + $3::int * interval '1 millisecond'), progress = coalesce(l.progress, s.progress)
+  update subtask_states s set lease_until = clock_timestamp() + coalesce(s.lease_ms, $3::int) * interval '1 millisecond', progress = coalesce(l.progress, s.progress)
   from lease_row l
   where s.id = l.id and l.held
   returning s.task_pk, l.progress is not null as progressed
@@ -142,12 +143,16 @@ export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatI
   return verdicts
 }
 
+/** Silent for `$1` ms as of `at`; a heartbeat ahead of the clock is one that a jump of the database's clock left behind. */
+export const silent = (at: string): string =>
+  `(last_heartbeat_at < ${at} - $1::int * interval '1 millisecond' or last_heartbeat_at > ${at} + $1::int * interval '1 millisecond')`
+
 const lose: Statement = {
   name: 'lose_workers',
   text: `
 with gone as materialized (
   select id, active from workers
-  where state in ('starting', 'ready', 'draining') and last_heartbeat_at < $2::timestamptz - $1::int * interval '1 millisecond'
+  where state in ('starting', 'ready', 'draining') and ${silent('$2::timestamptz')}
   order by id limit 100 for update skip locked
 ),
 lost as (
@@ -176,12 +181,13 @@ export interface Provider {
   concurrency: number
   active: number
   sla_ms: number | null
+  queue_wait_ms: number | null
 }
 
 const providers: Statement = {
   name: 'live_providers',
   text: `
-select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms
+select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms, a.queue_wait_ms::float8 as queue_wait_ms
 from workers w join worker_agents a on a.worker_id = w.id
 where w.state = 'ready'
 order by w.id, a.agent`,

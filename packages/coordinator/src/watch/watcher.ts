@@ -1,6 +1,10 @@
 /**
- * Watches what is late: leases that ran out, attempts over their SLA, workers that fell silent. Every sweep skips what
- * another coordinator holds, and every transition is guarded, so that any number of watchers may run.
+ * Watches what is late: leases that ran out, attempts over their SLA, waits and deadlines that are over, cancels that were
+ * not heeded, reviews that fell due, workers that fell silent. Every sweep skips what another coordinator holds, and every
+ * transition is guarded, so that any number of watchers may run.
+ *
+ * Invariants: W1 nothing that depends on what workers say is swept unless they could be heard for a whole lease (calm.ts).
+ * W2 a sweep ends what was due at the time of the look, however late the database works it off.
  */
 import { protocolVersion, type Subjects } from '@baton/shared'
 import { type Bus, type Clock, type Logger, type Service, Ticker } from '@baton/shared/node'
@@ -10,7 +14,9 @@ import type { Database } from '../store/database.js'
 import { readDue } from '../store/due.js'
 import { type BackoffLimits, expireAttempts } from '../store/fail.js'
 import type { EffectsRow } from '../store/fragments.js'
+import { expireWaits } from '../store/overdue.js'
 import type { Room } from '../store/room.js'
+import { escalateReviews, warnOfDelays } from '../store/warnings.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
 import { Calm } from './calm.js'
 
@@ -23,6 +29,8 @@ interface WatcherOptions {
   readonly heartbeatMs: number
   /** Local mode: workers live in this process. */
   readonly ownWorkers: boolean
+  /** How long an agent may take to heed a cancel before it is forced. */
+  readonly cancelGraceMs: number
   readonly backoff: BackoffLimits
   readonly room: () => Room
   readonly log: Logger
@@ -32,6 +40,15 @@ interface WatcherOptions {
 }
 
 const sweepLimit = 500
+/** How many times longer than it took the look at all live rows rests. */
+const restShare = 50
+const maxLongLookMs = 60_000
+const lines = {
+  late: 'attempts exceeded their SLA',
+  lost: 'attempts were lost with their workers',
+  overdue: 'subtasks exceeded their deadline',
+  unheeded: 'cancels were not heeded and are forced',
+} as const
 const housekeepingMs = 60_000
 
 export class Watcher implements Service {
@@ -42,6 +59,7 @@ export class Watcher implements Service {
   private readonly calm: Calm
   private stopListening: () => void = () => undefined
   private lastHousekeeping = Number.NEGATIVE_INFINITY
+  private nextLongLook = Number.NEGATIVE_INFINITY
 
   constructor(options: WatcherOptions) {
     this.options = options
@@ -66,22 +84,28 @@ export class Watcher implements Service {
   }
 
   private async run(): Promise<boolean> {
-    const { database } = this.options
+    const { database, leaseMs, cancelGraceMs } = this.options
     // Workers speak through the bus: while it is silent, their silence means nothing.
     if (!(await this.options.bus.answers(Math.min(1_000, this.options.heartbeatMs)))) this.calm.disturb()
     const calm = this.calm.look(this.everyMs)
     try {
       const asked = this.options.clock.monotonicMs()
-      const due = await readDue(database, this.options.leaseMs)
+      const due = await readDue(database, { leaseMs, graceMs: cancelGraceMs })
       // While the database stood still, heartbeats could not be stored either.
       const stalled = this.options.clock.monotonicMs() - asked > this.options.heartbeatMs
       if (stalled) this.calm.disturb()
+      this.calm.compare(new Date(due.at).getTime())
+      const untroubled = calm && !stalled && this.calm.isCalm
       let more = false
-      if (due.late) more = await this.sweep('late', due.at)
       if (due.unswept) more = (await this.cancelRest()) || more
-      if (!calm || stalled) return more
+      if (due.unheeded) more = (await this.sweep('unheeded', due.grace_ago)) || more
+      if (due.reviews) await this.escalate(due.at)
+      if (due.timed) await warnOfDelays(database, due.at, sweepLimit)
+      if (!untroubled) return more // W1
+      if (due.late) more = (await this.sweep('late', due.at)) || more
       if (due.lost) more = (await this.sweep('lost', due.at)) || more
       if (due.silent) await this.loseWorkers(due.at)
+      more = (await this.endWaits(due.at)) || more
       await this.housekeeping()
       return more
     } catch (error) {
@@ -90,19 +114,41 @@ export class Watcher implements Service {
     }
   }
 
-  /** Ends what is due; answers whether there may be more. */
-  private async sweep(which: 'late' | 'lost', at: string): Promise<boolean> {
-    const { database, room, backoff, after, log } = this.options
-    const swept = await expireAttempts(database, which, { at, limit: sweepLimit }, room(), backoff)
+  /** Ends what is due (W2); answers whether there may be more. */
+  private async sweep(which: keyof typeof lines, at: string): Promise<boolean> {
+    const { database, room, backoff, after, log, leaseMs } = this.options
+    const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
-    log.warn(
-      { attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] },
-      which === 'late' ? 'attempts exceeded their SLA' : 'attempts were lost with their workers',
-    )
+    log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
     await after.apply(swept)
     after.ready()
     this.tellWorkers(swept.ended)
     return swept.ended.length === sweepLimit
+  }
+
+  /**
+   * Queue waits and deadlines are many and long, and no index is kept for them: each look reads all live rows, so looks
+   * follow each other the more slowly the longer one takes.
+   */
+  private async endWaits(at: string): Promise<boolean> {
+    const { database, clock, room, after, log } = this.options
+    const started = clock.monotonicMs()
+    if (started < this.nextLongLook) return false
+    const waits = await expireWaits(database, at, sweepLimit, room())
+    const took = clock.monotonicMs() - started
+    const overdue = await this.sweep('overdue', at)
+    const more = overdue || waits.ended === sweepLimit
+    if (!more) this.nextLongLook = started + Math.min(maxLongLookMs, Math.max(this.everyMs, took * restShare))
+    if (waits.ended > 0) {
+      log.warn({ subtasks: waits.ended }, 'subtasks waited longer than they may')
+      await after.apply(waits)
+      after.ready()
+    }
+    return more
+  }
+
+  private async escalate(at: string): Promise<void> {
+    this.options.after.changed(await escalateReviews(this.options.database, at, sweepLimit))
   }
 
   private async loseWorkers(at: string): Promise<void> {

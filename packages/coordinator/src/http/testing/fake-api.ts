@@ -6,6 +6,7 @@ import {
   type OrchestrateRequest,
   RawJson,
   type ReviewView,
+  type SubtaskState,
   type TaskStatus,
   type TaskView,
   terminalTaskStatuses,
@@ -73,6 +74,31 @@ export class FakeApi implements CoordinatorApi {
     const subtask = this.find(taskId).task.subtasks.find(one => one.subtask_id === subtaskId)
     if (!subtask) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
     return { subtask_id: subtaskId, state: 'ready' as const }
+  }
+
+  async cancelSubtask(...[, taskId, subtaskId, reason]: Parameters<CoordinatorApi['cancelSubtask']>) {
+    return this.moved('cancelSubtask', 'cancelled', taskId, subtaskId, reason)
+  }
+
+  async retrySubtask(...[, taskId, subtaskId, reason]: Parameters<CoordinatorApi['retrySubtask']>) {
+    return this.moved('retrySubtask', 'ready', taskId, subtaskId, reason)
+  }
+
+  async reassignSubtask(...[, taskId, subtaskId, request]: Parameters<CoordinatorApi['reassignSubtask']>) {
+    return this.moved('reassignSubtask', 'ready', taskId, subtaskId, request)
+  }
+
+  async rerunTask(...[, taskId, request]: Parameters<CoordinatorApi['rerunTask']>) {
+    this.called('rerunTask', taskId, request)
+    this.find(taskId)
+    return { task_id: taskId, status: 'running' as const, subtasks: request.from.length }
+  }
+
+  private moved<S extends SubtaskState>(method: string, state: S, taskId: string, subtaskId: string, told: unknown) {
+    this.called(method, taskId, subtaskId, told)
+    if (!this.find(taskId).task.subtasks.some(one => one.subtask_id === subtaskId))
+      throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
+    return { subtask_id: subtaskId, state }
   }
 
   async reviews(...[, filters]: Parameters<CoordinatorApi['reviews']>) {

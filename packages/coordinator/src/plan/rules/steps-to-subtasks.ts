@@ -1,5 +1,5 @@
 /** Makes subtasks of the steps that were read, with the reviews that are missing. */
-import { type OrchestrateRequest, type PlannedSubtask, withoutReferences } from '@baton/shared'
+import { type OrchestrateRequest, type PlannedSubtask, unsetTimes, withoutReferences } from '@baton/shared'
 import { type Assignment, assign, type SubtaskDefaults } from '../explicit.js'
 import { titleOf } from './flow.js'
 import { createNamer } from './naming.js'
@@ -50,8 +50,7 @@ export function planByRules(
     dependsOn: [...step.after].sort((a, b) => a.index - b.index).map(nameOf),
     requiresApproval: step.requiresApproval,
     slaMs: defaults.slaMs,
-    queueWaitMs: null,
-    deadlineMs: null,
+    ...unsetTimes,
     onFailure: defaults.onFailure,
     maxAttempts: defaults.maxAttempts,
     isolation: null,
@@ -104,8 +103,7 @@ function fallback(request: OrchestrateRequest, reading: Reading, defaults: Subta
     dependsOn: [],
     requiresApproval: false,
     slaMs: defaults.slaMs,
-    queueWaitMs: null,
-    deadlineMs: null,
+    ...unsetTimes,
     onFailure: defaults.onFailure,
     maxAttempts: defaults.maxAttempts,
     isolation: null,

@@ -1,0 +1,88 @@
+/** Foresees and tells of what runs late: attempts near their SLA, tasks near or past their due date, reviews past theirs. */
+import type { Queryable, Statement } from './database.js'
+import { sqlList, touched } from './fragments.js'
+
+/** The share of its time after which an end in time is doubted. */
+const doubtedAfter = 0.8
+
+/** Attempt `s` has used up most of its SLA, as of `at`, and nobody was told. */
+export const atRisk = (at: string): string =>
+  `s.warned_attempt is distinct from s.attempt and s.sla_until > ${at} and s.started_at + (s.sla_until - s.started_at) * ${doubtedAfter} < ${at}`
+
+const warnAttempts: Statement = {
+  name: 'warn_attempts',
+  text: `
+with target as materialized (
+  select s.id from subtask_states s where s.state = 'running' and ${atRisk('$2::timestamptz')} order by s.id limit $1 for update skip locked
+),
+warned as (
+  update subtask_states s set warned_attempt = s.attempt from target t where s.id = t.id
+  returning s.id, s.tenant_id, s.task_pk, s.attempt, s.agent, s.worker_id, s.sla_until
+)
+insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
+select tenant_id, 'alert.sla_risk', task_pk, id, attempt, agent, worker_id, json_build_object('sla_until', sla_until)::text from warned`,
+}
+
+/** When task `k` is due; a date that was past at its submission cannot be kept by anybody. */
+const due = `least(case when k.due_at > k.created_at then k.due_at end, k.started_at + k.sla_ms * interval '1 millisecond')`
+const timed = `(k.due_at is not null or k.sla_ms is not null) and k.sla_alerts < 2 and k.status in (${sqlList(['running', 'paused', 'blocked', 'needs_review'])})`
+
+const warnTasks: Statement = {
+  name: 'warn_tasks',
+  text: `
+with target as materialized (
+  select k.id, ${due} as due, ${due} < $2::timestamptz as breached from tasks k
+  where ${timed} and (
+    ${due} < $2::timestamptz
+    or (k.sla_alerts = 0 and k.started_at + (${due} - k.started_at) * ${doubtedAfter} < $2::timestamptz))
+  order by k.id limit $1 for update of k skip locked
+),
+warned as (
+  update tasks k set sla_alerts = case when t.breached then 2 else 1 end from target t where k.id = t.id
+  returning k.id, k.tenant_id, t.due, t.breached
+)
+insert into events (tenant_id, name, task_pk, data)
+select tenant_id, case when breached then 'alert.sla_breach' else 'alert.sla_risk' end, id, json_build_object('due_at', due)::text from warned`,
+}
+
+/** Tells of attempts and tasks that will hardly be in time, and of tasks that are not. Once for each. */
+export async function warnOfDelays(db: Queryable, at: string, limit: number): Promise<void> {
+  await db.query(warnAttempts, [limit, at])
+  await db.query(warnTasks, [limit, at])
+}
+
+const escalate: Statement = {
+  name: 'escalate_reviews',
+  text: `
+with target as materialized (
+  select r.id, r.assignee, r.due_at, r.escalate_to from reviews r where r.status = 'open' and r.alerted_at is null and r.due_at < $2::timestamptz
+  order by r.id limit $1 for update skip locked
+),
+moved as (
+  -- The second assignee gets as long as the first one had; when that is over too, there is nobody left to ask.
+  update reviews r set
+    assignee = coalesce(t.escalate_to, r.assignee),
+    escalate_to = null,
+    escalated_at = case when t.escalate_to is not null then clock_timestamp() else r.escalated_at end,
+    due_at = case when t.escalate_to is not null then clock_timestamp() + (r.due_at - r.created_at) else r.due_at end,
+    alerted_at = case when t.escalate_to is null then clock_timestamp() end
+  from target t where r.id = t.id
+  returning r.id, r.tenant_id, r.task_pk, r.subtask_pk, t.assignee as from_assignee, r.assignee, t.due_at as was_due_at, r.due_at, t.escalate_to
+),
+event as (
+  insert into events (tenant_id, name, task_pk, subtask_pk, data)
+  select tenant_id, 'alert.review_due', task_pk, subtask_pk, json_build_object('review', id::text, 'assignee', from_assignee, 'due_at', was_due_at)::text from moved
+  union all
+  select tenant_id, 'review.escalated', task_pk, subtask_pk, json_build_object('review', id::text, 'from', from_assignee, 'to', assignee, 'due_at', due_at)::text from moved where escalate_to is not null
+)
+select ${touched('moved')}`,
+}
+
+/** Alerts of reviews that are past their due time, and hands them to whom they escalate to. Answers with their tasks. */
+export async function escalateReviews(db: Queryable, at: string, limit: number): Promise<string[]> {
+  return (await db.query<{ touched: string[] }>(escalate, [limit, at])).rows[0]?.touched ?? []
+}
+
+export const reviewsDue = (at: string): string =>
+  `exists (select from reviews where status = 'open' and alerted_at is null and due_at < ${at})`
+export const tasksTimed = `exists (select from tasks k where ${timed})`
