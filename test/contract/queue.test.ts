@@ -170,6 +170,12 @@ describe.each(queueKinds)('$name', ({ open }) => {
     })
   })
 
+  test('the epoch is claimed once', async () => {
+    const { queue } = await open()
+    expect(await queue.claimEpoch()).toBe(true)
+    expect(await queue.claimEpoch()).toBe(false)
+  })
+
   describe('missing', () => {
     const ask = (...ids: string[]) => ids.map(id => ({ queue: 'a', id }))
 

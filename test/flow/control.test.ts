@@ -95,7 +95,7 @@ describe.each(databases)('on %s', (_, open) => {
         check(task)
         return task
       },
-      { timeout: 10_000, interval: 10 },
+      { timeout: 20_000, interval: 10 },
     )
   }
   const untilStatus = (taskId: string, status: TaskView['status']) => until(taskId, task => expect(task.status).toBe(status))

@@ -37,6 +37,7 @@ export { type Failure, failure, failureSchema, toFailure } from './failure.js'
 export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
 export {
   agentCapability,
+  epochKey,
   jobId,
   namePattern,
   nameSchema,

@@ -39,6 +39,11 @@ export function parseQueueName(name: string): (QueueKey & { readonly pool: strin
   return { pool: match[1], kind: match[2] === 'c' ? 'capability' : 'agent', name: match[3] }
 }
 
+/** The key whose absence says that Redis was emptied: every job is rung again then. */
+export function epochKey(namespace: string): string {
+  return `${namespace}:epoch`
+}
+
 /** The id of a delivery job. A number of the database, never a caller's text. */
 export function jobId(subtask: string, attempt: number, dispatch: number): string {
   return `${subtask}-${attempt}-${dispatch}`

@@ -5,7 +5,7 @@
  * During an outage of Redis `ring` fails at once (nothing is buffered); the reconciler rings again later.
  */
 
-import { BatonError } from '@baton/shared'
+import { BatonError, epochKey } from '@baton/shared'
 import { hopelessRedisError, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -72,6 +72,8 @@ class BullmqQueue implements TaskQueue {
   private readonly connection: Redis
   private readonly options: BullmqQueueOptions
   private readonly queues = new Map<string, Queue>()
+  /** When a job was first seen active, by this process's own clock: the time that the job carries is its worker's. */
+  private readonly activeSince = new Map<string, number>()
 
   constructor(connection: Redis, options: BullmqQueueOptions) {
     this.connection = connection
@@ -100,7 +102,13 @@ class BullmqQueue implements TaskQueue {
 
   async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {
     const there = await Promise.all(jobs.map(({ queue, id }) => this.isThere(queue, id, activeForMs)))
+    const forgetBefore = performance.now() - 10 * activeForMs
+    for (const [id, since] of this.activeSince) if (since < forgetBefore) this.activeSince.delete(id)
     return jobs.filter((_, i) => !there[i]).map(j => j.id)
+  }
+
+  async claimEpoch(): Promise<boolean> {
+    return (await this.connection.set(epochKey(this.options.namespace), '1', 'NX')) === 'OK'
   }
 
   async waiting(queues: readonly string[]): Promise<Map<string, number>> {
@@ -117,9 +125,14 @@ class BullmqQueue implements TaskQueue {
   private async isThere(name: string, id: string, activeForMs: number): Promise<boolean> {
     const queue = this.queue(name)
     const state: JobState | 'unknown' = await queue.getJobState(id)
-    if (state !== 'active') return state === 'waiting' || state === 'prioritized' || state === 'delayed'
-    const job = await queue.getJob(id)
-    return job?.processedOn !== undefined && Date.now() - job.processedOn < activeForMs
+    if (state !== 'active') {
+      this.activeSince.delete(id)
+      return state === 'waiting' || state === 'prioritized' || state === 'delayed'
+    }
+    const now = performance.now()
+    const since = this.activeSince.get(id) ?? now
+    this.activeSince.set(id, since)
+    return now - since < activeForMs
   }
 
   private queue(name: string): Queue {

@@ -1,6 +1,7 @@
 /**
  * Holds the queues to what Postgres says: whatever is queued there and has no job is rung again, with the next dispatch
- * number (I11). Finds what a crash between claim and ring left, and everything after a FLUSHALL.
+ * number (I11). Finds what a crash between claim and ring left; and, told by a key that is missing, at once everything
+ * that Redis lost when it was emptied.
  */
 import { jobId } from '@baton/shared'
 import { type Logger, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
@@ -19,16 +20,19 @@ interface ReconcilerOptions {
 }
 
 const pageSize = 500
+/** How often it is asked whether Redis was emptied. */
+const epochEveryMs = 500
 
 export class Reconciler implements Service {
   readonly name = 'reconciler'
   private readonly options: ReconcilerOptions
   private readonly ticker: Ticker
+  private nextRound = Number.NEGATIVE_INFINITY
   private first = true
 
   constructor(options: ReconcilerOptions) {
     this.options = options
-    this.ticker = new Ticker({ name: 'reconciler', everyMs: options.everyMs, log: options.log, run: () => this.run() })
+    this.ticker = new Ticker({ name: 'reconciler', everyMs: Math.min(epochEveryMs, options.everyMs), log: options.log, run: () => this.run() })
   }
 
   async start(): Promise<void> {
@@ -40,10 +44,19 @@ export class Reconciler implements Service {
   }
 
   private async run(): Promise<void> {
-    const { database, queue, ring, everyMs, claimLimitMs, log } = this.options
-    // At start nothing is known of the jobs; later, what was queued just now is on its way.
-    const olderThanMs = this.first ? 0 : Math.min(everyMs, claimLimitMs)
+    const { queue, everyMs, claimLimitMs, log } = this.options
+    const emptied = await queue.claimEpoch()
+    if (!emptied && performance.now() < this.nextRound) return
+    this.nextRound = performance.now() + everyMs
+    if (emptied && !this.first) log.warn('the queues were emptied; every job is rung again')
+    // At start, and after that, nothing is known of the jobs; otherwise what was queued just now is on its way.
+    const olderThanMs = this.first || emptied ? 0 : Math.min(everyMs, claimLimitMs)
     this.first = false
+    await this.ringMissing(olderThanMs)
+  }
+
+  private async ringMissing(olderThanMs: number): Promise<void> {
+    const { database, queue, ring, claimLimitMs, log } = this.options
     for (let after = '0'; ; ) {
       const rows = await readStaleQueued(database, olderThanMs, { after, limit: pageSize })
       const last = rows[rows.length - 1]

@@ -21,6 +21,7 @@ interface Queue {
 export class MemoryQueue implements TaskQueue, QueueConsumer {
   private readonly queues = new Map<string, Queue>()
   private readonly consumptions = new Set<Consumption>()
+  private epochClaimed = false
 
   async ring(jobs: readonly Ring[]): Promise<void> {
     for (const job of jobs) {
@@ -41,6 +42,12 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
         return !known.has(id) || (since !== undefined && now - since >= activeForMs)
       })
       .map(j => j.id)
+  }
+
+  async claimEpoch(): Promise<boolean> {
+    const first = !this.epochClaimed
+    this.epochClaimed = true
+    return first
   }
 
   async waiting(queues: readonly string[]): Promise<Map<string, number>> {

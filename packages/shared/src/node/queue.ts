@@ -16,8 +16,10 @@ export interface Ring {
 export interface TaskQueue {
   /** Puts jobs into their queues, a queue's jobs together. */
   ring(jobs: readonly Ring[]): Promise<void>
-  /** Of these jobs, the ids of those that are neither waiting nor active since less than `activeForMs`. */
+  /** Of these jobs, the ids of those that are neither waiting nor, as far as this process saw, active for less than `activeForMs`. */
   missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]>
+  /** True once after whatever holds the jobs was emptied (or is used for the first time), for one of all coordinators. */
+  claimEpoch(): Promise<boolean>
   /** Jobs that wait, per queue. */
   waiting(queues: readonly string[]): Promise<Map<string, number>>
   close(): Promise<void>
