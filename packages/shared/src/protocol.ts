@@ -63,6 +63,8 @@ const workerInfoSchema = z.object({
   pool: poolSchema,
   concurrency: z.number().int(),
   agents: z.array(hostedAgentSchema),
+  /** `starting`: it does not consume its queues yet, and will say so when it does. Default `ready`. */
+  state: z.enum(['starting', 'ready']).optional(),
 })
 export type WorkerInfo = z.infer<typeof workerInfoSchema>
 
@@ -116,7 +118,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     v: version,
     type: z.literal('heartbeat'),
     worker_id: z.string(),
-    state: z.enum(['ready', 'draining', 'stopped']),
+    state: z.enum(['starting', 'ready', 'draining', 'stopped']),
     active: z.array(activeClaimSchema),
     /** Active attempts per agent. */
     load: z.record(z.string(), z.number()),

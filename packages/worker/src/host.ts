@@ -2,7 +2,7 @@
  * A worker: hosts agents, consumes the queues of their capabilities, reports. Built on the three seams, so that it runs
  * the same in a process of its own and beside a coordinator.
  *
- * Its life: registered and ready → draining (takes nothing, finishes what it has) → stopped.
+ * Its life: starting (registered) → ready (consumes its queues) → draining (takes nothing, finishes what it has) → stopped.
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -121,6 +121,10 @@ export async function startHost(options: HostOptions): Promise<Host> {
     ]
     for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
   }
+  const giveUp = () => void heartbeat.stop()
+  options.signal?.addEventListener('abort', giveUp, { once: true })
+  await heartbeat.ready()
+  options.signal?.removeEventListener('abort', giveUp)
   log.info({ worker_id: id, agents: agents.map(a => a.name) }, 'worker ready')
   starting.done = true
   if (starting.drainAsked) onDrain()
