@@ -21,6 +21,7 @@ import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
+import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
@@ -51,6 +52,8 @@ export interface CoreOptions {
   readonly config?: BatonConfig
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
+  /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
+  readonly timeScale?: number
   readonly log: Logger
 }
 
@@ -64,15 +67,13 @@ export interface Coordinator {
 
 const pool = 'shared'
 const attemptLimit = 3
-const defaultSlaMs = 3_600_000
-const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
-const blockAfterMs = 30_000
 const inboxLimit = 20_000
-const reconcileMs = 5_000
 
 /** Starts a coordinator on stores that are open; brings the database up to date first. */
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
-  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, backoff = defaultBackoff, log } = options
+  const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
+  const durations = durationsAt(options.timeScale ?? 1)
+  const { backoff = durations.backoff } = options
   const { database, queue, bus } = stores
   const id = `${hostname()
     .toLowerCase()
@@ -101,13 +102,14 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
-  const ringer = new Ringer(queue, log)
+  const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
     ringer,
     log,
-    blockAfterMs,
+    everyMs: durations.dispatchMs,
+    blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
   const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
@@ -123,7 +125,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
-  const slaMs = (config.defaults?.sla !== undefined ? parseDuration(config.defaults.sla) : undefined) ?? defaultSlaMs
+  const slaMs = (config.defaults?.sla !== undefined ? parseDuration(config.defaults.sla) : undefined) ?? durations.slaMs
 
   // collect: claims, reports and heartbeats of workers, in batches
   const claims = new Claims({
@@ -169,8 +171,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     database,
     queue,
     ring: rows => ringer.ring(rows),
-    everyMs: reconcileMs,
-    claimLimitMs: Math.max(leaseMs, 1_000),
+    everyMs: durations.reconcileMs,
+    claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
   })
 

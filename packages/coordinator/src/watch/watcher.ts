@@ -3,7 +3,7 @@
  * another coordinator holds, and every transition is guarded, so that any number of watchers may run.
  */
 import { protocolVersion, type Subjects } from '@baton/shared'
-import { type Bus, type Clock, type Logger, type Service, Ticker } from '@baton/shared/node'
+import { type Bus, type Clock, failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
 import { cancelUnfinished } from '../store/cancel.js'
 import { sweepChunks } from '../store/chunks.js'
 import type { Database } from '../store/database.js'
@@ -95,6 +95,7 @@ export class Watcher implements Service {
     const { database, room, backoff, after, log } = this.options
     const swept = await expireAttempts(database, which, { at, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
+    failpoint('watch.mid-sweep')
     log.warn(
       { attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] },
       which === 'late' ? 'attempts exceeded their SLA' : 'attempts were lost with their workers',
