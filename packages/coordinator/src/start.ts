@@ -21,6 +21,7 @@ import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
+import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
@@ -52,6 +53,8 @@ export interface CoreOptions {
   readonly config?: BatonConfig
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
+  /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
+  readonly timeScale?: number
   readonly log: Logger
 }
 
@@ -65,15 +68,7 @@ export interface Coordinator {
 
 const pool = 'shared'
 const attemptLimit = 3
-const defaultSlaMs = 3_600_000
-const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
-const blockAfterMs = 30_000
 const inboxLimit = 20_000
-const reconcileMs = 5_000
-const cancelGraceMs = 10_000
-const defaultReviewDueMs = 24 * 3_600_000
-const defaultQueueWaitMs = 3_600_000
-const defaultDeadlineMs = 24 * 3_600_000
 
 const configured = (duration: string | undefined, ms: number): number =>
   (duration === undefined ? undefined : parseDuration(duration)) ?? ms
@@ -81,6 +76,7 @@ const configured = (duration: string | undefined, ms: number): number =>
 /** Starts a coordinator on stores that are open; brings the database up to date first. */
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
+  const durations = durationsAt(options.timeScale ?? 1)
   const { database, queue, bus } = stores
   const id = `${hostname()
     .toLowerCase()
@@ -109,13 +105,14 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
-  const ringer = new Ringer(queue, log)
+  const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
     ringer,
     log,
-    blockAfterMs,
+    everyMs: durations.dispatchMs,
+    blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
   const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
@@ -132,17 +129,17 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
   })
   const { defaults = {} } = config
-  const slaMs = configured(defaults.sla, defaultSlaMs)
-  const queueWaitMs = configured(defaults.queue_wait, defaultQueueWaitMs)
-  const deadlineMs = configured(defaults.deadline, defaultDeadlineMs)
+  const slaMs = configured(defaults.sla, durations.slaMs)
+  const queueWaitMs = configured(defaults.queue_wait, durations.queueWaitMs)
+  const deadlineMs = configured(defaults.deadline, durations.deadlineMs)
   const backoff = {
-    initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? defaultBackoff.initialMs),
-    maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? defaultBackoff.maxMs),
+    initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? durations.backoff.initialMs),
+    maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? durations.backoff.maxMs),
   }
   await setReviewDefaults(database, {
     assignee: config.reviews?.assignee ?? null,
     escalateTo: config.reviews?.escalate_to ?? null,
-    dueMs: configured(config.reviews?.due, defaultReviewDueMs),
+    dueMs: configured(config.reviews?.due, durations.reviewDueMs),
   })
 
   // collect: claims, reports and heartbeats of workers, in batches
@@ -182,7 +179,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     leaseMs,
     heartbeatMs,
     ownWorkers: mode === 'local',
-    cancelGraceMs,
+    cancelGraceMs: durations.cancelGraceMs,
     backoff,
     room: () => directory.fastRoom(),
     log,
@@ -193,8 +190,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     database,
     queue,
     ring: rows => ringer.ring(rows),
-    everyMs: reconcileMs,
-    claimLimitMs: Math.max(leaseMs, 1_000),
+    everyMs: durations.reconcileMs,
+    claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
   })
 

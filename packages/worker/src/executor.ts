@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
-import type { Logger } from '@baton/shared/node'
+import { failpoint, type Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
 import type { Lanes } from './lanes.js'
@@ -60,18 +60,23 @@ export class Executor {
     }
     if (this.draining) return // still due in Postgres; it is rung again
     const { s: subtask, a: attemptNumber } = parsed.data
+    failpoint('worker.after-fetch')
     const claimId = randomUUID()
     const reply = await lanes.claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
       return
     }
+    failpoint('worker.after-claim')
     const attempt = new Attempt({ agent, grant: reply.grant, subtask, claimId, workerId, uplink, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
     const { outcome, settled } = attempt.start()
     try {
-      await this.report(attempt, attemptNumber, await outcome)
+      const ended = await outcome
+      failpoint('worker.after-run')
+      await this.report(attempt, attemptNumber, ended)
+      failpoint('worker.after-answer')
     } finally {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
       this.attempts.delete(claimId)

@@ -1,6 +1,6 @@
 /** A fleet worker: opens Redis and NATS, then hosts the agents. It never sees Postgres. */
 import { BatonError } from '@baton/shared'
-import { connectNatsBus, createLogger, type Logger, readEnvironment, workerUrls } from '@baton/shared/node'
+import { armFailpoints, connectNatsBus, createLogger, type Logger, readEnvironment, workerUrls } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { openBullmqConsumer } from './bullmq-consumer.js'
 import { type Host, startHost } from './host.js'
@@ -34,6 +34,7 @@ export interface WorkerOptions {
  */
 export async function startWorker(options: WorkerOptions): Promise<Host> {
   const environment = readEnvironment()
+  armFailpoints(environment.failpoints)
   const { redisUrl, natsUrl } = workerUrls({
     ...environment,
     redisUrl: options.redisUrl ?? environment.redisUrl,

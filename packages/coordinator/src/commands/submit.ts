@@ -16,7 +16,7 @@ import {
   priorities,
   resolveTemplates,
 } from '@baton/shared'
-import { BatchLane } from '@baton/shared/node'
+import { BatchLane, failpoint } from '@baton/shared/node'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database } from '../store/database.js'
@@ -199,11 +199,13 @@ export class Submitter {
       if (!firsts.has(key)) firsts.set(key, prepared)
     }
     const graphs = [...firsts.values()]
+    failpoint('submit.before-commit')
     const inserted = await insertTasks(database, {
       tasks: graphs.map(g => g.task),
       subtasks: graphs.flatMap(g => g.subtasks),
       edges: graphs.flatMap(g => g.edges),
     })
+    failpoint('submit.after-graph')
     const stored = graphs.filter(g => inserted.has(g.task.id))
     const jobs: QueuedRow[] = []
     const ready = new Set<number>()
@@ -213,6 +215,7 @@ export class Submitter {
         else if (state === 'ready') ready.add(route_id)
       }
     await onStored(jobs, [...ready])
+    failpoint('submit.after-commit')
     return batch.map(p => inserted.has(p.task.id))
   }
 
