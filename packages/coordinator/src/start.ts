@@ -14,6 +14,7 @@ import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
@@ -21,6 +22,7 @@ import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
+import { Starter } from './dispatch/starter.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
@@ -63,7 +65,7 @@ export interface Coordinator {
 }
 
 const pool = 'shared'
-const attemptLimit = 3
+const defaultAttemptLimit = 3
 const defaultSlaMs = 3_600_000
 const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
 const blockAfterMs = 30_000
@@ -110,7 +112,16 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
+  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const starter: Starter = new Starter({
+    database,
+    log,
+    resolves: routeId => directory.resolves(routeId),
+    onStarted: taskPks => {
+      after.changed(taskPks)
+      after.ready()
+    },
+  })
 
   // plan: words and graphs to plans
   const planner = createPlanner({
@@ -119,10 +130,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     ...(config.planner?.shipped_playbooks !== undefined && { shippedPlaybooks: config.planner.shipped_playbooks }),
     ...(config.planner?.fallback_capability !== undefined && { fallbackCapability: config.planner.fallback_capability }),
     defaults: {
-      ...(config.defaults?.max_attempts !== undefined && { maxAttempts: config.defaults.max_attempts }),
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
+  // Not the planner's: an orchestrator's retryAttempts come before it.
+  const attemptLimit = config.defaults?.max_attempts ?? defaultAttemptLimit
   const slaMs = (config.defaults?.sla !== undefined ? parseDuration(config.defaults.sla) : undefined) ?? defaultSlaMs
 
   // collect: claims, reports and heartbeats of workers, in batches
@@ -190,6 +202,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
+    startWaiting: () => starter.now(),
   })
   const control = createControl({
     database,
@@ -198,16 +211,20 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onReady: after.ready,
     onChange: after.changed,
     onEnded: () => watcher.wake(),
+    onRoom: () => starter.roomMade(),
   })
+  const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const api = createCoordinatorApi({
     database,
     submitter,
     control,
     reviews,
+    orchestrators,
     log,
     fleet: directory,
     changes,
+    startWaiting: () => starter.now(),
     onReady: after.ready,
     onChange: after.changed,
     checks: {
@@ -233,6 +250,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(pulses ? [pulses] : []),
       ringer,
       dispatcher,
+      starter,
       watcher,
       reconciler,
       inbox,

@@ -80,7 +80,7 @@ export class SpawnPlanner {
       taskPk: task.task_pk,
       taskId: task.task_id,
       priority: task.priority,
-      attemptLimit: this.options.attemptLimit,
+      attemptLimit: task.retry_attempts ?? this.options.attemptLimit,
       running: true,
       spawnedBy: spawnerId,
       firstOrdinal: task.total + 1,

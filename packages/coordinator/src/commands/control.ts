@@ -13,6 +13,8 @@ interface ControlOptions {
   readonly onChange: (taskPks: readonly string[]) => void
   /** A task ended with subtasks still to be cancelled. */
   readonly onEnded: () => void
+  /** A task takes its orchestrator's place no longer. */
+  readonly onRoom: () => void
 }
 
 const already = { cancel: ['cancelled'], pause: ['paused'], resume: ['running', 'needs_review', 'blocked'] } as const satisfies Record<
@@ -25,7 +27,7 @@ const remedies = {
   resume: 'only a paused task can be resumed',
 }
 
-export function createControl({ database, subjects, publish, onReady, onChange, onEnded }: ControlOptions) {
+export function createControl({ database, subjects, publish, onReady, onChange, onEnded, onRoom }: ControlOptions) {
   return {
     /** Cancels, pauses or resumes a task. Throws `task_not_found`, `state_conflict`. */
     async controlTask(
@@ -47,6 +49,7 @@ export function createControl({ database, subjects, publish, onReady, onChange, 
         onChange([result.id])
         if (verb === 'cancel') onEnded()
         if (verb === 'resume') onReady()
+        else onRoom()
       }
       return { task_id: taskId, status: result.status }
     },

@@ -8,7 +8,8 @@ import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from '
 const lock: Statement = {
   name: 'lock_spawner',
   text: `
-select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id,
+  (select o.retry_attempts from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as retry_attempts
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
 for update of k`,
@@ -24,6 +25,8 @@ export interface Spawner {
   state: string
   attempt: number
   claim_id: string | null
+  /** Its orchestrator's. */
+  retry_attempts: number | null
 }
 
 /** Locks the task, so that two spawners number their children one after the other. */

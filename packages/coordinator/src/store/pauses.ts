@@ -1,0 +1,50 @@
+/**
+ * When something was held up. Every statement that pauses or resumes a task, an orchestrator or everything records it in
+ * the same transaction, because the clocks of queue waits and deadlines stand still meanwhile.
+ *
+ * Invariants: P1 one pause at most is open per thing (a unique index holds it). P2 a thing is paused exactly as long as
+ * its pause is open.
+ */
+
+export type PauseScope = 'task' | 'orchestrator' | 'tenant'
+
+/** Opens a pause for each row of CTE `things(tenant_id, ref)`. */
+export const openPauses = (cte: string, scope: PauseScope, things: string): string => `
+${cte} as (
+  insert into pauses (tenant_id, scope, ref) select tenant_id, '${scope}', ref from (${things}) t
+  on conflict (tenant_id, scope, ref) where to_at = 'infinity' do nothing
+)`
+
+/** Ends the pause of each row of `things(tenant_id, ref)`, where one is open. */
+export const closePauses = (cte: string, scope: PauseScope, things: string): string => `
+${cte} as (
+  update pauses p set to_at = greatest(clock_timestamp(), p.from_at) from (${things}) t
+  where p.tenant_id = t.tenant_id and p.scope = '${scope}' and p.ref = t.ref and p.to_at = 'infinity'
+)`
+
+/**
+ * The tenants that are paused, as an array for `<> all (…)`. Depends on no row, hence is read once per statement, from an
+ * index that is empty but for a pause: no join, and nothing for the planner to get wrong.
+ */
+export const pausedTenants = '(array(select id from tenants where paused_at is not null))'
+
+/**
+ * How many milliseconds (float8) of the time between the expressions `from` and `to` a task was held up: by a pause of
+ * itself, of its orchestrator (`idle` is one) or of everything. Times that overlap count once. `task` is the alias of a
+ * row of `tasks`. Three probes of an index per row: for a handful of candidates, not for a table.
+ */
+export const pausedMs = (task: string, from: string, to: string): string => `(
+  select coalesce(sum(greatest(extract(epoch from i.ends - greatest(i.begins, i.counted)), 0)), 0)::float8 * 1000
+  from (
+    -- In order of their beginnings, each adds what no earlier one reached.
+    select o.begins, o.ends, max(o.ends) over (order by o.begins, o.ends rows between unbounded preceding and 1 preceding) as counted
+    from (
+      select greatest(p.from_at, ${from}) as begins, least(p.to_at, ${to}) as ends
+      from (values ('task', ${task}.id::text), ('orchestrator', ${task}.orchestrator_id), ('tenant', '')) as h(scope, ref)
+      cross join lateral (
+        select from_at, to_at from pauses p
+        where p.tenant_id = ${task}.tenant_id and p.scope = h.scope and p.ref = h.ref and p.to_at > ${from} and p.from_at < ${to}
+        offset 0
+      ) p
+    ) o
+  ) i)`
