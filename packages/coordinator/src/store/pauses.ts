@@ -31,20 +31,22 @@ export const pausedTenants = '(array(select id from tenants where paused_at is n
 /**
  * How many milliseconds (float8) of the time between the expressions `from` and `to` a task was held up: by a pause of
  * itself, of its orchestrator (`idle` is one) or of everything. Times that overlap count once. `task` is the alias of a
- * row of `tasks`. Three probes of an index per row: for a handful of candidates, not for a table.
+ * row of `tasks`, and no alias may be one of those within. Three probes of an index per row: for a handful of candidates,
+ * not for a table.
  */
 export const pausedMs = (task: string, from: string, to: string): string => `(
-  select coalesce(sum(greatest(extract(epoch from i.ends - greatest(i.begins, i.counted)), 0)), 0)::float8 * 1000
+  select coalesce(sum(greatest(extract(epoch from span.ends - greatest(span.begins, span.counted)), 0)), 0)::float8 * 1000
   from (
     -- In order of their beginnings, each adds what no earlier one reached.
-    select o.begins, o.ends, max(o.ends) over (order by o.begins, o.ends rows between unbounded preceding and 1 preceding) as counted
+    select piece.begins, piece.ends,
+      max(piece.ends) over (order by piece.begins, piece.ends rows between unbounded preceding and 1 preceding) as counted
     from (
-      select greatest(p.from_at, ${from}) as begins, least(p.to_at, ${to}) as ends
-      from (values ('task', ${task}.id::text), ('orchestrator', ${task}.orchestrator_id), ('tenant', '')) as h(scope, ref)
+      select greatest(pause.from_at, ${from}) as begins, least(pause.to_at, ${to}) as ends
+      from (values ('task', ${task}.id::text), ('orchestrator', ${task}.orchestrator_id), ('tenant', '')) as holder(scope, ref)
       cross join lateral (
-        select from_at, to_at from pauses p
-        where p.tenant_id = ${task}.tenant_id and p.scope = h.scope and p.ref = h.ref and p.to_at > ${from} and p.from_at < ${to}
+        select held.from_at, held.to_at from pauses held
+        where held.tenant_id = ${task}.tenant_id and held.scope = holder.scope and held.ref = holder.ref and held.to_at > ${from} and held.from_at < ${to}
         offset 0
-      ) p
-    ) o
-  ) i)`
+      ) pause
+    ) piece
+  ) span)`
