@@ -46,6 +46,7 @@ const byError: Record<ErrorCode, ExitCode> = {
   task_conflict: exitCodes.conflict,
   state_conflict: exitCodes.conflict,
   data_directory_locked: exitCodes.conflict,
+  task_limit_reached: exitCodes.conflict,
   too_many_requests: exitCodes.unreachable,
   request_timeout: exitCodes.unreachable,
   internal: exitCodes.unreachable,

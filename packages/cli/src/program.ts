@@ -66,14 +66,21 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--status <statuses>', 'of the recent ones, those in these statuses (a,b)')
     .option('--limit <number>', 'how many recent ones', wholeNumber, 20)
     .action(async (task, options) => end(await (await import('./commands/status.js')).status(task, options, io)))
+  remote('cancel <task>', 'cancel a task: abort what runs, start nothing else')
+    .option('--reason <text>', 'why; it stands in the history of the task')
+    .action(async (task, options) => end(await (await import('./commands/control.js')).control('cancel', task, options, io)))
   for (const [verb, says] of [
-    ['cancel', 'cancel a task: abort what runs, start nothing else'],
-    ['pause', 'pause a task: let what runs finish, start nothing else'],
-    ['resume', 'let a paused task go on'],
+    ['pause', 'pause a task, an orchestrator or everything: let what runs finish, start nothing else'],
+    ['resume', 'let a paused task or orchestrator, or everything, go on'],
   ] as const)
-    remote(`${verb} <task>`, says)
-      .option('--reason <text>', 'why; it stands in the history of the task')
-      .action(async (task, options) => end(await (await import('./commands/control.js')).control(verb, task, options, io)))
+    remote(`${verb} [task]`, says)
+      .option('--orchestrator <id>', 'all tasks of this orchestrator, instead of one task')
+      .option('--all', 'everything, instead of one task')
+      .option('--reason <text>', 'why; it stands in the history')
+      .action(async (task, options) => end(await (await import('./commands/control.js')).pauseOrResume(verb, task, options, io)))
+  remote('orchestrators', 'list the orchestrators').action(async options =>
+    end(await (await import('./commands/orchestrators.js')).orchestrators(options, io)),
+  )
   remote('release <task> <subtask>', 'let a subtask start that manual execution or a checkpoint holds back').action(
     async (task, subtask, options) => end(await (await import('./commands/control.js')).release(task, subtask, options, io)),
   )

@@ -14,6 +14,7 @@ import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
@@ -21,6 +22,7 @@ import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
+import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
@@ -67,7 +69,7 @@ export interface Coordinator {
 }
 
 const pool = 'shared'
-const attemptLimit = 3
+const defaultAttemptLimit = 3
 const inboxLimit = 20_000
 
 const configured = (duration: string | undefined, ms: number): number =>
@@ -115,7 +117,16 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
+  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const starter: Starter = new Starter({
+    database,
+    log,
+    resolves: routeId => directory.resolves(routeId),
+    onStarted: taskPks => {
+      after.changed(taskPks)
+      after.ready()
+    },
+  })
 
   // plan: words and graphs to plans
   const planner = createPlanner({
@@ -124,11 +135,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     ...(config.planner?.shipped_playbooks !== undefined && { shippedPlaybooks: config.planner.shipped_playbooks }),
     ...(config.planner?.fallback_capability !== undefined && { fallbackCapability: config.planner.fallback_capability }),
     defaults: {
-      ...(config.defaults?.max_attempts !== undefined && { maxAttempts: config.defaults.max_attempts }),
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
   const { defaults = {} } = config
+  // Not the planner's: an orchestrator's retryAttempts come before it.
+  const attemptLimit = defaults.max_attempts ?? defaultAttemptLimit
   const slaMs = configured(defaults.sla, durations.slaMs)
   const queueWaitMs = configured(defaults.queue_wait, durations.queueWaitMs)
   const deadlineMs = configured(defaults.deadline, durations.deadlineMs)
@@ -214,6 +226,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
+    startWaiting: () => starter.now(),
   })
   const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const control = createControl({
@@ -225,15 +238,19 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     after,
     decide: (caller, review, decision) => reviews.decideReview(caller, review, decision),
     onEnded: () => watcher.wake(),
+    onRoom: () => starter.roomMade(),
   })
+  const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const api = createCoordinatorApi({
     database,
     submitter,
     control,
     reviews,
+    orchestrators,
     log,
     fleet: directory,
     changes,
+    startWaiting: () => starter.now(),
     onReady: after.ready,
     onChange: after.changed,
     checks: {
@@ -259,6 +276,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(pulses ? [pulses] : []),
       ringer,
       dispatcher,
+      starter,
       watcher,
       reconciler,
       inbox,

@@ -30,6 +30,7 @@ export const errorTable = {
   state_conflict: { status: 409, title: 'Not possible in the present state', retryable: false },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },
   unsupported_media_type: { status: 415, title: 'Only JSON is taken', retryable: false },
+  task_limit_reached: { status: 429, title: 'The orchestrator has all the tasks that it may have', retryable: true },
   too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
   headers_too_large: { status: 431, title: 'The headers are too large', retryable: false },
   internal: { status: 500, title: 'A fault in Baton', retryable: true },

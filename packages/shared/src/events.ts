@@ -2,6 +2,7 @@
 
 export const eventTable = {
   'task.planned': 'A task was taken in and planned.',
+  'task.waiting': 'A task is to start as soon as its orchestrator may run one more.',
   'task.started': 'A task began to run.',
   'task.blocked': 'Nothing of the task can progress, and a subtask has no provider.',
   'task.unblocked': 'A task that was blocked goes on.',
@@ -35,6 +36,13 @@ export const eventTable = {
   'review.escalated': 'A review was still open at its due time and went to its second assignee.',
   'review.decided': 'A person decided.',
   'review.closed': 'A review became moot.',
+  'orchestrator.created': 'An orchestrator was created.',
+  'orchestrator.updated': 'An orchestrator was changed.',
+  'orchestrator.paused': 'An orchestrator dispatches no more: it is idle or paused.',
+  'orchestrator.resumed': 'An orchestrator runs.',
+  'orchestrator.deleted': 'An orchestrator was deleted.',
+  'system.paused': 'Everything was paused.',
+  'system.resumed': 'Everything goes on.',
   'worker.starting': 'A worker registered, and does not take work yet.',
   'worker.ready': 'A worker takes work.',
   'worker.draining': 'A worker takes no more work and finishes what it has.',

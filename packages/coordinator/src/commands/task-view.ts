@@ -9,10 +9,11 @@ import {
   type TaskStatus,
   type TaskView,
 } from '@baton/shared'
-import { whySubtask, whyTask } from '../core/why.js'
+import { type Surroundings, whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
 import {
   countSubtasks,
+  type HoldRow,
   readArtifacts,
   readDependencies,
   readOpenReview,
@@ -40,11 +41,7 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
   const waiting = views.find(v => v.state === 'needs_review' || v.state === 'blocked' || v.state === 'awaiting_approval')
-  const why = whyTask(
-    task.status,
-    task.orchestrator_status,
-    waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why },
-  )
+  const why = whyTask(task.status, surroundingsOf(task), waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
   const lastSubtask = subtasks[limit - 1]
   const lastEdge = edges[limit - 1]
   const lastArtifact = artifacts[limit - 1]
@@ -85,6 +82,15 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   }
 }
 
+/** What holds a task up from outside, as core/why.ts tells of it. */
+export function surroundingsOf(row: HoldRow): Surroundings {
+  return {
+    orchestratorStatus: row.orchestrator_status,
+    allPaused: row.paused_at === null ? null : { since: row.paused_at, by: row.paused_by, reason: row.pause_reason },
+    startsInTurn: row.start_wanted_at === null ? null : { atOnce: row.max_concurrent_tasks },
+  }
+}
+
 /** Where an artifact's bytes are. */
 export function artifactUri(taskId: string, subtaskId: string, name: string): string {
   return `/tasks/${encodeURIComponent(taskId)}/artifacts/${encodeURIComponent(subtaskId)}/${encodeURIComponent(name)}`
@@ -114,7 +120,7 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
       losses: row.losses,
       cancelling: row.cancelled_how === 'requested',
     },
-    { now: task.now, taskStatus: task.status, orchestratorStatus: task.orchestrator_status },
+    { now: task.now, taskStatus: task.status, ...surroundingsOf(task) },
   )
   return {
     subtask_id: row.subtask_id,

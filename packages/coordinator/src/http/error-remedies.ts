@@ -20,6 +20,7 @@ export const errorRemedies: Readonly<Record<ErrorCode, string>> = {
   state_conflict: 'See the present status in `detail`, and what it allows.',
   body_too_large: 'Split the request, or pass large values by reference.',
   unsupported_media_type: 'Send `Content-Type: application/json`, uncompressed.',
+  task_limit_reached: 'Submit it again when a task of the orchestrator has ended, or raise its `maxTasks`.',
   too_many_requests: 'Wait for as long as `Retry-After` says.',
   headers_too_large: 'Move large values from URL or headers into the body.',
   internal: 'Try again; if it stays, look up `request_id` in the log and report it.',

@@ -11,6 +11,7 @@ import type { DependencyView, Grant } from '@baton/shared'
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { few, from } from './fragments.js'
+import { pausedTenants } from './pauses.js'
 
 export interface ClaimedItem {
   readonly id: string
@@ -88,7 +89,7 @@ ruled as materialized (
     -- A repeat of a claim that was granted gets the same grant.
     when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
     when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
-    when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' then 'held'
+    when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' or j.tenant_id = any ${pausedTenants} then 'held'
     when not j.eligible then 'not_eligible'
     when j.crowded then 'deferred'
     else 'granted' end as status

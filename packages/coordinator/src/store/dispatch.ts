@@ -8,6 +8,7 @@
 import type { SubtaskState } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
+import { pausedTenants } from './pauses.js'
 import type { Room } from './room.js'
 
 export interface Demand {
@@ -67,7 +68,7 @@ picked as materialized (
       ) next
       left join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = next.task_pk limit 1) k on true
       left join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o on true
-      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running', false) as runs) r
+      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running' and k.tenant_id <> all ${pausedTenants}, false) as runs) r
       where t.n < w.room and t.seen < ${maxTasksSeen}
     )
     select c.id

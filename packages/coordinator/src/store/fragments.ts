@@ -10,6 +10,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { subtaskTransitions, taskTransitions } from '@baton/shared'
+import { closePauses, pausedTenants } from './pauses.js'
 
 /** A list of states for `in (…)`. The states are ours, so quoting is all that is needed. */
 export function sqlList(states: readonly (SubtaskState | TaskStatus)[]): string {
@@ -63,7 +64,7 @@ turn as (
 ),
 placed as materialized (
   select t.id, t.met, t.opened, t.gate,
-    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and not r.waiting then r.queue end as queue
+    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and k.tenant_id <> all ${pausedTenants} and not r.waiting then r.queue end as queue
   from turn t join tasks k on k.id = t.task_pk left join room r on r.route_id = t.route_id
 ),
 child_moved as (
@@ -131,7 +132,12 @@ task_moved as (
   from task_row r
   where k.id = r.id
   returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status
-)`
+)${
+  // A task that fails while it is paused is paused no longer.
+  failedTasks === undefined
+    ? ''
+    : `,${closePauses('unpaused', 'task', "select tenant_id, id::text as ref from task_moved where from_status = 'paused' and status <> 'paused'")}`
+}`
 
 const broken = (brokenTasks?: string): string =>
   brokenTasks === undefined ? 'k.broken' : `(k.broken or k.id in (select task_pk from ${brokenTasks}))`

@@ -8,7 +8,8 @@ import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from '
 const lock: Statement = {
   name: 'lock_spawner',
   text: `
-select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling,
+  (select o.retry_attempts from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as retry_attempts
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
 for update of s, k`,
@@ -25,6 +26,8 @@ export interface Spawner {
   attempt: number
   claim_id: string | null
   cancelling: boolean
+  /** Its orchestrator's. */
+  retry_attempts: number | null
 }
 
 /** Locks the attempt, so that it cannot end before its children are in, and the task, so that two spawners number theirs in turn. */
