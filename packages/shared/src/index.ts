@@ -102,6 +102,8 @@ export {
   type ExecutionMode,
   executeRequestSchema,
   executionModes,
+  type Isolation,
+  isolations,
   jsonValueSchema,
   maxSubtasks,
   metadataSchema,
