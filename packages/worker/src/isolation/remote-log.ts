@@ -33,15 +33,18 @@ function crossable(value: unknown, depth = 0): unknown {
     if (typeof value === 'function' || typeof value === 'symbol') return undefined
     if (typeof value === 'bigint') return String(value)
     if (typeof value !== 'object' || value === null) return value
-    if (value instanceof Error) {
-      const { name: type, message, stack } = value
-      return { type, message, stack, ...(crossable({ ...value, cause: value.cause }, depth + 1) as object) }
-    }
     if (depth >= maxDepth) return '[deeper]'
+    if (value instanceof Error) return bareError(value, depth)
     if ('toJSON' in value && typeof value.toJSON === 'function') return crossable(value.toJSON() as unknown, depth + 1)
     if (Array.isArray(value)) return value.slice(0, 100).map(item => crossable(item, depth + 1))
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, crossable(item, depth + 1)]))
   } catch {
     return '[unreadable]'
   }
+}
+
+/** What a clone keeps of an error, so that the worker's log shows it as it shows its own. */
+function bareError(error: Error, depth: number): Error {
+  const cause = error.cause === undefined ? undefined : { cause: crossable(error.cause, depth + 1) }
+  return Object.assign(new Error(error.message, cause), { name: error.name, stack: error.stack })
 }
