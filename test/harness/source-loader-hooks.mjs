@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { transform } from 'rolldown/utils'
 
-/** `./x.js` of a TypeScript file is `./x.ts`, and a package of this repository is its source. */
+/** For a source, `./x.js` is `./x.ts`, and a package of this repository is its source too. */
 export async function resolve(specifier, context, next) {
-  if (specifier.startsWith('.') && specifier.endsWith('.js') && context.parentURL?.endsWith('.ts'))
-    return next(`${specifier.slice(0, -3)}.ts`, context)
+  if (!context.parentURL?.endsWith('.ts')) return next(specifier, context)
+  if (specifier.startsWith('.') && specifier.endsWith('.js')) return next(`${specifier.slice(0, -3)}.ts`, context)
   if (specifier.startsWith('@baton/')) return next(specifier, { ...context, conditions: [...context.conditions, 'baton:source'] })
   return next(specifier, context)
 }

@@ -263,6 +263,13 @@ describe.each<Exclude<Isolation, 'inline'>>(['thread', 'process'])('a pool of is
     test.each<[string, string, RegExp]>([
       ['gone.mjs', 'throw new Error("not today")', /agent probe cannot run in a (thread|process): not today$/],
       ['other.mjs', `export default { name: 'other', run: () => 1 }`, /exports no agent named x; export what `defineAgent` made/],
+      [
+        'starts.mjs',
+        `import { checkAgents, defineAgent } from '@baton/worker'
+         export const agents = [defineAgent({ name: 'x', module: import.meta.url, isolation: 'thread', run: () => 1 })]
+         checkAgents(agents)`,
+        /a module that holds isolated agents starts a worker when it is loaded; move the agents into a module of their own$/,
+      ],
       ['exits.mjs', 'process.exit(3)', /agent probe ended with code 3$/],
     ])('that cannot be used is refused at the start: %s', async (name, text, says) => {
       const { pool } = open({ source: source(name, text) })

@@ -9,6 +9,8 @@ export function startThread({ agent, maxHeapMb, onMessage, onLine, onEnd }: Link
     env: childEnvironment(),
     stdout: true,
     stderr: true,
+    // It inherits Node's flags; of a script that came as text, one that no file can be run with.
+    ...(process.execArgv.some(flag => flag.startsWith('--input-type')) && { execArgv: [] }),
     ...(maxHeapMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: maxHeapMb } }),
   })
   let reason: string | undefined
