@@ -63,7 +63,7 @@ async function importByJiti(file: string): Promise<unknown> {
 function ownPackages(): Record<string, string> {
   const { resolve } = createRequire(import.meta.url)
   const found: Record<string, string> = {}
-  for (const name of ['@baton/shared', '@baton/worker'])
+  for (const name of ['@baton/shared', '@baton/shared/node', '@baton/worker'])
     try {
       found[name] = resolve(name)
     } catch {
