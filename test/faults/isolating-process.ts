@@ -1,13 +1,12 @@
-/** Baton in one process with an isolated agent that blocks: prints the pid of the agent's process. */
+/** Baton in one process with an isolated agent that blocks: prints the pid of the agent's process. The argument is a folder to work in. */
 import { watch } from 'node:fs'
-import { mkdtemp, readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startLocal } from '@baton/local'
 import type { Agent } from '@baton/worker'
 
 const { agents } = (await import(new URL('../harness/fixtures/isolated-agents.mjs', import.meta.url).href)) as { agents: Agent[] } // made by defineAgent
-const directory = await mkdtemp(join(tmpdir(), 'baton-isolating-'))
+const directory = process.argv[2] ?? '.'
 const file = join(directory, 'pid')
 const written = new Promise<void>(resolve => {
   watch(directory, () => {
