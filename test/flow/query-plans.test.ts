@@ -62,6 +62,7 @@ const recorder: Queryable = {
       held: [],
       moved: 1,
       chosen: [],
+      checkpoints: [],
       id: '1',
       status: 'running',
       again: ['1'],

@@ -56,6 +56,8 @@ const byError: Record<ErrorCode, ExitCode> = {
   // How attempts end; they reach a command only when a task failed by them.
   agent_error: exitCodes.taskFailed,
   agent_exit: exitCodes.taskFailed,
+  agent_crashed: exitCodes.taskFailed,
+  isolation_unavailable: exitCodes.taskFailed,
   agent_http_error: exitCodes.taskFailed,
   input_invalid: exitCodes.taskFailed,
   output_invalid: exitCodes.taskFailed,

@@ -125,6 +125,8 @@ export {
   type ExecutionMode,
   executeRequestSchema,
   executionModes,
+  type Isolation,
+  isolations,
   jsonValueSchema,
   maxMetadataBytes,
   maxSubtasks,

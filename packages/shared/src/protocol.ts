@@ -7,7 +7,7 @@
 import { z } from 'zod'
 import { type Failure, failureSchema } from './failure.js'
 import { nameSchema, poolSchema } from './names.js'
-import { subtaskRequestSchema } from './submission.js'
+import { type Isolation, subtaskRequestSchema } from './submission.js'
 
 export const protocolVersion = 1
 
@@ -188,6 +188,8 @@ export interface Grant {
   more_dependencies: boolean
   /** What an earlier attempt saved, as JSON text. */
   progress: string | null
+  /** The least isolation that the subtask asks for; null: the agent's own will do. */
+  isolation: Isolation | null
   lease_ms: number
   sla_ms: number
 }

@@ -8,6 +8,7 @@ import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
 import { failpoint, type Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
+import type { Runners } from './isolation/runners.js'
 import type { Lanes } from './lanes.js'
 import type { Uplink } from './uplink.js'
 
@@ -15,6 +16,7 @@ interface ExecutorOptions {
   readonly workerId: string
   readonly uplink: Uplink
   readonly lanes: Lanes
+  readonly runners: Pick<Runners, 'runnerFor'>
   readonly log: Logger
   /** How long an agent that ignores its abort keeps its slot. */
   readonly graceMs?: number
@@ -52,7 +54,7 @@ export class Executor {
 
   /** Works off one delivery; resolves when its job may be finished. */
   async deliver(agent: Agent, data: unknown): Promise<void> {
-    const { lanes, log, uplink, workerId } = this.options
+    const { lanes, log, runners, uplink, workerId } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
       log.warn({ data }, 'a job that is not a delivery was dropped')
@@ -68,7 +70,8 @@ export class Executor {
       return
     }
     failpoint('worker.after-claim')
-    const attempt = new Attempt({ agent, grant: reply.grant, subtask, claimId, workerId, uplink, log })
+    const runner = runners.runnerFor(agent, reply.grant.isolation)
+    const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
     const { outcome, settled } = attempt.start()

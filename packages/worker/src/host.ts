@@ -11,6 +11,7 @@ import { type Bus, type BusSubscription, type Consumption, type Logger, type Que
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
 import { Heartbeat } from './heartbeat.js'
+import { Runners } from './isolation/runners.js'
 import { createLanes } from './lanes.js'
 import { Uplink } from './uplink.js'
 import { version } from './version.js'
@@ -27,6 +28,8 @@ export interface HostOptions {
   readonly drainMs?: number
   /** Gives up waiting for the first coordinator. */
   readonly signal?: AbortSignal
+  /** Owns what isolated agents run in, and is stopped with the worker; default: one of its own. */
+  readonly runners?: Runners
 }
 
 export interface Host {
@@ -53,7 +56,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const stopping = new AbortController()
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
-  const executor = new Executor({ workerId: id, uplink, lanes, log })
+  const runners = options.runners ?? new Runners({ log })
+  const executor = new Executor({ workerId: id, uplink, lanes, runners, log })
   const info: WorkerInfo = {
     id,
     host: hostname(),
@@ -82,6 +86,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       await stopped
       clearTimeout(release)
       clearTimeout(giveUp)
+      await runners.stop()
       await heartbeat.stop()
       stopping.abort()
       for (const subscription of subscriptions) await subscription.unsubscribe()
@@ -107,11 +112,15 @@ export async function startHost(options: HostOptions): Promise<Host> {
       onDrain()
     }
   }
-  const subscriptions: BusSubscription[] = [
-    await bus.subscribe(named.worker(id), {}, onWord),
-    await bus.subscribe(named.workers, {}, onWord),
-  ]
-  await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
+  const subscriptions: BusSubscription[] = []
+  try {
+    await runners.start(agents)
+    subscriptions.push(await bus.subscribe(named.worker(id), {}, onWord), await bus.subscribe(named.workers, {}, onWord))
+    await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
+  } catch (error) {
+    await runners.stop()
+    throw error
+  }
 
   for (const agent of agents) {
     const slots = new Slots(agent.concurrency)

@@ -28,6 +28,8 @@ export const errorRemedies: Readonly<Record<ErrorCode, string>> = {
   unavailable: 'Try again after a moment; `GET /readyz` says what is missing.',
   agent_error: 'See the failure of the subtask; the attempt is repeated by itself.',
   agent_exit: 'See the exit status and the last output in the failure of the subtask.',
+  agent_crashed: 'See the cause in the failure of the subtask; the attempt is repeated by itself, in a new thread or process.',
+  isolation_unavailable: 'Ask for no `isolation`, or say in `defineAgent` where the agent lives: `module: import.meta.url`.',
   agent_http_error: 'See what the server of the agent answered in the failure of the subtask.',
   input_invalid: 'Mend the `input` of the subtask; repeating would not help.',
   output_invalid: 'Mend the agent, or its output schema.',

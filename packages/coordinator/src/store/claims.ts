@@ -121,7 +121,7 @@ select r.n, case when r.status = 'deferred' then 'held' else r.status end as sta
     'task_id', k.task_id, 'task_title', k.title, 'subtask_id', d.subtask_id, 'uuid', d.uuid, 'name', d.name, 'title', d.title, 'capability', d.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(d.input) <= ${maxInlineBytes} then d.input end, 'input_chars', char_length(d.input),
-    'context', nullif(k.context, '{}'), 'progress', r.progress, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
+    'context', nullif(k.context, '{}'), 'progress', r.progress, 'isolation', d.isolation, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', false) end as grant
 from ruled r
 join subtasks d on d.id = r.id
