@@ -16,7 +16,8 @@ await build({
   plugins: [
     {
       name: 'source-urls',
-      transform: (code, id) => code.replaceAll('import.meta.url', () => JSON.stringify(pathToFileURL(id.split('?')[0]).href)),
+      // As an argument only: messages name it too.
+      transform: (code, id) => code.replace(/import\.meta\.url(?=\s*[,)])/g, () => JSON.stringify(pathToFileURL(id.split('?')[0]).href)),
     },
   ],
   build: {
