@@ -4,6 +4,7 @@ import type { BatonError, OrchestrateRequest, TaskView } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { maxTasksSeen } from '../../packages/coordinator/src/store/dispatch.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js' // what deadlines will subtract
 import { freshDatabase } from '../harness/index.js'
 import { contradictions, type OpenLocal, startOpenLocal } from './open-local.js'
@@ -152,6 +153,26 @@ union all select 'tenant ' from tenants where paused_at is not null order by 1`
   }
 
   describe('pausing everything', () => {
+    test('more held-up tasks than one look sees hide nothing', async () => {
+      const { orchestrators, tasks } = local.client
+      const { id: orchestrator_id } = await orchestrators.create({ name: 'held up', agent_id: 'none' })
+      const subtasks = [{ name: 'a', capability: 'echo' }]
+      const ids = Array.from({ length: maxTasksSeen + 50 }, () => `o${++count}`)
+      await tasks.submitMany(ids.map(task_id => ({ task_id, title: 'x', orchestrator_id, subtasks, execute: true })))
+      const task_id = `o${++count}`
+      await tasks.submit({ task_id, title: 'x', subtasks, execute: true, priority: 'low' })
+      await vi.waitFor(async () => expect((await tasks.get(task_id)).status).toBe('completed'), { timeout: 30_000, interval: 50 })
+      expect(begun.filter(b => ids.some(id => b.startsWith(`${id}/`)))).toEqual([])
+      await orchestrators.setStatus(orchestrator_id, 'running')
+      await vi.waitFor(
+        async () => expect((await tasks.list({ orchestratorId: orchestrator_id, status: 'running', limit: 1 })).tasks).toEqual([]),
+        {
+          timeout: 60_000,
+          interval: 100,
+        },
+      )
+    }, 120_000)
+
     test('lets what runs finish and starts nothing else, of whatever orchestrator, until it is resumed', async () => {
       await pauseInTheMidst(
         'default',

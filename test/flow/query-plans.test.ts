@@ -110,7 +110,10 @@ beforeAll(async () => {
   })
   await recordHeartbeats(recorder, [{ worker_id: 'w', state: 'ready', active: [], load: {}, loop_lag_ms: 0 }], 1)
   await readDemand(recorder)
-  await claimReady(recorder, room)
+  await claimReady(
+    recorder,
+    room.map(r => ({ ...r, after: { priority: 1, task_pk: '1' } })),
+  )
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)
   await unblockRoutable(recorder, { provided: [1], roomy: [1] })

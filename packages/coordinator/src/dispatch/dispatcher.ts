@@ -7,6 +7,7 @@ import type { Database } from '../store/database.js'
 import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, type Shifted, unblockRoutable } from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { Directory } from './directory.js'
+import { HeldUp } from './held-up.js'
 import type { Ringer } from './ringer.js'
 
 interface DispatcherOptions {
@@ -33,6 +34,7 @@ export class Dispatcher implements Service {
   private lastLook = Number.NEGATIVE_INFINITY
   private lastFleetLook = Number.NEGATIVE_INFINITY
   private retryTimer: NodeJS.Timeout | undefined
+  private readonly heldUp = new HeldUp()
 
   constructor(options: DispatcherOptions) {
     this.options = options
@@ -87,14 +89,22 @@ export class Dispatcher implements Service {
     }
     const rooms = directory.backlogRoom()
     if (rooms.length === 0) return false
-    const rows = await claimReady(database, rooms)
+    const wanted = rooms.map(room => ({ ...room, after: this.heldUp.after(room.route_id) }))
+    const { jobs: rows, cut } = await claimReady(database, wanted)
     if (rows.length > 0) failpoint('dispatch.after-claim')
     for (const row of rows) directory.queued(row.queue)
-    // A route that gave less than it had room for has nothing left.
-    for (const { route_id, room } of rooms)
-      if (rows.filter(r => r.route_id === route_id).length < room) this.lastLook = Number.NEGATIVE_INFINITY
+    for (const { route_id, room } of rooms) {
+      const full = rows.filter(r => r.route_id === route_id).length >= room
+      this.heldUp.looked(
+        route_id,
+        cut.find(c => c.route_id === route_id),
+        full,
+      )
+      // A route that gave less than it had room for has nothing left.
+      if (!full) this.lastLook = Number.NEGATIVE_INFINITY
+    }
     await ringer.ring(rows)
-    return rows.length > 0
+    return rows.length > 0 || cut.length > 0
   }
 
   /** The whole demand, and what has to move before anything can be claimed. */

@@ -1,7 +1,7 @@
 /** Starts a planned task: opens its roots. A task in any other status is only looked at. */
 import type { TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { from } from './fragments.js'
+import { from, whyGated } from './fragments.js'
 
 export interface ExecuteInput {
   readonly tenantId: number
@@ -20,6 +20,9 @@ export interface ExecuteResult {
   ready: number
   blocked: number
 }
+
+/** What a root waits for from its start on. */
+const whyOpened = `case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end`
 
 const statement: Statement = {
   name: 'execute_task',
@@ -69,7 +72,7 @@ event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
   select tenant_id, 'task.started', id, null::bigint, json_build_object('from', 'planned', 'to', status, 'reason', 'execution was asked for')::text from started
   union all
-  select tenant_id, 'subtask.' || state, task_pk, id, null from opened
+  select tenant_id, 'subtask.' || state, task_pk, id, ${whyOpened} from opened
   union all
   select min(o.tenant_id), 'alert.blocked', null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
   from opened o join routes r on r.id = o.route_id

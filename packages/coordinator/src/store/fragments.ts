@@ -82,10 +82,15 @@ child_moved as (
   returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, s.gate, p.opened
 )`
 
+/** What a subtask waits for at its gate, as the data of its event. */
+export const whyGated = (gate: string): string =>
+  `case ${gate} when 'approval' then '{"why":"waiting for approval"}' when 'release' then '{"why":"waiting to be released"}' end`
+
 /** Events of `child_moved`. */
 export const childEvents = `
   select tenant_id, case state when 'awaiting_approval' then 'subtask.awaiting_approval' when 'queued' then 'subtask.queued' else 'subtask.ready' end as name,
-    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id, null::text as data
+    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id,
+    case when state = 'awaiting_approval' then ${whyGated('gate')} end as data
   from child_moved where opened`
 
 /** Reviews for the gates that `child_moved` reached. */

@@ -3,6 +3,7 @@
  * dependent of the spawner gains an edge to every spawned subtask, so that it cannot start too early (I2, I13).
  */
 import type { Queryable, Statement } from './database.js'
+import { whyGated } from './fragments.js'
 import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from './submit.js'
 
 const lock: Statement = {
@@ -87,7 +88,7 @@ event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
   select tenant_id, 'subtask.spawned', task_pk, id, json_build_object('by', $3::text)::text from subtask
   union all
-  select tenant_id, 'subtask.' || state, task_pk, id, null from subtask where state <> 'pending'
+  select tenant_id, 'subtask.' || state, task_pk, id, case when state = 'awaiting_approval' then ${whyGated('gate')} end from subtask where state <> 'pending'
 ),
 review as (
   insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)

@@ -4,6 +4,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
+import { whyGated } from './fragments.js'
 
 export interface NewTask {
   readonly id: string
@@ -109,7 +110,9 @@ export const edgeInput = (param: string): string =>
   `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id, (e ->> 2)::bigint as task_pk from json_array_elements(${param}::json) e`
 
 const stateEvents = `
-  select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as data from subtask where state <> 'pending'`
+  select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt,
+    case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end as data
+  from subtask where state <> 'pending'`
 
 /**
  * Whether a row belongs to a task that this statement inserts. Written so that it stays a subplan, which is hashed, and
