@@ -24,6 +24,9 @@ test('members are frozen, cut off, killed and started again; the history knows o
   expect(await driver.known(submit)).toMatchObject({ fate: 'ok', taskId: 'late' })
   expect(await driver.submit({ task_id: '?', title: 'bad' }, { bad: true })).toMatchObject({ fate: 'failed', status: 400 })
 
+  // Progress travels with heartbeats.
+  const saved = () => fleet.rows('select from subtask_states where progress is not null')
+  await eventually(async () => (await saved()).length === 4)
   const [paused, killed] = [fleet.worker(0), fleet.worker(1)]
   const before = killed.pid
   paused.pause()
@@ -31,6 +34,10 @@ test('members are frozen, cut off, killed and started again; the history knows o
   expect(killed.exit).toEqual({ code: null, signal: 'SIGKILL' })
   await killed.restart()
   expect(killed.pid).not.toBe(before)
+  // All four were held by one of the two; each begins again elsewhere, with what it had saved, while the one is still frozen.
+  const again = () => fleet.journal().filter(line => line.event === 'start' && line.attempt > 1)
+  await eventually(() => new Set(again().map(line => line.subtask)).size === 4, { timeoutMs: 15_000 })
+  expect(again().filter(line => line.saved === null)).toEqual([])
   fleet.release('gate')
 
   expect(await fleet.violations()).toEqual([])
@@ -40,9 +47,6 @@ test('members are frozen, cut off, killed and started again; the history knows o
     ['worker0', 'paused'],
     ['worker1', 'killed'],
   ])
-  // Both held some of the four, and all were begun again elsewhere with what had been saved.
-  const again = history.journal.filter(line => line.event === 'start' && line.attempt > 1)
-  expect(new Set(again.map(line => line.subtask)).size).toBe(4)
 })
 
 test('a failpoint before anything is ready leaves a dead member, and the restart is without it', async () => {
