@@ -25,7 +25,7 @@ import { executeTask } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
 import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTaskVersion } from '../../packages/coordinator/src/store/read-task.js'
+import { readSubtasks, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
 import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
@@ -51,6 +51,7 @@ const recorder: Queryable = {
       held: [],
       moved: 1,
       chosen: [],
+      depends_on: ['x'],
       id: '1',
       status: 'running',
       again: ['1'],
@@ -83,7 +84,7 @@ beforeAll(async () => {
   await escalateReviews(recorder, '2026-01-01', 500)
   await rerunTask(
     { ...database, transaction: work => work(recorder) },
-    { tenantId: 1, taskId: 't', from: [], input: null, reason: null, actor: 'a' },
+    { tenantId: 1, taskId: 't', from: [], input: null, references: ['x'], reason: null, actor: 'a' },
   )
   await findSubtask(recorder, { tenantId: 1, taskId: 't', subtaskId: 's' })
   await cancelSubtask(recorder, '1', { reason: 'r', actor: 'a' }, room)
@@ -109,6 +110,7 @@ beforeAll(async () => {
   await pageOutput(recorder, '1', uuid, 'x', 0)
   await readTaskVersion(recorder, 1, 't')
   await readSubtasks(recorder, '1', 0, 10)
+  await readWaiting(recorder, '1', 0, 10)
 })
 afterAll(() => database?.close())
 

@@ -146,5 +146,6 @@ export type {
   TaskList,
   TaskSummary,
   TaskView,
+  WhyView,
   WorkerView,
 } from './views.js'

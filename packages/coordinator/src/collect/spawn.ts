@@ -58,7 +58,7 @@ export class SpawnPlanner {
     if (task.total + requests.length > maxSubtasks) return refuse(`the task would have more than ${maxSubtasks} subtasks`)
     const spawner = await readSubtaskName(tx, spawnerId)
     const prefixes = [...new Set(planned.map(s => s.agent ?? s.capability))]
-    const { taken, highest } = await readSpawnNames(
+    const { taken, highest, lastOrdinal } = await readSpawnNames(
       tx,
       task.task_pk,
       planned.map(s => s.name),
@@ -87,7 +87,7 @@ export class SpawnPlanner {
       deadlineMs: this.options.deadlineMs,
       running: true,
       spawnedBy: spawnerId,
-      firstOrdinal: task.total + 1,
+      firstOrdinal: lastOrdinal + 1,
       numbers: highest,
       outside: new Map([[spawner, spawnerId]]),
       nextId,

@@ -10,7 +10,7 @@ import type { Caller, CoordinatorApi } from './api.js'
 import type { Control } from './control.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
-import { artifactUri, badCursor, integerCursor, readTaskView } from './task-view.js'
+import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView } from './task-view.js'
 
 interface ApiOptions {
   readonly database: Database
@@ -86,6 +86,8 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     },
 
     task: (caller, taskId, page) => readTaskView(database, caller, taskId, page),
+
+    why: (caller, taskId, page) => readWhyView(database, caller, taskId, page),
 
     async taskVersion(caller, taskId) {
       return (await requireVersion(caller, taskId)).version
