@@ -89,7 +89,9 @@ describe.each(databases)('on %s', (_, open) => {
       expect(await cancel(id, 'a')).toMatchObject({ state: 'running' })
       const asked = await named(id, 'a')
       expect(asked).toMatchObject({ state: 'running', cancel: 'requested', why: expect.stringContaining('acknowledge') })
-      expect(await errorOf(tasks().retrySubtask(id, asked.subtask_id))).toMatchObject({ message: expect.stringContaining('being cancelled') })
+      expect(await errorOf(tasks().retrySubtask(id, asked.subtask_id))).toMatchObject({
+        message: expect.stringContaining('being cancelled'),
+      })
       await local.database.query(
         {
           text: `update subtask_states s set cancel_requested_at = s.cancel_requested_at - interval '11 seconds' from tasks k where k.id = s.task_pk and k.task_id = $1`,
@@ -210,7 +212,10 @@ describe.each(databases)('on %s', (_, open) => {
       await until(id, task => expect(namedIn(task, 'done').state).toBe('completed'))
       const refusal = async (name: string) => errorOf(tasks().retrySubtask(id, await idOf(id, name)))
       expect(await refusal('done')).toMatchObject({ code: 'state_conflict', message: expect.stringContaining(`POST /tasks/${id}/rerun`) })
-      expect(await refusal('pending')).toMatchObject({ code: 'state_conflict', message: expect.stringContaining('is pending; it has not started') })
+      expect(await refusal('pending')).toMatchObject({
+        code: 'state_conflict',
+        message: expect.stringContaining('is pending; it has not started'),
+      })
       const { id: review } = await openReview(id, 'gated')
       expect((await refusal('gated')).message).toContain(`POST /reviews/${review}/decide`)
       expect(await tasks().retrySubtask(id, await idOf(id, 'hold'))).toMatchObject({ state: 'running' })
@@ -229,7 +234,9 @@ describe.each(databases)('on %s', (_, open) => {
       expect(namedIn(end, 'a')).toMatchObject({ agent: 'other', attempt: 2, outputs: { by: 'other' } })
       expect(aborts).toContain(`${id}/a`)
       const { rows } = await local.database.query<{ outcome: string; charged: boolean }>(
-        { text: `select a.outcome, a.charged from tasks k join subtasks d on d.task_pk = k.id join attempts a on a.subtask_pk = d.id where k.task_id = $1 order by a.attempt` },
+        {
+          text: `select a.outcome, a.charged from tasks k join subtasks d on d.task_pk = k.id join attempts a on a.subtask_pk = d.id where k.task_id = $1 order by a.attempt`,
+        },
         [id],
       )
       expect(rows).toEqual([
@@ -403,7 +410,11 @@ describe.each(databases)('on %s', (_, open) => {
     expect(names).toEqual(all.subtasks.map(s => s.name))
     letGo(`${id}/hold`)
     await untilStatus(id, 'needs_review')
-    expect(await tasks().why(id)).toMatchObject({ status: 'needs_review', why: expect.stringContaining('gated: waiting for approval'), subtasks: [{ name: 'gated' }] })
+    expect(await tasks().why(id)).toMatchObject({
+      status: 'needs_review',
+      why: expect.stringContaining('gated: waiting for approval'),
+      subtasks: [{ name: 'gated' }],
+    })
     expect(await errorOf(tasks().why('nobody'))).toMatchObject({ code: 'task_not_found' })
     await tasks().cancel(id)
     expect(begun).not.toContain(`${id}/gated#1`)

@@ -47,7 +47,9 @@ const already = { cancel: ['cancelled'], pause: ['paused'], resume: ['running', 
 const remedies = {
   cancel: () => 'it cannot be cancelled any more',
   pause: (status: TaskStatus, taskId: string) =>
-    status === 'planned' ? `only a task that runs can be paused; leave it, or start it with POST /execute/${taskId}` : 'there is nothing to pause',
+    status === 'planned'
+      ? `only a task that runs can be paused; leave it, or start it with POST /execute/${taskId}`
+      : 'there is nothing to pause',
   resume: (status: TaskStatus, taskId: string) =>
     status === 'planned'
       ? `start it with POST /execute/${taskId}`
@@ -165,7 +167,8 @@ export function createControl({ database, subjects, publish, routes, room, after
         await decide(caller, found.review, { decision: 'reassign', reason, agent })
         return { subtask_id: subtaskId, state: (await subtask(caller, taskId, subtaskId)).state }
       }
-      const finished = (terminalSubtaskStates as readonly SubtaskState[]).includes(found.state) || found.cancelling || ended(found.task_status)
+      const finished =
+        (terminalSubtaskStates as readonly SubtaskState[]).includes(found.state) || found.cancelling || ended(found.task_status)
       if (found.agent === agent && !finished) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
       const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
       if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')

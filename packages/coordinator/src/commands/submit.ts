@@ -23,8 +23,8 @@ import { type OrchestratorSettings, readOrchestrator } from '../store/orchestrat
 import type { Routes } from '../store/routes.js'
 import { type Edge, insertTasks, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
-import { resolveTaskReferences } from './task-references.js'
 import { viewOfNew } from './new-task-view.js'
+import { resolveTaskReferences } from './task-references.js'
 
 interface SubmitterOptions {
   readonly database: Database

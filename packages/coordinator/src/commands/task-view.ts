@@ -94,7 +94,12 @@ export function artifactUri(taskId: string, subtaskId: string, name: string): st
 }
 
 /** `GET /tasks/{id}/why`: a page may hold fewer nodes than were asked for and still not be the last one. */
-export async function readWhyView(db: Queryable, caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<WhyView> {
+export async function readWhyView(
+  db: Queryable,
+  caller: Caller,
+  taskId: string,
+  page: { limit: number; cursor?: string },
+): Promise<WhyView> {
   const task = await readTask(db, caller.tenantId, taskId)
   if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
   const [{ rows, next }, review] = await Promise.all([

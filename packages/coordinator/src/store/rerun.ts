@@ -20,6 +20,14 @@ const lockTask: Statement = {
 select k.id::text as id, k.status, k.unswept from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
 }
 
+const anythingLeft: Statement = {
+  name: 'rerun_anything_left',
+  text: `
+select exists (
+  select from subtasks d cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s
+  where d.task_pk = $1 and d.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)})) as "left"`,
+}
+
 /** Read once the task is locked: a rerun that was waited for has put others in their places. */
 const readChosen: Statement = {
   name: 'rerun_chosen',
@@ -247,7 +255,7 @@ counted as (
 ),
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
-  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
+  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, unswept = false, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
     status = case when k.status = 'paused' then k.status when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
   from counted c where k.id = $1
   returning k.id, k.tenant_id, k.status
@@ -311,7 +319,9 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
     if (status === 'planned') return { kind: 'refused', status, why: 'it has not started; start it with POST /execute' }
     const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
-    if (task.unswept) return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
+    // Flagged until the next sweep, which may find nothing left to do.
+    if (task.unswept && (await tx.query<{ left: boolean }>(anythingLeft, [task.id])).rows[0]?.left)
+      return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
     const pending = chosen.find(c => c.state === 'pending')
     if (pending) return { kind: 'refused', status, why: `subtask ${pending.name} has not started yet; there is nothing to run again` }
     const foreign = references.filter(name => !chosen.some(c => c.depends_on?.includes(name)))

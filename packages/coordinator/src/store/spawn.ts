@@ -50,11 +50,10 @@ export async function readSpawnNames(
   names: readonly string[],
   prefixes: readonly string[],
 ): Promise<{ taken: string[]; highest: Map<string, number>; lastOrdinal: number }> {
-  const { rows } = await tx.query<{ taken: string[]; last_ordinal: number | null; highest: { prefix: string; highest: number }[] }>(existing, [
-    taskPk,
-    [...names],
-    [...prefixes],
-  ])
+  const { rows } = await tx.query<{ taken: string[]; last_ordinal: number | null; highest: { prefix: string; highest: number }[] }>(
+    existing,
+    [taskPk, [...names], [...prefixes]],
+  )
   return {
     taken: rows[0]?.taken ?? [],
     highest: new Map(rows[0]?.highest.map(h => [h.prefix, h.highest])),

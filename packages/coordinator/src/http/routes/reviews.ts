@@ -78,8 +78,7 @@ export function reviewRoutes(api: CoordinatorApi): Route[] {
       method: 'POST',
       path: '/reviews/:id/decide',
       id: 'decideReview',
-      summary:
-        'Decide a review. The first decision wins; with a `digest`, only what was shown is decided. `output` is kept byte for byte.',
+      summary: 'Decide a review. The first decision wins; with a `digest`, only what was shown is decided. `output` is kept byte for byte.',
       params: reviewPath,
       body: {
         schema: namedSchemas.DecideRequest,

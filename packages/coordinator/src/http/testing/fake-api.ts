@@ -116,7 +116,12 @@ export class FakeApi implements CoordinatorApi {
 
   async assignReview(...[, id, to]: Parameters<CoordinatorApi['assignReview']>) {
     this.called('assignReview', id, to)
-    return this.putReview({ ...this.findReview(id), assignee: to.assignee, due_at: to.dueAt?.toISOString() ?? null, escalate_to: to.escalateTo ?? null })
+    return this.putReview({
+      ...this.findReview(id),
+      assignee: to.assignee,
+      due_at: to.dueAt?.toISOString() ?? null,
+      escalate_to: to.escalateTo ?? null,
+    })
   }
 
   async decideReview(...[caller, id, { decision, reason, output, agent, digest }]: Parameters<CoordinatorApi['decideReview']>) {
