@@ -210,9 +210,12 @@ describe.each(databases)('on %s', (_, open) => {
   test('of what spawned drops its children, and spawns anew; what others spawned stays', async () => {
     const id = await start([
       { name: 's', capability: 'spawner', input: { children: ['one', 'two'] } },
-      { name: 't', capability: 'spawner', input: { children: ['three'] } },
+      { name: 't', capability: 'spawner', input: { children: ['three'] }, requires_approval: true },
       { name: 'join', capability: 'joiner', depends_on: ['s', 't'] },
     ])
+    // Only then, so that its child stands behind those of the other.
+    await until(id, task => expect(namedIn(task, 'two').state).toBe('completed'))
+    await scene.approve(id, 't')
     await untilStatus(id, 'completed')
     const children = (await tasks().get(id)).subtasks.map(s => s.name)
     expect(children.sort()).toEqual(['join', 'one', 's', 't', 'three', 'two'])
@@ -304,6 +307,10 @@ describe.each(databases)('on %s', (_, open) => {
     expect(await errorOf(tasks().rerun(id, { from: ['b'] }))).toMatchObject({
       code: 'state_conflict',
       message: expect.stringContaining('b has not started'),
+    })
+    expect(await errorOf(tasks().rerun(id, { from: ['hold', 'b'], input: 1 }))).toMatchObject({
+      code: 'invalid_request',
+      fields: [{ path: 'input', issue: expect.stringContaining('one subtask only') }],
     })
     await tasks().cancelSubtask(id, await idOf(id, 'c'))
     expect(await errorOf(tasks().rerun(id, { from: ['c'] }))).toMatchObject({

@@ -67,9 +67,9 @@ export function createScene(prefix: string, place: () => OpenLocal) {
     defineAgent({
       name: 'spawner',
       concurrency: 8,
-      run: ({ children = ['one', 'two'], by = 'echo' }: { children?: string[]; by?: string }, context) => {
+      run: ({ children = ['one', 'two'], by = 'echo', ...more }: { children?: string[]; by?: string }, context) => {
         begin(context)
-        for (const name of children) context.spawn({ name, capability: by, input: { of: context.attempt } })
+        for (const name of children) context.spawn({ name, capability: by, input: { of: context.attempt }, ...more })
         return children
       },
     }),

@@ -293,6 +293,22 @@ describe.each(databases)('on %s', (_, open) => {
       await tasks().cancel(review as string)
     })
 
+    test('a lease that heartbeats cannot keep is refused by path, and nothing is stored', async () => {
+      const task_id = scene.newId()
+      const subtasks = [
+        { name: 'ok', capability: 'echo', lease_seconds: 4 },
+        { name: 'short', capability: 'echo', lease_seconds: 3.9 },
+      ]
+      expect(await errorOf(tasks().submit({ task_id, title: 'x', subtasks }))).toMatchObject({
+        code: 'invalid_request',
+        fields: [{ path: 'subtasks[1].lease_seconds', issue: expect.stringMatching(/at least 4, two heartbeats/) }],
+      })
+      expect(await errorOf(tasks().get(task_id))).toMatchObject({ code: 'task_not_found' })
+      const spawning = await start([{ name: 's', capability: 'spawner', max_attempts: 1, input: { children: ['x'], lease_seconds: 0.5 } }])
+      expect((await openReview(spawning, 's')).detail).toMatch(/spawned.x.lease_seconds must be at least 4/)
+      await tasks().cancel(spawning)
+    })
+
     test('a deadline that is over ends what runs and what waits, and is not retried', async () => {
       const [running, waiting, retrying] = (await Promise.all([
         start([{ name: 'a', capability: 'hold', deadline_seconds: 0.5, on_failure: 'fail' }]),

@@ -1,9 +1,8 @@
-/** `baton cancel|pause|resume TASK`, `baton release TASK SUBTASK`. */
+/** `baton cancel|pause|resume TASK`. */
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import type { Io } from '../io.js'
 import { printJson, printLines } from '../output/print.js'
-import { visible } from '../output/text.js'
 
 interface ControlOptions extends RemoteOptions {
   readonly reason?: string
@@ -20,12 +19,5 @@ export async function control(verb: keyof typeof next, taskId: string, options: 
   const task = await connect(options, io).tasks[verb](taskId, reason === undefined ? {} : { reason })
   if (options.json) printJson(io, task)
   else printLines(io, [`${task.task_id} is ${task.status.replaceAll('_', ' ')}`, ...next[verb](task.task_id)])
-  return exitCodes.done
-}
-
-export async function release(taskId: string, subtaskId: string, options: RemoteOptions, io: Io): Promise<ExitCode> {
-  const subtask = await connect(options, io).tasks.release(taskId, subtaskId)
-  if (options.json) printJson(io, subtask)
-  else printLines(io, [`${visible(subtask.subtask_id)} is ${subtask.state.replaceAll('_', ' ')}`])
   return exitCodes.done
 }

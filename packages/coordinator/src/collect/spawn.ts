@@ -20,6 +20,8 @@ interface SpawnPlannerOptions {
   readonly attemptLimit: number
   readonly queueWaitMs: number
   readonly deadlineMs: number
+  /** The shortest lease that heartbeats can keep. */
+  readonly minLeaseMs: number
   readonly fallbackCapability: string
 }
 
@@ -64,7 +66,11 @@ export class SpawnPlanner {
       planned.map(s => s.name),
       prefixes,
     )
+    const { minLeaseMs } = this.options
     const issues = [
+      ...planned
+        .filter(({ leaseMs }) => leaseMs !== null && leaseMs < minLeaseMs)
+        .map(({ name }) => ({ path: `spawned.${name}.lease_seconds`, issue: `must be at least ${minLeaseMs / 1_000}, two heartbeats` })),
       ...validateGraph(requests, { existing: new Set([spawner]), path: 'spawned' }),
       ...taken
         .filter(name => name !== spawner)

@@ -18,12 +18,17 @@ export async function agentsFromConfig(
 async function fromConfig(config: AgentConfig, baseDir: string, load: (path: string) => Promise<unknown>): Promise<Agent> {
   switch (config.kind) {
     case 'command': {
-      const { kind, cwd, ...rest } = config
-      return commandAgent({ ...defined(rest), command: config.command, name: config.name, cwd: resolve(baseDir, cwd ?? '.') })
+      const { kind, cwd, queue_wait: queueWait, ...rest } = config
+      return commandAgent({
+        ...defined({ ...rest, queueWait }),
+        command: config.command,
+        name: config.name,
+        cwd: resolve(baseDir, cwd ?? '.'),
+      })
     }
     case 'http': {
-      const { kind, ...rest } = config
-      return httpAgent({ ...defined(rest), url: config.url, name: config.name })
+      const { kind, queue_wait: queueWait, ...rest } = config
+      return httpAgent({ ...defined({ ...rest, queueWait }), url: config.url, name: config.name })
     }
     case 'module': {
       if (config.isolation !== undefined && config.isolation !== 'inline')
@@ -42,8 +47,8 @@ async function fromConfig(config: AgentConfig, baseDir: string, load: (path: str
           'invalid_configuration',
           `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent`,
         )
-      const { kind, module: _, isolation: __, ...overrides } = config
-      return defineAgent({ ...asOptions(agent), ...defined(overrides), name: config.name }, 'module')
+      const { kind, module: _, isolation: __, queue_wait: queueWait, ...overrides } = config
+      return defineAgent({ ...asOptions(agent), ...defined({ ...overrides, queueWait }), name: config.name }, 'module')
     }
     default:
       return assertNever(config)
@@ -59,11 +64,15 @@ function asOptions(agent: Agent) {
     capabilities: agent.capabilities,
     skills: agent.skills,
     concurrency: agent.concurrency,
-    ...(agent.slaMs !== null && { sla: `${agent.slaMs}ms` }),
+    ...inDurations({ sla: agent.slaMs, queueWait: agent.queueWaitMs, deadline: agent.deadlineMs, lease: agent.leaseMs }),
     ...(agent.input && { input: agent.input }),
     ...(agent.output && { output: agent.output }),
     run: agent.run,
   }
+}
+
+function inDurations(times: Record<string, number | null>): Record<string, string> {
+  return Object.fromEntries(Object.entries(times).flatMap(([key, ms]) => (typeof ms === 'number' ? [[key, `${ms}ms`]] : [])))
 }
 
 function isAgent(value: unknown): value is Agent {
