@@ -9,6 +9,8 @@ export default defineConfig({
     globalSetup: ['test/harness/global-setup.ts'],
     setupFiles: ['test/harness/leaks.ts'],
     pool: 'forks',
+    // Inherited by the processes and threads that the code under test starts.
+    execArgv: ['--import', new URL('test/harness/source-loader.mjs', import.meta.url).href],
     maxWorkers: 2,
     silent: 'passed-only',
     testTimeout: 30_000,

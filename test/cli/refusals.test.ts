@@ -71,9 +71,10 @@ describe('a configuration with a mistake', () => {
     ['baton.config.json', config([{ name: 'm', kind: 'module', module: './gone.mjs' }]), /agent m: .*gone\.mjs cannot be loaded/],
     [
       'baton.config.json',
-      config([{ name: 'm', kind: 'module', module: './m.mjs', isolation: 'thread' }]),
-      /agent m: isolation thread is not there yet; leave it out/,
+      config([{ name: 'm', kind: 'module', module: './gone.mjs', isolation: 'thread' }]),
+      /agent m: .*gone\.mjs cannot be loaded/,
     ],
+    ['baton.config.json', config([{ name: 'm', kind: 'module', module: './m.mjs', isolation: 'vm' }]), /agents\[0\]\.isolation /],
   ])('%s %#', async (name, text, says) => {
     const cwd = folder()
     writeFileSync(join(cwd, name), text)

@@ -64,9 +64,17 @@ describe('the environment', () => {
   })
 
   test('that they read is given to one of them, or left at its default on purpose', () => {
-    const leftAlone = ['PORT', 'BATON_URL', 'BATON_NAMESPACE', 'BATON_LEASE_MS', 'BATON_HEARTBEAT_MS']
+    const leftAlone = [
+      'PORT',
+      'BATON_URL',
+      'BATON_NAMESPACE',
+      'BATON_LEASE_MS',
+      'BATON_HEARTBEAT_MS',
+      'BATON_FAILPOINT',
+      'BATON_TIME_SCALE',
+    ]
     const given = [coordinator, worker].flatMap(service => Object.keys(service.environment ?? {}))
-    expect([...new Set([...given, ...imageVariables(), ...leftAlone])].filter(name => name !== 'NODE_ENV').sort()).toEqual(table.toSorted())
+    expect([...new Set([...given, ...imageVariables(), ...leftAlone])].sort()).toEqual(table.toSorted())
   })
 
   test('of the stores belongs to their images', () => {
@@ -88,7 +96,7 @@ describe('the environment', () => {
   })
 
   test('of the image is one that is read', () => {
-    expect(imageVariables().filter(name => !table.includes(name))).toEqual(['NODE_ENV'])
+    expect(imageVariables().filter(name => !table.includes(name))).toEqual([])
     for (const [, name] of dockerfile.matchAll(/process\.env\.(\w+)/g)) expect(table).toContain(name)
   })
 

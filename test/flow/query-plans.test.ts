@@ -5,10 +5,12 @@
 import { migrate, openPostgres } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startWaiting, tasksWait, wantStart } from '../../packages/coordinator/src/store/admission.js'
 import { cancelUnfinished } from '../../packages/coordinator/src/store/cancel.js'
 import { putChunk } from '../../packages/coordinator/src/store/chunks.js'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import { completeAttempts } from '../../packages/coordinator/src/store/complete.js'
+import { controlTask } from '../../packages/coordinator/src/store/control.js'
 import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask } from '../../packages/coordinator/src/store/control-subtask.js'
 import type { Database, Queryable, Statement } from '../../packages/coordinator/src/store/database.js'
 import {
@@ -21,13 +23,22 @@ import {
   unblockRoutable,
 } from '../../packages/coordinator/src/store/dispatch.js'
 import { readDue } from '../../packages/coordinator/src/store/due.js'
-import { executeTask } from '../../packages/coordinator/src/store/execute.js'
+import { executeTask, previewExecution } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
+import {
+  countUnfinished,
+  insertOrchestrator,
+  lockForSubmission,
+  readOrchestrator,
+  setOrchestratorStatus,
+} from '../../packages/coordinator/src/store/orchestrators.js'
 import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
+import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
+import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
+import { controlSystem } from '../../packages/coordinator/src/store/system.js'
 import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
 import { recordHeartbeats } from '../../packages/coordinator/src/store/workers.js'
 import { freshDatabase } from '../harness/index.js'
@@ -52,6 +63,7 @@ const recorder: Queryable = {
       moved: 1,
       chosen: [],
       depends_on: ['x'],
+      checkpoints: [],
       id: '1',
       status: 'running',
       again: ['1'],
@@ -68,6 +80,8 @@ beforeAll(async () => {
   const room = [{ route_id: 1, queue: 'shared.c.x', room: 5 }]
   const row = { id: '1', attempt: 1, dispatch: 1, queue: 'shared.c.x', route_id: 1 }
   const backoff = { initialMs: 1, maxMs: 2 }
+  // It asks others with what it was told, which is nothing here: they are recorded anew below.
+  await startWaiting({ transaction: work => work(recorder) } as Database, { limit: 1, resolves: () => true })
   await insertTasks({ ...database, ...recorder } as Database, { tasks: [], subtasks: [], edges: [] })
   await executeTask(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [], unroutable: [] })
   await completeAttempts(recorder, [{ id: '1', attempt: 1, claim_id: uuid, output: '1' }], room)
@@ -97,7 +111,10 @@ beforeAll(async () => {
   })
   await recordHeartbeats(recorder, [{ worker_id: 'w', state: 'ready', active: [], load: {}, loop_lag_ms: 0 }], 1)
   await readDemand(recorder)
-  await claimReady(recorder, room)
+  await claimReady(
+    recorder,
+    room.map(r => ({ ...r, after: { priority: 1, task_pk: '1' } })),
+  )
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)
   await unblockRoutable(recorder, { provided: [1], roomy: [1] })
@@ -111,12 +128,29 @@ beforeAll(async () => {
   await readTaskVersion(recorder, 1, 't')
   await readSubtasks(recorder, '1', 0, 10)
   await readWaiting(recorder, '1', 0, 10)
+  await readTask(recorder, 1, 't')
+  const told = { reason: 'x', actor: 'y' }
+  for (const verb of ['cancel', 'pause', 'resume'] as const) await controlTask(recorder, verb, { tenantId: 1, taskId: 't' }, told)
+  for (const verb of ['pause', 'resume'] as const) await controlSystem(recorder, verb, 1, told)
+  const key = { tenantId: 1, id: 'o' }
+  const limits = { maxConcurrentTasks: 1, maxTasks: 1, timeout: 1, retryAttempts: 1, queueWait: 1, deadline: 1, lease: 1 }
+  const definition = { name: 'o', description: '', agent_id: null, default_worker_agent_id: null, metadata: '{}', limits }
+  await insertOrchestrator(recorder, key, definition, 'y')
+  await setOrchestratorStatus(recorder, key, 'running', told)
+  await readOrchestrator(recorder, 1, 'o')
+  await lockForSubmission(recorder, [key])
+  await countUnfinished(recorder, key)
+  await previewExecution(recorder, 1, 't', [])
+  await wantStart(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [] })
+  await tasksWait(recorder)
+  const clocks = `select k.id, ${pausedMs('k', 'k.started_at', 'clock_timestamp()')} as paused from tasks k where k.id = any ($1::bigint[])`
+  await recorder.query({ name: 'paused_clocks', text: clocks }, [['1']])
 })
 afterAll(() => database?.close())
 
 /** Partial indexes hold live rows only: reading one whole costs what is going on, not what there ever was. */
 const live =
-  /subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed)|reviews_(one_open|due)/
+  /subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed|waiting)|tenants_paused|reviews_(one_open|due)/
 
 test('no statement reads a table whole, whatever the planner believes of its size', async () => {
   expect(statements.size).toBeGreaterThan(18)

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { cleanUp } from './clean-up.js'
 
 const runner = fileURLToPath(new URL('run-source.mjs', import.meta.url))
+/** For the children of the process. */
+const loader = new URL('source-loader.mjs', import.meta.url).href
 
 export interface SourceProcess {
   readonly pid: number
@@ -16,7 +18,7 @@ export interface SourceProcess {
 
 /** Runs `file` (a `file:` URL) in a process of its own, which is killed when the test (or the file) ends. */
 export function startSource(file: URL, ...args: readonly string[]): SourceProcess {
-  const child = spawn(process.execPath, [runner, fileURLToPath(file), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--import', loader, runner, fileURLToPath(file), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', chunk => {
     errors += chunk

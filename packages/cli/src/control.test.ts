@@ -158,6 +158,83 @@ describe('verbs', () => {
   })
 })
 
+describe('pause and resume', () => {
+  const orchestrator = (status: string) => ({
+    id: 'nightly',
+    name: 'Nightly\u001b[31m',
+    status,
+    default_worker_agent_id: 'echo',
+    metadata: { maxTasks: 5, timeout: 60_000, team: 'a' },
+  })
+
+  test.each([
+    ['pause', 'paused', 'orchestrator nightly is paused\nlet it go on with: baton resume --orchestrator nightly\n'],
+    ['resume', 'running', 'orchestrator nightly is running\n'],
+  ])('%s --orchestrator sets its status', async (verb, status, out) => {
+    const { requests } = await serve(() => ({ body: orchestrator(status) }))
+    expect(await baton([verb, '--orchestrator', 'nightly', '--reason', 'lunch'])).toEqual({ code: 0, out, err: '' })
+    expect(JSON.parse((await baton([verb, '--orchestrator', 'nightly', '--json'])).out)).toEqual(orchestrator(status))
+    expect(requests.map(r => [r.method, r.path, r.body])).toEqual([
+      ['PUT', '/orchestrators/nightly/status', `{"status":"${status}","reason":"lunch"}`],
+      ['PUT', '/orchestrators/nightly/status', `{"status":"${status}"}`],
+    ])
+  })
+
+  test('--all means everything', async () => {
+    const paused = { paused: true, since: '2026-01-01T00:00:00.000Z', by: 'ops', reason: 'deploy' }
+    const { requests } = await serve(({ path }) => ({
+      body: path === '/pause' ? paused : { paused: false, since: null, by: null, reason: null },
+    }))
+    expect(await baton(['pause', '--all', '--reason', 'deploy'])).toEqual({
+      code: 0,
+      out: 'everything is paused since 2026-01-01T00:00:00.000Z by ops\nlet it go on with: baton resume --all\n',
+      err: '',
+    })
+    expect(await baton(['resume', '--all'])).toMatchObject({ code: 0, out: 'nothing is paused but what is paused by itself\n' })
+    expect(await baton(['pause', '--all', '--json'])).toEqual({ code: 0, out: `${JSON.stringify(paused)}\n`, err: '' })
+    expect(requests.map(r => [r.path, r.body])).toEqual([
+      ['/pause', '{"reason":"deploy"}'],
+      ['/resume', '{}'],
+      ['/pause', '{}'],
+    ])
+  })
+
+  test.each([[['pause']], [['resume', 't', '--all']], [['pause', '--all', '--orchestrator', 'o']]])(
+    '%j is a mistake in usage, and asks nobody',
+    async argv => {
+      const { requests } = await serve(() => ({ body: {} }))
+      const { code, err } = await baton(argv)
+      expect([code, err]).toEqual([2, `error: say what to ${argv[0]}: a task, --orchestrator ID, or --all\n`])
+      expect(requests).toEqual([])
+    },
+  )
+
+  test('the default orchestrator always runs: a conflict', async () => {
+    await serve(() => problem('state_conflict', 'the orchestrator `default` always runs'))
+    expect((await baton(['pause', '--orchestrator', 'default'])).code).toBe(5)
+  })
+
+  test('orchestrators are listed with their limits, of every page', async () => {
+    const { requests } = await serve(({ query }) => ({
+      body: { orchestrators: [orchestrator(query.cursor ? 'paused' : 'running')], next_cursor: query.cursor ? null : 'nightly' },
+    }))
+    const { code, out } = await baton(['orchestrators'])
+    expect([code, out.split('\n')]).toEqual([
+      0,
+      [
+        'ORCHESTRATOR  NAME               STATUS   DEFAULT WORKER  LIMITS',
+        'nightly       Nightly\\u001b[31m  running  echo            maxTasks=5 timeout=60000',
+        'nightly       Nightly\\u001b[31m  paused   echo            maxTasks=5 timeout=60000',
+        '',
+      ],
+    ])
+    expect(requests.map(r => r.query.cursor)).toEqual([undefined, 'nightly'])
+    expect(JSON.parse((await baton(['orchestrators', '--json'])).out)).toMatchObject({
+      orchestrators: [{ id: 'nightly' }, { id: 'nightly' }],
+    })
+  })
+})
+
 describe('why', () => {
   test('says what the task and each waiting subtask wait for, of every page', async () => {
     const page = (name: string, next: string | null): WhyView => ({

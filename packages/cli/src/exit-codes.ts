@@ -46,6 +46,7 @@ const byError: Record<ErrorCode, ExitCode> = {
   task_conflict: exitCodes.conflict,
   state_conflict: exitCodes.conflict,
   data_directory_locked: exitCodes.conflict,
+  task_limit_reached: exitCodes.conflict,
   too_many_requests: exitCodes.unreachable,
   request_timeout: exitCodes.unreachable,
   internal: exitCodes.unreachable,
@@ -55,6 +56,8 @@ const byError: Record<ErrorCode, ExitCode> = {
   // How attempts end; they reach a command only when a task failed by them.
   agent_error: exitCodes.taskFailed,
   agent_exit: exitCodes.taskFailed,
+  agent_crashed: exitCodes.taskFailed,
+  isolation_unavailable: exitCodes.taskFailed,
   agent_http_error: exitCodes.taskFailed,
   input_invalid: exitCodes.taskFailed,
   output_invalid: exitCodes.taskFailed,

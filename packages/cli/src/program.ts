@@ -70,12 +70,17 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--reason <text>', 'why; it stands in the history of the task')
     .action(async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).cancel(task, subtask, options, io)))
   for (const [verb, says] of [
-    ['pause', 'pause a task: let what runs finish, start nothing else'],
-    ['resume', 'let a paused task go on'],
+    ['pause', 'pause a task, an orchestrator or everything: let what runs finish, start nothing else'],
+    ['resume', 'let a paused task or orchestrator, or everything, go on'],
   ] as const)
-    remote(`${verb} <task>`, says)
-      .option('--reason <text>', 'why; it stands in the history of the task')
-      .action(async (task, options) => end(await (await import('./commands/control.js')).control(verb, task, options, io)))
+    remote(`${verb} [task]`, says)
+      .option('--orchestrator <id>', 'all tasks of this orchestrator, instead of one task')
+      .option('--all', 'everything, instead of one task')
+      .option('--reason <text>', 'why; it stands in the history')
+      .action(async (task, options) => end(await (await import('./commands/control.js')).pauseOrResume(verb, task, options, io)))
+  remote('orchestrators', 'list the orchestrators').action(async options =>
+    end(await (await import('./commands/orchestrators.js')).orchestrators(options, io)),
+  )
   remote('release <task> <subtask>', 'let a subtask start that manual execution or a checkpoint holds back').action(
     async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).release(task, subtask, options, io)),
   )

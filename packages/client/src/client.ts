@@ -1,7 +1,8 @@
 /** The one thing that users of this package make: a client of one coordinator, or of several behind one URL. */
-import { BatonError } from '@baton/shared'
+import { BatonError, type ControlRequest, type SystemStanding } from '@baton/shared'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
+import { type Orchestrators, orchestratorsOf } from './orchestrators.js'
 import { type Reviews, reviewsOf } from './reviews.js'
 import { type Tasks, tasksOf } from './tasks.js'
 
@@ -26,6 +27,11 @@ export interface Client {
   readonly agents: Agents
   readonly workers: Workers
   readonly reviews: Reviews
+  readonly orchestrators: Orchestrators
+  /** Pauses everything: what runs finishes, nothing else starts. A second pause changes nothing. */
+  pause(request?: ControlRequest): Promise<SystemStanding>
+  /** Lets everything go on; tasks and orchestrators that are paused by themselves stay so. */
+  resume(request?: ControlRequest): Promise<SystemStanding>
   /** Whether the coordinator lives, is ready, and what its stores say. Throws `unreachable` when nobody answers. */
   health(): Promise<Health>
 }
@@ -57,6 +63,9 @@ export function createClient(options: ClientOptions = {}): Client {
     agents: agentsOf(http),
     workers: workersOf(http),
     reviews: reviewsOf(http),
+    orchestrators: orchestratorsOf(http),
+    pause: (request = {}) => http.json({ method: 'POST', path: ['pause'], body: request }),
+    resume: (request = {}) => http.json({ method: 'POST', path: ['resume'], body: request }),
     health: () => healthOf(http),
   }
 }

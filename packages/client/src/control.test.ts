@@ -47,6 +47,46 @@ test('verbs post to the thing that they are for', async () => {
   expect(started.requests.filter(({ path }) => path.endsWith('/why')).map(({ query }) => query)).toEqual([{}, { limit: '5', cursor: '9' }])
 })
 
+test('orchestrators and everything have paths and methods of their own', async () => {
+  const started = await startFakeServer(() => ({ body: {} }))
+  server = started
+  const client = createClient({ url: started.url })
+  const { orchestrators } = client
+  await orchestrators.list({ status: 'idle', limit: 5, cursor: 'o' })
+  await orchestrators.get('o')
+  await orchestrators.create({ name: 'x' })
+  await orchestrators.update('o', { metadata: { team: null } })
+  await orchestrators.settings('o')
+  await orchestrators.updateSettings('o', { default_worker_agent_id: 'echo' })
+  await orchestrators.setStatus('o', 'paused', { reason: 'lunch' })
+  await orchestrators.delete('o')
+  await client.pause({ reason: 'deploy' })
+  await client.resume()
+  expect(started.requests[0]?.query).toEqual({ status: 'idle', limit: '5', cursor: 'o' })
+  expect(started.requests.map(({ method, path, body }) => [method, path, body])).toEqual([
+    ['GET', '/orchestrators', ''],
+    ['GET', '/orchestrators/o', ''],
+    ['POST', '/orchestrators', '{"name":"x"}'],
+    ['PATCH', '/orchestrators/o', '{"metadata":{"team":null}}'],
+    ['GET', '/orchestrators/o/settings', ''],
+    ['PATCH', '/orchestrators/o/settings', '{"default_worker_agent_id":"echo"}'],
+    ['PUT', '/orchestrators/o/status', '{"status":"paused","reason":"lunch"}'],
+    ['DELETE', '/orchestrators/o', ''],
+    ['POST', '/pause', '{"reason":"deploy"}'],
+    ['POST', '/resume', '{}'],
+  ])
+})
+
+test('what would meet its own success is not repeated: creating and deleting an orchestrator', async () => {
+  const started = await startFakeServer((_, n) => (n % 2 === 1 ? 'break' : { body: {} }))
+  server = started
+  const { orchestrators } = createClient({ url: started.url, retry })
+  await expect(orchestrators.create({ name: 'x' })).rejects.toMatchObject({ code: 'unreachable' })
+  await orchestrators.get('o')
+  await expect(orchestrators.delete('o')).rejects.toMatchObject({ code: 'unreachable' })
+  expect(started.requests.map(r => r.method)).toEqual(['POST', 'GET', 'DELETE'])
+})
+
 test('filters of reviews become their query', async () => {
   const started = await startFakeServer(() => ({ body: { reviews: [], next_cursor: null } }))
   server = started

@@ -32,7 +32,7 @@ export interface HttpOptions {
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Segments, each of which is encoded. */
   readonly path: readonly string[]
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>

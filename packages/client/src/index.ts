@@ -2,5 +2,6 @@ export { type Client, type ClientOptions, createClient, defaultUrl } from './cli
 export type { Agents, Health, Workers } from './fleet.js'
 export type { FollowOptions, WaitOptions } from './follow.js'
 export type { RetryPolicy } from './http.js'
+export type { OrchestratorFilters, Orchestrators } from './orchestrators.js'
 export type { ReviewFilters, Reviews } from './reviews.js'
 export type { SubmitResult, SubtaskStanding, TaskFilters, TaskPage, Tasks } from './tasks.js'

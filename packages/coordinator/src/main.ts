@@ -14,6 +14,8 @@ export interface CoordinatorOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Multiplies every duration that nothing else gives; default 1. For tests. */
+  readonly timeScale?: number
   readonly log: Logger
   /** Gives up waiting for the stores. */
   readonly signal?: AbortSignal

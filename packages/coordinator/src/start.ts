@@ -14,6 +14,7 @@ import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
@@ -21,6 +22,8 @@ import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
+import { Starter } from './dispatch/starter.js'
+import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
@@ -52,6 +55,8 @@ export interface CoreOptions {
   readonly config?: BatonConfig
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
+  /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
+  readonly timeScale?: number
   readonly log: Logger
 }
 
@@ -64,16 +69,8 @@ export interface Coordinator {
 }
 
 const pool = 'shared'
-const attemptLimit = 3
-const defaultSlaMs = 3_600_000
-const defaultBackoff = { initialMs: 1_000, maxMs: 60_000 }
-const blockAfterMs = 30_000
+const defaultAttemptLimit = 3
 const inboxLimit = 20_000
-const reconcileMs = 5_000
-const cancelGraceMs = 10_000
-const defaultReviewDueMs = 24 * 3_600_000
-const defaultQueueWaitMs = 3_600_000
-const defaultDeadlineMs = 24 * 3_600_000
 
 const configured = (duration: string | undefined, ms: number): number =>
   (duration === undefined ? undefined : parseDuration(duration)) ?? ms
@@ -81,6 +78,7 @@ const configured = (duration: string | undefined, ms: number): number =>
 /** Starts a coordinator on stores that are open; brings the database up to date first. */
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
+  const durations = durationsAt(options.timeScale ?? 1)
   const { database, queue, bus } = stores
   const id = `${hostname()
     .toLowerCase()
@@ -109,16 +107,26 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
-  const ringer = new Ringer(queue, log)
+  const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
     ringer,
     log,
-    blockAfterMs,
+    everyMs: durations.dispatchMs,
+    blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), changes, pulses })
+  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const starter: Starter = new Starter({
+    database,
+    log,
+    resolves: routeId => directory.resolves(routeId),
+    onStarted: taskPks => {
+      after.changed(taskPks)
+      after.ready()
+    },
+  })
 
   // plan: words and graphs to plans
   const planner = createPlanner({
@@ -127,23 +135,24 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     ...(config.planner?.shipped_playbooks !== undefined && { shippedPlaybooks: config.planner.shipped_playbooks }),
     ...(config.planner?.fallback_capability !== undefined && { fallbackCapability: config.planner.fallback_capability }),
     defaults: {
-      ...(config.defaults?.max_attempts !== undefined && { maxAttempts: config.defaults.max_attempts }),
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
   const { defaults = {} } = config
   const minLeaseMs = 2 * heartbeatMs
-  const slaMs = configured(defaults.sla, defaultSlaMs)
-  const queueWaitMs = configured(defaults.queue_wait, defaultQueueWaitMs)
-  const deadlineMs = configured(defaults.deadline, defaultDeadlineMs)
+  // Not the planner's: an orchestrator's retryAttempts come before it.
+  const attemptLimit = defaults.max_attempts ?? defaultAttemptLimit
+  const slaMs = configured(defaults.sla, durations.slaMs)
+  const queueWaitMs = configured(defaults.queue_wait, durations.queueWaitMs)
+  const deadlineMs = configured(defaults.deadline, durations.deadlineMs)
   const backoff = {
-    initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? defaultBackoff.initialMs),
-    maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? defaultBackoff.maxMs),
+    initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? durations.backoff.initialMs),
+    maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? durations.backoff.maxMs),
   }
   await setReviewDefaults(database, {
     assignee: config.reviews?.assignee ?? null,
     escalateTo: config.reviews?.escalate_to ?? null,
-    dueMs: configured(config.reviews?.due, defaultReviewDueMs),
+    dueMs: configured(config.reviews?.due, durations.reviewDueMs),
   })
 
   // collect: claims, reports and heartbeats of workers, in batches
@@ -191,7 +200,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     leaseMs,
     heartbeatMs,
     ownWorkers: mode === 'local',
-    cancelGraceMs,
+    cancelGraceMs: durations.cancelGraceMs,
     backoff,
     room: () => directory.fastRoom(),
     log,
@@ -202,8 +211,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     database,
     queue,
     ring: rows => ringer.ring(rows),
-    everyMs: reconcileMs,
-    claimLimitMs: Math.max(leaseMs, 1_000),
+    everyMs: durations.reconcileMs,
+    claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
   })
 
@@ -226,6 +235,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
+    startWaiting: () => starter.now(),
   })
   const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
   const control = createControl({
@@ -237,15 +247,19 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     after,
     decide: (caller, review, decision) => reviews.decideReview(caller, review, decision),
     onEnded: () => watcher.wake(),
+    onRoom: () => starter.roomMade(),
   })
+  const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const api = createCoordinatorApi({
     database,
     submitter,
     control,
     reviews,
+    orchestrators,
     log,
     fleet: directory,
     changes,
+    startWaiting: () => starter.now(),
     onReady: after.ready,
     onChange: after.changed,
     checks: {
@@ -271,6 +285,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(pulses ? [pulses] : []),
       ringer,
       dispatcher,
+      starter,
       watcher,
       reconciler,
       inbox,

@@ -29,6 +29,8 @@ export interface LocalOptions {
   readonly heartbeatMs?: number
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
+  /** Multiplies every duration that nothing else gives; default 1. For tests. */
+  readonly timeScale?: number
   /** Default: silent. */
   readonly log?: Logger
 }
@@ -86,6 +88,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       heartbeatMs: options.heartbeatMs ?? 2_000,
       ...(options.config && { config: options.config }),
       ...(options.backoff && { backoff: options.backoff }),
+      ...(options.timeScale !== undefined && { timeScale: options.timeScale }),
       log,
     })
     const workers = new Set<Host>() // the present one, and those before it that still drain

@@ -48,8 +48,9 @@ export const httpAgentSchema = z.strictObject({
 export const moduleAgentSchema = z.strictObject({
   ...agentBase,
   kind: z.literal('module'),
-  /** A module whose default export is an agent made by `defineAgent`; relative to the configuration file. */
+  /** A module that exports an agent made by `defineAgent`: as its default, or in a list under this name; relative to the configuration file. */
   module: z.string().min(1),
+  /** Where it runs: in the worker's own event loop (`inline`), in a thread, or in a process of its own; default: what the module says. */
   isolation: z.enum(isolations).optional(),
 })
 

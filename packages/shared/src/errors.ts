@@ -30,6 +30,7 @@ export const errorTable = {
   state_conflict: { status: 409, title: 'Not possible in the present state', retryable: false },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },
   unsupported_media_type: { status: 415, title: 'Only JSON is taken', retryable: false },
+  task_limit_reached: { status: 429, title: 'The orchestrator has all the tasks that it may have', retryable: true },
   too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
   headers_too_large: { status: 431, title: 'The headers are too large', retryable: false },
   internal: { status: 500, title: 'A fault in Baton', retryable: true },
@@ -38,6 +39,8 @@ export const errorTable = {
   // Attempts: how one ended. `status` is what the API would answer if it had to say it in one number.
   agent_error: { status: 500, title: 'The agent failed', retryable: true },
   agent_exit: { status: 500, title: "The agent's process ended badly", retryable: true },
+  agent_crashed: { status: 500, title: 'The thread or process of the agent crashed', retryable: true },
+  isolation_unavailable: { status: 422, title: 'The agent cannot run in the isolation that was asked for', retryable: false },
   agent_http_error: { status: 502, title: "The agent's server answered with an error", retryable: true },
   input_invalid: { status: 422, title: 'The input does not fit what the agent takes', retryable: false },
   output_invalid: { status: 422, title: 'The output does not fit what the agent promises', retryable: true },

@@ -1,5 +1,5 @@
 /** A plan: the graph of a task before it is stored, whoever made it. */
-import type { ExecutionMode, OnFailure, Priority } from './submission.js'
+import type { ExecutionMode, Isolation, OnFailure, Priority } from './submission.js'
 
 export type PlanMaker = 'explicit' | 'playbook' | 'rules' | 'model'
 
@@ -24,7 +24,7 @@ export interface PlannedSubtask {
   readonly backoffMaxMs: number | null
   readonly onFailure: OnFailure
   readonly maxAttempts: number | null
-  readonly isolation: 'inline' | 'thread' | 'process' | null
+  readonly isolation: Isolation | null
 }
 
 /** What was understood of the request. */

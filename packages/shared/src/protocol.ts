@@ -7,7 +7,7 @@
 import { z } from 'zod'
 import { type Failure, failureSchema } from './failure.js'
 import { nameSchema, poolSchema } from './names.js'
-import { subtaskRequestSchema } from './submission.js'
+import { type Isolation, subtaskRequestSchema } from './submission.js'
 
 export const protocolVersion = 1
 
@@ -63,6 +63,8 @@ const workerInfoSchema = z.object({
   pool: poolSchema,
   concurrency: z.number().int(),
   agents: z.array(hostedAgentSchema),
+  /** `starting`: it does not consume its queues yet, and will say so when it does. Default `ready`. */
+  state: z.enum(['starting', 'ready']).optional(),
 })
 export type WorkerInfo = z.infer<typeof workerInfoSchema>
 
@@ -116,7 +118,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     v: version,
     type: z.literal('heartbeat'),
     worker_id: z.string(),
-    state: z.enum(['ready', 'draining', 'stopped']),
+    state: z.enum(['starting', 'ready', 'draining', 'stopped']),
     active: z.array(activeClaimSchema),
     /** Active attempts per agent. */
     load: z.record(z.string(), z.number()),
@@ -186,6 +188,8 @@ export interface Grant {
   more_dependencies: boolean
   /** What an earlier attempt saved, as JSON text. */
   progress: string | null
+  /** The least isolation that the subtask asks for; null: the agent's own will do. */
+  isolation: Isolation | null
   lease_ms: number
   sla_ms: number
 }

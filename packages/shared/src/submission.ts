@@ -17,7 +17,9 @@ export type OnFailure = (typeof onFailurePolicies)[number]
 export const executionModes = ['auto', 'manual'] as const
 export type ExecutionMode = (typeof executionModes)[number]
 
+/** Where an agent's code runs, from the weakest to the strongest: in the worker's event loop, a thread, a process of its own. */
 export const isolations = ['inline', 'thread', 'process'] as const
+export type Isolation = (typeof isolations)[number]
 
 /** Any JSON value; over HTTP it arrives as `RawJson` and is stored as it was sent. */
 export const jsonValueSchema = z.unknown().meta({ description: 'Any JSON value; stored byte for byte.' })

@@ -1,6 +1,7 @@
 /** What the API answers: tasks, subtasks, agents and workers as their readers see them. */
 import type { ReviewDecisionName, ReviewKind, ReviewStatus } from './decisions.js'
 import type { Failure } from './failure.js'
+import type { OrchestratorStatus } from './orchestrators.js'
 import type { PlanMaker } from './plan.js'
 import type { SubtaskState, TaskStatus } from './states.js'
 import type { Priority } from './submission.js'
@@ -135,6 +136,37 @@ export interface WorkerView {
   state: 'starting' | 'ready' | 'draining' | 'stopped' | 'lost'
   started_at: string
   last_heartbeat_at: string
+}
+
+export interface OrchestratorView {
+  id: string
+  name: string
+  description: string
+  /** The agent that speaks for it. */
+  agent_id: string | null
+  /** The agent of subtasks that name neither capability nor agent. */
+  default_worker_agent_id: string | null
+  thread_id: string
+  status: OrchestratorStatus
+  metadata: unknown
+  created_at: string
+  /** Changes with every mutation, and by nothing else. */
+  updated_at: string
+}
+
+export type OrchestratorSettingsView = Pick<OrchestratorView, 'default_worker_agent_id' | 'metadata'>
+
+export interface OrchestratorList {
+  orchestrators: OrchestratorView[]
+  next_cursor: string | null
+}
+
+/** Whether everything is paused. */
+export interface SystemStanding {
+  paused: boolean
+  since: string | null
+  by: string | null
+  reason: string | null
 }
 
 export interface ReviewView {

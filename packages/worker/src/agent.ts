@@ -1,6 +1,8 @@
 /** The contract between Baton and an agent: what an agent declares, and what it is given when it runs. */
-import type { ArtifactRef, SubtaskRequest, SubtaskState } from '@baton/shared'
-import { BatonError, type Failure, maxDurationMs, nameSchema, parseDuration } from '@baton/shared'
+import { isAbsolute } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ArtifactRef, Isolation, SubtaskRequest, SubtaskState } from '@baton/shared'
+import { BatonError, type Failure, isolations, maxDurationMs, nameSchema, parseDuration } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import type { StandardSchemaV1 } from './standard-schema.js'
 
@@ -79,8 +81,25 @@ export interface AgentOptions<Input, Output> {
   readonly input?: StandardSchemaV1<unknown, Input>
   /** A zod or other Standard Schema that the output is checked with. */
   readonly output?: StandardSchemaV1<Output, unknown>
+  /**
+   * Where attempts run; default `inline`, the worker's own event loop. In a `thread`, a blocked event loop or an uncaught
+   * error costs one attempt only; in a `process`, a crash of native code or too little memory too. Both need `module`.
+   */
+  readonly isolation?: Isolation
+  /** The module that exports this agent: `import.meta.url`. Threads and processes load it again, so it should do nothing else. */
+  readonly module?: string
+  /** Under which name it is exported; default: whichever export is the agent of this name, or is a list that holds it. */
+  readonly export?: string
   /** Does the work. What it returns has to be JSON; `undefined` becomes `null`. Throwing fails the attempt. */
   readonly run: (input: Input, context: AgentContext) => Promise<Output> | Output
+}
+
+/** Where a child finds an agent. */
+export interface AgentSource {
+  readonly file: string
+  readonly export: string | null
+  /** The agent's name in that module. */
+  readonly name: string
 }
 
 /** An agent that is ready to be hosted. Made by `defineAgent`. */
@@ -98,6 +117,9 @@ export interface Agent {
   readonly leaseMs: number | null
   readonly input: StandardSchemaV1 | null
   readonly output: StandardSchemaV1 | null
+  readonly isolation: Isolation
+  /** Null: a closure, which runs inline only. */
+  readonly source: AgentSource | null
   readonly run: (input: unknown, context: AgentContext) => Promise<unknown>
 }
 
@@ -114,7 +136,7 @@ export interface Agent {
  *   },
  * })
  *
- * Throws `invalid_configuration` when a name, capability, duration or number is not acceptable.
+ * Throws `invalid_configuration` when a name, capability, duration, number or place is not acceptable.
  */
 // biome-ignore lint/suspicious/noExplicitAny: without a schema the input is whatever the caller's `run` takes it for
 export function defineAgent<Input = any, Output = unknown>(options: AgentOptions<Input, Output>, kind = 'module'): Agent {
@@ -128,6 +150,12 @@ export function defineAgent<Input = any, Output = unknown>(options: AgentOptions
   const concurrency = options.concurrency ?? 1
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000)
     throw new BatonError('invalid_configuration', `agent ${options.name}: concurrency must be a whole number from 1 to 10000`)
+  const isolation = options.isolation ?? 'inline'
+  if (!isolations.includes(isolation))
+    throw new BatonError(
+      'invalid_configuration',
+      `agent ${options.name}: isolation must be one of ${isolations.join(', ')}, not ${JSON.stringify(isolation)}`,
+    )
   return {
     name: options.name,
     kind,
@@ -142,9 +170,28 @@ export function defineAgent<Input = any, Output = unknown>(options: AgentOptions
     leaseMs: durationOf(options, 'lease'),
     input: options.input ?? null,
     output: options.output ?? null,
+    isolation,
+    source: sourceOf(options),
     // The schema, checked by the executor before `run`, is what makes an unknown input an `Input`.
     run: async (input, context) => options.run(input as Input, context),
   }
+}
+
+interface PlacedAgent {
+  readonly name: string
+  readonly module?: string
+  readonly export?: string | null
+}
+
+function sourceOf({ name, module, export: exported = null }: PlacedAgent): AgentSource | null {
+  if (module === undefined) return null
+  if (module.startsWith('file:')) return { file: fileURLToPath(module), export: exported, name }
+  // A relative path would be looked for where the worker was started.
+  if (isAbsolute(module)) return { file: module, export: exported, name }
+  throw new BatonError(
+    'invalid_configuration',
+    `agent ${name}: module must be \`import.meta.url\` or an absolute path, not ${JSON.stringify(module)}`,
+  )
 }
 
 type Durations = 'sla' | 'queueWait' | 'deadline' | 'lease'

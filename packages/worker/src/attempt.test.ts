@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { type AgentContext, type AgentOptions, defineAgent } from './agent.js'
 import { Attempt } from './attempt.js'
+import { inlineRunner } from './run-agent.js'
 import { type Answer, grant, type Script } from './testing/fake-coordinator.js'
 import { type ExecutorStage, startExecutor } from './testing/start-executor.js'
 
@@ -17,7 +18,16 @@ const claimId = '00000000-0000-4000-8000-000000000001'
 async function attemptOf(run: Run, given: Partial<Grant> = {}, script: Script = {}, options: Partial<AgentOptions<never, never>> = {}) {
   stage = await startExecutor(script)
   const agent = defineAgent({ name: 'echo', ...options, run: run as never })
-  return new Attempt({ agent, grant: grant(given), subtask: '7', claimId, workerId: 'w1', uplink: stage.uplink, log: silentLogger() })
+  return new Attempt({
+    agent,
+    runner: inlineRunner(agent),
+    grant: grant(given),
+    subtask: '7',
+    claimId,
+    workerId: 'w1',
+    uplink: stage.uplink,
+    log: silentLogger(),
+  })
 }
 async function outcomeOf(...args: Parameters<typeof attemptOf>): Promise<Outcome> {
   const { outcome, settled } = (await attemptOf(...args)).start()

@@ -1,34 +1,31 @@
 /**
- * One attempt, from its grant to its report: builds the agent's context, checks input and output, keeps its time limit,
- * and turns whatever happens into an outcome. It never throws.
+ * One attempt, from its grant to its report: has the agent run, keeps its time limit and what it made meanwhile, and turns
+ * whatever happens into an outcome. It never throws.
  */
 import {
   type ArtifactRef,
-  artifactNameSchema,
   BatonError,
+  type Failure,
   failure,
   type Grant,
-  jsonProblem,
-  maxArtifactBytes,
   maxInlineBytes,
-  maxSpawnedPerReport,
   type Outcome,
   outputChunkName,
   type SubtaskRequest,
   spawnChunkName,
-  subtaskRequestSchema,
   toFailure,
 } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
-import type { Agent, AgentContext } from './agent.js'
-import { ClaimReader, createDependencies } from './dependencies.js'
-import { resolveInput } from './input.js'
-import { checkWith } from './standard-schema.js'
+import type { Agent } from './agent.js'
+import type { ArtifactToStore, ClaimPort } from './context.js'
+import { ClaimReader } from './dependencies.js'
+import type { Runner } from './run-agent.js'
 import type { Uplink } from './uplink.js'
 import { upload } from './upload.js'
 
 interface AttemptOptions {
-  readonly agent: Agent
+  readonly agent: Pick<Agent, 'name'>
+  readonly runner: Runner
   readonly grant: Grant
   /** The subtask's internal id. */
   readonly subtask: string
@@ -37,8 +34,6 @@ interface AttemptOptions {
   readonly uplink: Uplink
   readonly log: Logger
 }
-
-const maxProgressBytes = 16_384
 
 export class Attempt {
   readonly subtask: string
@@ -102,44 +97,20 @@ export class Attempt {
   }
 
   private async run(): Promise<Outcome> {
-    const { agent, grant, uplink, workerId } = this.options
+    const { grant, runner } = this.options
     const signal = this.controller.signal
-    const reader = new ClaimReader({ uplink, workerId, subtask: this.subtask, claimId: this.claimId, signal })
+    const deadline = new Date(Date.now() + grant.sla_ms)
+    const ended = await runner.run({ grant, port: this.port(), signal, deadline, log: this.log })
+    if (ended.kind === 'failed') return this.failedAs(ended.failure)
     try {
-      const context = this.context(reader)
-      let input = await resolveInput(grant, reader, context.dependencies)
-      if (agent.input) {
-        const checked = await checkWith(agent.input, input)
-        if (!checked.ok) throw new BatonError('input_invalid', `the input does not fit agent ${agent.name}: ${checked.problems.join('; ')}`)
-        input = checked.value
-      }
-      let value = await agent.run(input, context)
-      if (agent.output) {
-        const checked = await checkWith(agent.output, value)
-        if (!checked.ok)
-          throw new BatonError(
-            'output_invalid',
-            `what agent ${agent.name} returned does not fit its schema: ${checked.problems.join('; ')}`,
-          )
-        value = checked.value
-      }
-      return await this.completed(value)
+      return await this.completed(ended.output)
     } catch (error) {
       return this.failed(signal.aborted ? signal.reason : error)
     }
   }
 
-  private async completed(value: unknown): Promise<Outcome> {
-    const problem = jsonProblem(value)
-    if (problem) throw new BatonError('result_invalid', `the result ${problem}`)
-    const output = JSON.stringify(value) ?? 'null'
-    const bytes = Buffer.byteLength(output)
-    if (bytes > maxArtifactBytes)
-      throw new BatonError(
-        'result_too_large',
-        `the result has ${bytes} bytes; at most ${maxArtifactBytes} can be stored. Store it as artifacts, or elsewhere, and return references`,
-      )
-    const inline = bytes <= maxInlineBytes
+  private async completed(output: string): Promise<Outcome> {
+    const inline = Buffer.byteLength(output) <= maxInlineBytes
     if (!inline) await this.upload(outputChunkName, Buffer.from(output))
     const spawn = JSON.stringify(this.spawned)
     const spawnInline = Buffer.byteLength(spawn) <= maxInlineBytes / 2
@@ -153,63 +124,34 @@ export class Attempt {
   }
 
   private failed(thrown: unknown): Outcome {
+    return this.failedAs(toFailure(thrown))
+  }
+
+  private failedAs(reason: Failure): Outcome {
     const progress = this.unsentProgress
     const saved = progress === undefined ? {} : { progress }
     if (this.released) return { kind: 'released', failure: failure('worker_draining', 'the worker was drained'), ...saved }
-    return { kind: 'failed', failure: toFailure(thrown), ...saved }
+    return { kind: 'failed', failure: reason, ...saved }
   }
 
-  private context(reader: ClaimReader): AgentContext {
-    const { grant } = this.options
+  private port(): ClaimPort {
+    const { uplink, workerId } = this.options
+    const { signal } = this.controller
+    const reader = new ClaimReader({ uplink, workerId, subtask: this.subtask, claimId: this.claimId, signal })
     return {
-      taskId: grant.task_id,
-      taskTitle: grant.task_title,
-      subtaskId: grant.subtask_id,
-      name: grant.name,
-      idempotencyKey: grant.uuid,
-      attempt: grant.attempt,
-      signal: this.controller.signal,
-      deadline: new Date(Date.now() + grant.sla_ms),
-      log: this.log,
-      context: grant.context === null ? {} : (JSON.parse(grant.context) as unknown),
-      savedProgress: grant.progress === null ? null : (JSON.parse(grant.progress) as unknown),
-      progress: value => {
-        const problem = jsonProblem(value, 8)
-        const text = problem ? '' : (JSON.stringify(value) ?? 'null')
-        if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
-        if (Buffer.byteLength(text) > maxProgressBytes)
-          throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
+      text: what => reader.text(what),
+      artifact: (name, artifact) => reader.artifact(name, artifact),
+      dependencies: after => reader.dependencies(after),
+      saveProgress: text => {
         this.unsentProgress = text
       },
-      dependencies: createDependencies(grant, reader),
-      artifacts: { put: (name, data, options) => this.putArtifact(name, data, options?.mediaType) },
-      spawn: subtask => {
-        const parsed = subtaskRequestSchema.safeParse(subtask)
-        if (!parsed.success)
-          throw new BatonError(
-            'spawn_invalid',
-            `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
-          )
-        if (this.spawned.length >= maxSpawnedPerReport)
-          throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
-        this.spawned.push(parsed.data)
-      },
+      spawn: subtask => void this.spawned.push(subtask),
+      putArtifact: artifact => this.putArtifact(artifact),
     }
   }
 
-  private async putArtifact(name: string, data: string | Uint8Array, mediaType?: string): Promise<ArtifactRef> {
-    if (!artifactNameSchema.safeParse(name).success)
-      throw new BatonError(
-        'result_invalid',
-        `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`,
-      )
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data
-    const stored = await this.upload(name, bytes)
-    const artifact = {
-      name,
-      media_type: mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream'),
-      ...stored,
-    }
+  private async putArtifact({ name, mediaType, data }: ArtifactToStore): Promise<ArtifactRef> {
+    const artifact = { name, media_type: mediaType, ...(await this.upload(name, data)) }
     this.artifacts.set(name, artifact)
     return artifact
   }

@@ -3,6 +3,14 @@ import { BatonError, type DependencyView, type Grant, type ReadReply, type Subta
 import type { AgentContext, Dependency } from './agent.js'
 import type { Uplink } from './uplink.js'
 
+/** Reads on behalf of the claim: by the worker itself, or by an isolated child through its worker. */
+export interface DependencyReader {
+  text(what: { kind: 'input' } | { kind: 'output'; name: string }): Promise<string>
+  artifact(name: string, artifact: string): Promise<Uint8Array>
+  /** The dependencies behind this ordinal. */
+  dependencies(after: number): Promise<{ list: DependencyView[]; more: boolean }>
+}
+
 interface ReaderOptions {
   readonly uplink: Uplink
   readonly workerId: string
@@ -12,7 +20,7 @@ interface ReaderOptions {
 }
 
 /** Reads pages on behalf of one claim. */
-export class ClaimReader {
+export class ClaimReader implements DependencyReader {
   private readonly options: ReaderOptions
 
   constructor(options: ReaderOptions) {
@@ -59,7 +67,7 @@ export class ClaimReader {
   }
 }
 
-export function createDependencies(grant: Grant, reader: ClaimReader): AgentContext['dependencies'] {
+export function createDependencies(grant: Grant, reader: DependencyReader): AgentContext['dependencies'] {
   const toDependency = (view: DependencyView): Dependency => ({
     name: view.name,
     subtaskId: view.subtask_id,

@@ -5,9 +5,10 @@
  */
 import { randomUUID } from 'node:crypto'
 import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
-import type { Logger } from '@baton/shared/node'
+import { failpoint, type Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
+import type { Runners } from './isolation/runners.js'
 import type { Lanes } from './lanes.js'
 import type { Uplink } from './uplink.js'
 
@@ -15,6 +16,7 @@ interface ExecutorOptions {
   readonly workerId: string
   readonly uplink: Uplink
   readonly lanes: Lanes
+  readonly runners: Pick<Runners, 'runnerFor'>
   readonly log: Logger
   /** How long an agent that ignores its abort keeps its slot. */
   readonly graceMs?: number
@@ -52,7 +54,7 @@ export class Executor {
 
   /** Works off one delivery; resolves when its job may be finished. */
   async deliver(agent: Agent, data: unknown): Promise<void> {
-    const { lanes, log, uplink, workerId } = this.options
+    const { lanes, log, runners, uplink, workerId } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
       log.warn({ data }, 'a job that is not a delivery was dropped')
@@ -60,18 +62,24 @@ export class Executor {
     }
     if (this.draining) return // still due in Postgres; it is rung again
     const { s: subtask, a: attemptNumber } = parsed.data
+    failpoint('worker.after-fetch')
     const claimId = randomUUID()
     const reply = await lanes.claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
       return
     }
-    const attempt = new Attempt({ agent, grant: reply.grant, subtask, claimId, workerId, uplink, log })
+    failpoint('worker.after-claim')
+    const runner = runners.runnerFor(agent, reply.grant.isolation)
+    const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
     const { outcome, settled } = attempt.start()
     try {
-      await this.report(attempt, attemptNumber, await outcome)
+      const ended = await outcome
+      failpoint('worker.after-run')
+      await this.report(attempt, attemptNumber, ended)
+      failpoint('worker.after-answer')
     } finally {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
       this.attempts.delete(claimId)

@@ -22,6 +22,7 @@ async function beat(script: Script = {}): Promise<ExecutorStage> {
   const { executor, uplink } = stage
   heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log: silentLogger(), onDrain })
   await heartbeat.start(new AbortController().signal)
+  await heartbeat.ready()
   return stage
 }
 const agent = (run: (context: AgentContext) => void) =>
@@ -37,9 +38,10 @@ const reply = (parts: object = {}) => ({ body: { abort: [], known: true, drain: 
 
 test('it registers first and beats as often as it is told', async () => {
   const { coordinator } = await beat()
-  expect(coordinator.requests[0]).toMatchObject({ type: 'register', worker: info })
+  expect(coordinator.requests[0]).toMatchObject({ type: 'register', worker: { ...info, state: 'starting' } })
   await vi.waitFor(() => expect(coordinator.of('heartbeat').length).toBeGreaterThan(3))
-  expect(coordinator.of('heartbeat')[0]).toMatchObject({ worker_id: 'w1', state: 'ready', active: [], load: {} })
+  expect(coordinator.of('heartbeat')[0]).toMatchObject({ worker_id: 'w1', state: 'starting', active: [], load: {} })
+  expect(coordinator.of('heartbeat').at(-1)).toMatchObject({ worker_id: 'w1', state: 'ready' })
 })
 
 test('a coordinator that does not know the worker makes it register again', async () => {

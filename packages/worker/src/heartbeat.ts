@@ -19,7 +19,9 @@ export class Heartbeat {
   private readonly options: HeartbeatOptions
   private readonly stopping = new AbortController()
   private ticker: Ticker | undefined
-  private state: 'ready' | 'draining' | 'stopped' = 'ready'
+  private state: 'starting' | 'ready' | 'draining' | 'stopped' = 'starting'
+  /** Those who wait for the next answer. */
+  private waiting: (() => void)[] = []
   private lastTick = performance.now()
 
   constructor(options: HeartbeatOptions) {
@@ -43,9 +45,29 @@ export class Heartbeat {
   /** Registers anew: the worker's agents changed. */
   async register(signal: AbortSignal = this.stopping.signal): Promise<RegisterReply> {
     const { uplink, worker } = this.options
-    const reply = await uplink.ask<RegisterReply>({ type: 'register', worker: worker() }, signal)
+    const reply = await uplink.ask<RegisterReply>(
+      { type: 'register', worker: { ...worker(), state: this.state === 'starting' ? 'starting' : 'ready' } },
+      signal,
+    )
     uplink.stickTo(reply.coordinator, reply.lease_ms)
     return reply
+  }
+
+  /** The worker takes work from now on; resolves when a coordinator knows. */
+  async ready(): Promise<void> {
+    if (this.state !== 'starting') return
+    this.state = 'ready'
+    // The answer to a beat that was under way may be to the state before.
+    for (const _ of ['under way', 'next']) await this.nextAnswer()
+  }
+
+  private nextAnswer(): Promise<void> {
+    if (this.stopping.signal.aborted) return Promise.resolve()
+    const answered = new Promise<void>(resolve => {
+      this.waiting.push(resolve)
+    })
+    this.ticker?.wake()
+    return answered
   }
 
   drain(): void {
@@ -57,6 +79,7 @@ export class Heartbeat {
   async stop(): Promise<void> {
     this.state = 'stopped'
     await this.ticker?.stop()
+    for (const answered of this.waiting.splice(0)) answered()
     const farewell = AbortSignal.timeout(1_000)
     await this.send(farewell, 0).catch(() => undefined)
     this.stopping.abort()
@@ -68,9 +91,10 @@ export class Heartbeat {
     this.lastTick = now
     const reply = await this.send(this.stopping.signal, lagMs)
     this.lastTick = performance.now()
-    if (!reply.known && this.state === 'ready') await this.register()
+    for (const answered of this.waiting.splice(0)) answered()
+    if (!reply.known && (this.state === 'ready' || this.state === 'starting')) await this.register()
     for (const claimId of reply.abort) this.options.executor.abort(claimId, lostClaim())
-    if (reply.drain && this.state === 'ready') this.options.onDrain()
+    if (reply.drain && (this.state === 'ready' || this.state === 'starting')) this.options.onDrain()
   }
 
   private async send(signal: AbortSignal, lagMs: number): Promise<HeartbeatReply> {

@@ -2,7 +2,7 @@
  * A worker: hosts agents, consumes the queues of their capabilities, reports. Built on the three seams, so that it runs
  * the same in a process of its own and beside a coordinator.
  *
- * Its life: registered and ready → draining (takes nothing, finishes what it has) → stopped.
+ * Its life: starting (registered) → ready (consumes its queues) → draining (takes nothing, finishes what it has) → stopped.
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -11,6 +11,7 @@ import { type Bus, type BusSubscription, type Consumption, type Logger, type Que
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
 import { Heartbeat } from './heartbeat.js'
+import { Runners } from './isolation/runners.js'
 import { createLanes } from './lanes.js'
 import { Uplink } from './uplink.js'
 import { version } from './version.js'
@@ -27,6 +28,8 @@ export interface HostOptions {
   readonly drainMs?: number
   /** Gives up waiting for the first coordinator. */
   readonly signal?: AbortSignal
+  /** Owns what isolated agents run in, and is stopped with the worker; default: one of its own. */
+  readonly runners?: Runners
 }
 
 export interface Host {
@@ -53,7 +56,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const stopping = new AbortController()
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
-  const executor = new Executor({ workerId: id, uplink, lanes, log })
+  const runners = options.runners ?? new Runners({ log })
+  const executor = new Executor({ workerId: id, uplink, lanes, runners, log })
   const info: WorkerInfo = {
     id,
     host: hostname(),
@@ -82,6 +86,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       await stopped
       clearTimeout(release)
       clearTimeout(giveUp)
+      await runners.stop()
       await heartbeat.stop()
       stopping.abort()
       for (const subscription of subscriptions) await subscription.unsubscribe()
@@ -107,11 +112,15 @@ export async function startHost(options: HostOptions): Promise<Host> {
       onDrain()
     }
   }
-  const subscriptions: BusSubscription[] = [
-    await bus.subscribe(named.worker(id), {}, onWord),
-    await bus.subscribe(named.workers, {}, onWord),
-  ]
-  await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
+  const subscriptions: BusSubscription[] = []
+  try {
+    await runners.start(agents)
+    subscriptions.push(await bus.subscribe(named.worker(id), {}, onWord), await bus.subscribe(named.workers, {}, onWord))
+    await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
+  } catch (error) {
+    await runners.stop()
+    throw error
+  }
 
   for (const agent of agents) {
     const slots = new Slots(agent.concurrency)
@@ -121,6 +130,10 @@ export async function startHost(options: HostOptions): Promise<Host> {
     ]
     for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
   }
+  const giveUp = () => void heartbeat.stop()
+  options.signal?.addEventListener('abort', giveUp, { once: true })
+  await heartbeat.ready()
+  options.signal?.removeEventListener('abort', giveUp)
   log.info({ worker_id: id, agents: agents.map(a => a.name) }, 'worker ready')
   starting.done = true
   if (starting.drainAsked) onDrain()

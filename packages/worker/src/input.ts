@@ -1,10 +1,10 @@
 /** The input that an agent gets: as it was sent, with its references replaced by what the dependencies made. */
 import { BatonError, findReferences, type Grant, lookupIn, resolveTemplates } from '@baton/shared'
 import type { AgentContext } from './agent.js'
-import type { ClaimReader } from './dependencies.js'
+import type { DependencyReader } from './dependencies.js'
 
 /** Throws `input_invalid` when the input refers to something that is not there. */
-export async function resolveInput(grant: Grant, reader: ClaimReader, dependencies: AgentContext['dependencies']): Promise<unknown> {
+export async function resolveInput(grant: Grant, reader: DependencyReader, dependencies: AgentContext['dependencies']): Promise<unknown> {
   // A subtask without an input gets an empty one: agents need not tell the two apart.
   if (grant.input_chars === null) return {}
   const input = JSON.parse(grant.input ?? (await reader.text({ kind: 'input' }))) as unknown

@@ -1,9 +1,10 @@
 /** A fleet worker: opens Redis and NATS, then hosts the agents. It never sees Postgres. */
 import { BatonError } from '@baton/shared'
-import { connectNatsBus, createLogger, type Logger, readEnvironment, workerUrls } from '@baton/shared/node'
+import { armFailpoints, connectNatsBus, createLogger, type Logger, readEnvironment, workerUrls } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import { openBullmqConsumer } from './bullmq-consumer.js'
 import { type Host, startHost } from './host.js'
+import { checkIsolation } from './isolation/runners.js'
 
 export interface WorkerOptions {
   readonly agents: readonly Agent[]
@@ -34,6 +35,7 @@ export interface WorkerOptions {
  */
 export async function startWorker(options: WorkerOptions): Promise<Host> {
   const environment = readEnvironment()
+  armFailpoints(environment.failpoints)
   const { redisUrl, natsUrl } = workerUrls({
     ...environment,
     redisUrl: options.redisUrl ?? environment.redisUrl,
@@ -90,7 +92,7 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
   }
 }
 
-/** Refuses agents that could not be told apart. */
+/** Refuses agents that could not be told apart, or could not run as they ask to. */
 export function checkAgents(agents: readonly Agent[]): void {
   if (agents.length === 0) throw new BatonError('invalid_configuration', 'a worker needs at least one agent')
   const seen = new Set<string>()
@@ -98,4 +100,5 @@ export function checkAgents(agents: readonly Agent[]): void {
     if (seen.has(name)) throw new BatonError('invalid_configuration', `two agents are named ${name}`)
     seen.add(name)
   }
+  checkIsolation(agents)
 }

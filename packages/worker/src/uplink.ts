@@ -3,7 +3,7 @@
  * coordinator; a request that is not answered within a quarter of the lease goes to another through their group.
  */
 import { BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
-import { type Bus, type Logger, NoReplyError } from '@baton/shared/node'
+import { type Bus, failpointAfter, type Logger, NoReplyError } from '@baton/shared/node'
 
 type Unversioned<R> = R extends WorkerRequest ? Omit<R, 'v'> : never
 export type UplinkRequest = Unversioned<WorkerRequest>
@@ -38,7 +38,9 @@ export class Uplink {
     const payload = JSON.stringify({ v: protocolVersion, ...request })
     for (let failures = 0; ; ) {
       if (signal.aborted) throw new BatonError('attempt_aborted', 'the worker stops')
-      const reply = await this.once<T>(payload, signal)
+      const asked = this.once<T>(payload, signal)
+      if (request.type === 'report') await failpointAfter('worker.after-report-sent', () => this.options.bus.answers(1_000))
+      const reply = await asked
       if (reply?.status === 'ok') return reply.body
       if (reply?.status === 'error' && !reply.failure.retryable) throw new BatonError('internal', reply.failure.message)
       failures++

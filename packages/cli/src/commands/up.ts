@@ -5,7 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
-import { coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
+import { armFailpoints, coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
@@ -40,6 +40,7 @@ export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
     ...(options.host && { BATON_HOST: options.host }),
     ...(options.port && { BATON_PORT: options.port }),
   })
+  armFailpoints(environment.failpoints)
   const file = findConfig(io.cwd, options.config ?? environment.config)
   const seen = file === undefined ? undefined : contentOf(file)
   let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
@@ -78,8 +79,8 @@ interface Start {
 async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
   const mode = coordinatorMode(environment)
   const log = commandLogger(io, environment.logLevel)
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs } = environment
-  const common = { host, port, leaseMs, heartbeatMs, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale } = environment
+  const common = { host, port, leaseMs, heartbeatMs, timeScale, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
   if (mode.kind === 'local') {
     const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
     return startInOneProcess({ ...common, dataDir }, loaded)
@@ -99,6 +100,7 @@ interface Common {
   readonly port: number
   readonly leaseMs: number
   readonly heartbeatMs: number
+  readonly timeScale: number
   readonly log: Logger
   readonly apiKey?: string
   readonly config?: BatonConfig

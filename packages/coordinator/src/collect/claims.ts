@@ -1,6 +1,6 @@
 /** Answers claims: one lane, one statement for what has gathered. */
 import { type ClaimItem, type ClaimReply, maxBatchItems } from '@baton/shared'
-import { BatchLane, type Logger } from '@baton/shared/node'
+import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import { type ClaimedItem, type ClaimVerdict, grantClaims } from '../store/claims.js'
 import type { Database } from '../store/database.js'
 import { type ItemResult, runBatch } from './batches.js'
@@ -43,7 +43,16 @@ export class Claims {
 
   private async grant(items: ClaimedItem[]): Promise<ItemResult<ClaimVerdict>[]> {
     const { database, leaseMs, defaultSlaMs, deferMs, log, onClaimed, onChange, onReady } = this.options
-    const results = await runBatch(items, batch => grantClaims(database, batch, { leaseMs, defaultSlaMs, deferMs }), log)
+    const results = await runBatch(
+      items,
+      async batch => {
+        failpoint('collect.claim-before-commit')
+        const granted = await grantClaims(database, batch, { leaseMs, defaultSlaMs, deferMs })
+        failpoint('collect.claim-after-commit')
+        return granted
+      },
+      log,
+    )
     const verdicts = results.flatMap(r => (r.ok ? [r.value] : []))
     onClaimed(verdicts.flatMap(v => (v.status !== 'gone' && v.route_id !== null ? [v.route_id] : [])))
     onChange([...new Set(verdicts.flatMap(v => (v.task_pk !== null && v.status === 'granted' ? [v.task_pk] : [])))])

@@ -10,6 +10,8 @@ export interface Neighbours {
   }
   /** Tasks ended with subtasks still to be cancelled. */
   readonly sweep: () => void
+  /** Tasks ended, or wait for somebody: others may start in their place. */
+  readonly roomMade: () => void
   readonly changes: { announce(topic: 'change' | 'status', taskPks: Iterable<string>): void }
   /** None where there are no other coordinators. */
   readonly pulses: { send(pulse: { ready?: boolean; changed?: string[]; statuses?: string[] }): void } | undefined
@@ -26,7 +28,7 @@ export interface AfterCommit {
   ready(): void
 }
 
-export function createAfterCommit({ dispatcher, sweep, changes, pulses }: Neighbours): AfterCommit {
+export function createAfterCommit({ dispatcher, sweep, roomMade, changes, pulses }: Neighbours): AfterCommit {
   const tell = (taskPks: readonly string[], statuses: readonly string[]) => {
     if (taskPks.length === 0 && statuses.length === 0) return
     changes.announce('change', taskPks)
@@ -40,6 +42,7 @@ export function createAfterCommit({ dispatcher, sweep, changes, pulses }: Neighb
         effects.tasks.map(task => task.id),
       )
       if (effects.tasks.some(task => task.status === 'failed')) sweep()
+      if (effects.tasks.some(task => task.status !== 'running')) roomMade()
       if (effects.ready.length > 0) dispatcher.wake(effects.ready)
       if (effects.jobs.length > 0) await dispatcher.placed(effects.jobs)
     },

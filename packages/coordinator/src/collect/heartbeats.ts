@@ -50,7 +50,7 @@ export class Heartbeats {
 
   async take(item: HeartbeatItem): Promise<HeartbeatReply> {
     const result = await this.lane.push(item)
-    if (item.state !== 'ready') this.options.onFleetChange()
+    if (result.ok && result.value.changed) this.options.onFleetChange()
     if (!result.ok) return { abort: [], known: true, drain: false }
     const held = new Set(result.value.held)
     return { abort: item.active.map(a => a.claim_id).filter(id => !held.has(id)), known: result.value.known, drain: result.value.drain }

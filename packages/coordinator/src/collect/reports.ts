@@ -15,7 +15,7 @@ import {
   reportItemSchema,
   toFailure,
 } from '@baton/shared'
-import { BatchLane, type Logger } from '@baton/shared/node'
+import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import { type CompletedItem, completeAttempts, type ReportVerdict } from '../store/complete.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
@@ -95,7 +95,12 @@ export class Reports {
     const { database, after, room, spawner, log } = this.options
     const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
       [item],
-      async () => [await completeWithExtras({ database, room: room(), spawner }, item, outcome)],
+      async () => {
+        failpoint('collect.before-commit')
+        const stored = await completeWithExtras({ database, room: room(), spawner }, item, outcome)
+        failpoint('collect.after-commit')
+        return [stored]
+      },
       log,
     )
     if (!result?.ok) return rejected(failure('result_invalid', `the result could not be stored: ${result?.reason}`))
@@ -112,7 +117,9 @@ export class Reports {
     return runBatch(
       items,
       async batch => {
+        failpoint('collect.before-commit')
         const settled = await completeAttempts(database, batch, room())
+        failpoint('collect.after-commit')
         await after.apply(settled)
         for (const n of settled.refused) this.acknowledge(batch[n])
         return settled.verdicts
@@ -136,7 +143,9 @@ export class Reports {
     return runBatch(
       items,
       async batch => {
+        failpoint('collect.before-commit')
         const settled = await failAttempts(database, batch, room(), backoff)
+        failpoint('collect.after-commit')
         await after.apply(settled)
         after.ready() // retries and requeues: the dispatcher looks when they are due
         return settled.verdicts

@@ -9,17 +9,23 @@ import type {
   AgentView,
   ArtifactView,
   BatonError,
+  CreateOrchestratorRequest,
   ExecuteRequest,
   OrchestrateRequest,
+  OrchestratorList,
+  OrchestratorStatus,
+  OrchestratorView,
   RerunRequest,
   ReviewDecisionName,
   ReviewList,
   ReviewStatus,
   ReviewView,
   SubtaskState,
+  SystemStanding,
   TaskList,
   TaskStatus,
   TaskView,
+  UpdateOrchestratorRequest,
   WhyView,
   WorkerView,
 } from '@baton/shared'
@@ -67,6 +73,12 @@ export interface ReviewFilters {
   readonly cursor?: string
 }
 
+export interface OrchestratorFilters {
+  readonly status?: OrchestratorStatus
+  readonly limit: number
+  readonly cursor?: string
+}
+
 export interface ReviewDecision {
   readonly decision: ReviewDecisionName
   readonly reason: string
@@ -108,6 +120,20 @@ export interface CoordinatorApi {
   reassignSubtask(caller: Caller, taskId: string, subtaskId: string, request: { agent: string; reason: string }): Promise<SubtaskStanding>
   /** Runs the named subtasks and what depends on them again. Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */
   rerunTask(caller: Caller, taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
+  /** The oldest first. */
+  orchestrators(caller: Caller, filters: OrchestratorFilters): Promise<OrchestratorList>
+  /** Throws `orchestrator_not_found`. */
+  orchestrator(caller: Caller, id: string): Promise<OrchestratorView>
+  /** A new one is idle. Throws `invalid_request`, and `state_conflict` where the id is taken. */
+  createOrchestrator(caller: Caller, request: CreateOrchestratorRequest): Promise<OrchestratorView>
+  /** Throws `orchestrator_not_found`, `invalid_request`. */
+  updateOrchestrator(caller: Caller, id: string, request: UpdateOrchestratorRequest): Promise<OrchestratorView>
+  /** Idempotent. Throws `orchestrator_not_found`, and `state_conflict` for the default one, which always runs. */
+  setOrchestratorStatus(caller: Caller, id: string, status: OrchestratorStatus, reason: string | null): Promise<OrchestratorView>
+  /** Throws `orchestrator_not_found`; `state_conflict` for the default one, and while a task of it is unfinished. */
+  deleteOrchestrator(caller: Caller, id: string): Promise<{ deleted_id: string }>
+  /** Pauses everything of the caller's tenant, or lets it go on. Idempotent. */
+  controlSystem(caller: Caller, verb: 'pause' | 'resume', reason: string | null): Promise<SystemStanding>
   reviews(caller: Caller, filters: ReviewFilters): Promise<ReviewList>
   /** Throws `review_not_found`. */
   review(caller: Caller, id: string): Promise<ReviewView>

@@ -37,6 +37,8 @@ interface ControlOptions {
   readonly decide: (caller: Caller, id: string, decision: ReviewDecision) => Promise<unknown>
   /** A task ended with subtasks still to be cancelled. */
   readonly onEnded: () => void
+  /** A task takes its orchestrator's place no longer. */
+  readonly onRoom: () => void
 }
 
 const already = { cancel: ['cancelled'], pause: ['paused'], resume: ['running', 'needs_review', 'blocked'] } as const satisfies Record<
@@ -56,7 +58,7 @@ const remedies = {
       : `only a paused task can be resumed; run it again with POST /tasks/${taskId}/rerun`,
 }
 
-export function createControl({ database, subjects, publish, routes, room, after, decide, onEnded }: ControlOptions) {
+export function createControl({ database, subjects, publish, routes, room, after, decide, onEnded, onRoom }: ControlOptions) {
   const subtask = async (caller: Caller, taskId: string, subtaskId: string): Promise<SubtaskFound> => {
     const found = await findSubtask(database, { tenantId: caller.tenantId, taskId, subtaskId })
     if (!found) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
@@ -103,6 +105,7 @@ export function createControl({ database, subjects, publish, routes, room, after
         after.changed([result.id])
         if (verb === 'cancel') onEnded()
         if (verb === 'resume') after.ready()
+        else onRoom()
       }
       return { task_id: taskId, status: result.status }
     },

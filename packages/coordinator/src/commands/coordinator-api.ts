@@ -2,24 +2,29 @@
 import { type AgentView, BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
+import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
 import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
 import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
 import type { Control } from './control.js'
+import type { Orchestrators } from './orchestrators.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
-import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView } from './task-view.js'
+import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
 
 interface ApiOptions {
   readonly database: Database
   readonly submitter: Submitter
   readonly control: Control
   readonly reviews: Reviews
+  readonly orchestrators: Orchestrators
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
+  /** Starts what waits to start and now may. */
+  readonly startWaiting: () => Promise<void>
   /** Rows became ready. */
   readonly onReady: () => void
   readonly onChange: (taskPks: readonly string[]) => void
@@ -45,6 +50,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
   const api: CoordinatorApi = {
     ...options.control,
     ...options.reviews,
+    ...options.orchestrators,
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 
@@ -62,13 +68,16 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       if (preview.status === 'paused') return options.control.controlTask(caller, taskId, 'resume', 'execution was asked for')
       await fleet.refresh()
       const unroutable = (preview.root_routes ?? []).filter(route => !fleet.resolves(route))
-      const result = await executeTask(database, {
-        tenantId: caller.tenantId,
-        taskId,
-        mode: request.execution_mode ?? 'auto',
-        checkpoints,
-        unroutable,
-      })
+      const wanted = { tenantId: caller.tenantId, taskId, mode: request.execution_mode ?? 'auto', checkpoints } as const
+      if (preview.status === 'planned' && preview.max_concurrent_tasks !== null) {
+        // Its orchestrator may run so many at once: this one takes its turn.
+        await wantStart(database, wanted)
+        await options.startWaiting()
+        const now = await requireVersion(caller, taskId)
+        if (now.status === 'blocked') throw unroutableTask(taskId)
+        return { task_id: taskId, status: now.status }
+      }
+      const result = await executeTask(database, { ...wanted, unroutable })
       if (!result) throw new BatonError('task_not_found', `there is no task ${taskId}`)
       if (result.from_status === 'planned') {
         onChange([result.id])
@@ -76,12 +85,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       }
       if (result.status === 'needs_review' && result.from_status === 'needs_review')
         throw new BatonError('state_conflict', `task ${taskId} needs review; decide its open review first`)
-      if (result.status === 'blocked')
-        throw new BatonError(
-          'agent_unavailable',
-          `no live worker can take what task ${taskId} would start with; it is blocked and goes on by itself when one appears`,
-          { extra: { task_id: taskId, task_status: 'blocked' } },
-        )
+      if (result.status === 'blocked') throw unroutableTask(taskId)
       return { task_id: taskId, status: result.status }
     },
 
@@ -132,7 +136,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const last = shown[shown.length - 1]
       return {
         tasks: shown.map((row): TaskSummary => {
-          const why = whyTask(row.status, 'running', undefined)
+          const why = whyTask(row.status, surroundingsOf(row), undefined)
           return {
             task_id: row.task_id,
             title: row.title,
@@ -207,6 +211,14 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     },
   }
   return api
+}
+
+function unroutableTask(taskId: string): BatonError {
+  return new BatonError(
+    'agent_unavailable',
+    `no live worker can take what task ${taskId} would start with; it is blocked and goes on by itself when one appears`,
+    { extra: { task_id: taskId, task_status: 'blocked' } },
+  )
 }
 
 async function answered(check: () => Promise<void> | void): Promise<string> {

@@ -6,6 +6,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import {
   BatonError,
   canonicalJson,
+  defaultOrchestratorId,
   jsonText,
   type OrchestrateRequest,
   type Plan,
@@ -13,15 +14,16 @@ import {
   plainValue,
   priorities,
 } from '@baton/shared'
-import { BatchLane } from '@baton/shared/node'
+import { BatchLane, failpoint } from '@baton/shared/node'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import type { Planner } from '../plan/planner.js'
-import type { Database } from '../store/database.js'
+import type { Database, Queryable } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
-import { type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
+import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
+import { repeatTransient } from '../store/repeat.js'
 import type { Routes } from '../store/routes.js'
-import { type Edge, insertTasks, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
+import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
 import { resolveTaskReferences } from './task-references.js'
@@ -49,6 +51,8 @@ interface SubmitterOptions {
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
   /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher. */
   readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[]) => Promise<void>
+  /** Starts what waits to start and now may. */
+  readonly startWaiting: () => Promise<void>
 }
 
 /** A task as it will be stored. */
@@ -56,24 +60,40 @@ interface Prepared {
   readonly task: NewTask
   readonly subtasks: readonly NewSubtask[]
   readonly edges: readonly Edge[]
+  /** Whether its orchestrator has to be looked at in the transaction that stores it: it may be full, or be deleted. */
+  readonly guarded: boolean
+}
+
+type Stored = 'new' | 'existing' | BatonError
+
+interface Inserted {
+  /** Of the tasks that were new. */
+  readonly ids: ReadonlySet<string>
+  /** By tenant and `task_id`. */
+  readonly refused: ReadonlyMap<string, BatonError>
 }
 
 /** Of small graphs, this many subtasks share a statement; a larger graph goes alone. */
 const subtasksPerBatch = 4_000
+/** When to try again where an orchestrator is full. */
+const retryFullSeconds = 5
 
 export class Submitter {
   private readonly options: SubmitterOptions
-  private readonly lane: BatchLane<Prepared, boolean>
+  private readonly lane: BatchLane<Prepared, Stored>
+  /** Apart, so that nobody else waits for the lock of an orchestrator. */
+  private readonly guardedLane: BatchLane<Prepared, Stored>
 
   constructor(options: SubmitterOptions) {
     this.options = options
-    this.lane = new BatchLane({
+    const limits = {
       maxItems: 500,
       maxBytes: subtasksPerBatch,
-      sizeOf: p => p.subtasks.length + p.edges.length / 4,
+      sizeOf: (p: Prepared) => p.subtasks.length + p.edges.length / 4,
       maxWaiting: 20_000,
-      send: batch => this.store(batch),
-    })
+    }
+    this.lane = new BatchLane({ ...limits, send: batch => this.store(batch, graphs => this.insert(graphs)) })
+    this.guardedLane = new BatchLane({ ...limits, send: batch => this.store(batch, graphs => this.insertGuarded(graphs)) })
   }
 
   /** Results in order; one bad request does not refuse its neighbours. */
@@ -90,20 +110,20 @@ export class Submitter {
 
   private async submitOne(caller: Caller, request: OrchestrateRequest, dryRun: boolean): Promise<SubmitOutcome> {
     const { database, planner, now } = this.options
-    const orchestratorId = request.orchestrator_id ?? 'default'
+    const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await readOrchestrator(database, caller.tenantId, orchestratorId)
-    if (!orchestrator)
-      throw new BatonError('orchestrator_not_found', `there is no orchestrator ${orchestratorId}`, {
-        fields: [{ path: 'orchestrator_id', issue: `there is no orchestrator ${JSON.stringify(orchestratorId)}` }],
-      })
+    if (!orchestrator) throw noOrchestrator(orchestratorId)
     const plan = planner.plan(request, now(), {
       ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
     })
     const prepared = await this.prepare(caller, request, plan, orchestrator, dryRun)
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
-    if (await this.lane.push(prepared))
-      return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
-    return this.existing(caller, prepared.task)
+    const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
+    if (stored instanceof BatonError) throw stored
+    if (stored === 'existing') return this.existing(caller, prepared.task)
+    if (!prepared.task.waits) return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
+    await this.options.startWaiting()
+    return { kind: 'created', task: (await this.options.read(caller, request.task_id)).task }
   }
 
   private async prepare(
@@ -121,7 +141,8 @@ export class Submitter {
     const unserved = new Set(routeIds.filter((_, i) => keys[i] && !fleet.couldServe(keys[i])))
     const draw = dryRun ? counter() : await ids.draw(planned.length + 1)
     const id = draw()
-    const execute = request.execute === true && !dryRun
+    const waits = request.execute === true && !dryRun && orchestrator.max_concurrent_tasks !== null
+    const execute = request.execute === true && !dryRun && !waits
     const graph = buildGraph(planned, {
       tenantId: caller.tenantId,
       taskPk: id,
@@ -140,7 +161,7 @@ export class Submitter {
       routeIds,
       place: routeId => {
         if (unserved.has(routeId)) return 'blocked'
-        const queue = orchestrator.status === 'running' ? fleet.takeRoom(routeId) : null
+        const queue = orchestrator.status === 'running' && !orchestrator.all_paused ? fleet.takeRoom(routeId) : null
         return queue === null ? null : { queue }
       },
     })
@@ -173,8 +194,10 @@ export class Submitter {
       reviewing: graph.reviewing,
       blocked: graph.blocked,
       made_by: plan.madeBy,
+      waits,
     }
-    return { task, subtasks: graph.subtasks, edges: graph.edges }
+    const guarded = orchestrator.max_tasks !== null || orchestrator.id !== defaultOrchestratorId
+    return { task, subtasks: graph.subtasks, edges: graph.edges, guarded }
   }
 
   private checkLeases(plan: Plan): void {
@@ -187,21 +210,19 @@ export class Submitter {
     if (fields.length > 0) throw new BatonError('invalid_request', 'a lease is shorter than heartbeats could keep it', { fields })
   }
 
-  /** Stores a batch; answers for each whether it was new. */
-  private async store(batch: Prepared[]): Promise<boolean[]> {
-    const { database, onStored } = this.options
+  /** Stores a batch; answers for each whether it was new, or why not. */
+  private async store(batch: Prepared[], insert: (graphs: readonly Prepared[]) => Promise<Inserted>): Promise<Stored[]> {
+    const { onStored } = this.options
     // Two submissions of one task in one batch: the first is stored, the second will find it.
     const firsts = new Map<string, Prepared>()
     for (const prepared of batch) {
-      const key = `${prepared.task.tenant_id}/${prepared.task.task_id}`
+      const key = taskKey(prepared.task)
       if (!firsts.has(key)) firsts.set(key, prepared)
     }
     const graphs = [...firsts.values()]
-    const inserted = await insertTasks(database, {
-      tasks: graphs.map(g => g.task),
-      subtasks: graphs.flatMap(g => g.subtasks),
-      edges: graphs.flatMap(g => g.edges),
-    })
+    failpoint('submit.before-commit')
+    const { ids: inserted, refused } = await insert(graphs)
+    failpoint('submit.after-graph')
     const stored = graphs.filter(g => inserted.has(g.task.id))
     const jobs: QueuedRow[] = []
     const ready = new Set<number>()
@@ -211,7 +232,38 @@ export class Submitter {
         else if (state === 'ready') ready.add(route_id)
       }
     await onStored(jobs, [...ready])
-    return batch.map(p => inserted.has(p.task.id))
+    failpoint('submit.after-commit')
+    return batch.map(({ task }) => (inserted.has(task.id) ? 'new' : (refused.get(taskKey(task)) ?? 'existing')))
+  }
+
+  private async insert(graphs: readonly Prepared[]): Promise<Inserted> {
+    return { ids: await insertTasks(this.options.database, together(graphs)), refused: new Map() }
+  }
+
+  /** Under the locks of their orchestrators: up to `maxTasks` of each, and none of one that was deleted. */
+  private insertGuarded(graphs: readonly Prepared[]): Promise<Inserted> {
+    const insert = async (tx: Queryable): Promise<Inserted> => {
+      const refused = new Map<string, BatonError>()
+      const keys = new Map<string, OrchestratorKey>(
+        graphs.map(({ task }) => [orchestratorKey(task), { tenantId: task.tenant_id, id: task.orchestrator_id }]),
+      )
+      const room = await lockForSubmission(tx, [...keys.values()])
+      // A repeat finds its task, however full its orchestrator is.
+      const asked = graphs.map(({ task: { tenant_id, task_id } }) => ({ tenant_id, task_id }))
+      const known = new Set((await readDigests(tx, asked)).map(taskKey))
+      const taken = graphs.filter(({ task }) => {
+        if (known.has(taskKey(task))) return false
+        const left = room.get(orchestratorKey(task))
+        if (left !== undefined && left > 0) {
+          room.set(orchestratorKey(task), left - 1)
+          return true
+        }
+        refused.set(taskKey(task), left === undefined ? noOrchestrator(task.orchestrator_id) : full(task))
+        return false
+      })
+      return { ids: taken.length > 0 ? await insertTasksIn(tx, together(taken)) : new Set(), refused }
+    }
+    return repeatTransient(() => this.options.database.transaction(insert))
   }
 
   private async existing(caller: Caller, task: NewTask): Promise<SubmitOutcome> {
@@ -244,6 +296,27 @@ export class Submitter {
       )
     return this.options.read(caller, task.task_id)
   }
+}
+
+function together(graphs: readonly Prepared[]) {
+  return { tasks: graphs.map(g => g.task), subtasks: graphs.flatMap(g => g.subtasks), edges: graphs.flatMap(g => g.edges) }
+}
+
+const taskKey = (task: { tenant_id: number; task_id: string }): string => `${task.tenant_id}/${task.task_id}`
+const orchestratorKey = (task: NewTask): string => `${task.tenant_id}/${task.orchestrator_id}`
+
+function noOrchestrator(id: string): BatonError {
+  return new BatonError('orchestrator_not_found', `there is no orchestrator ${id}`, {
+    fields: [{ path: 'orchestrator_id', issue: `there is no orchestrator ${JSON.stringify(id)}` }],
+  })
+}
+
+function full({ orchestrator_id: id }: NewTask): BatonError {
+  return new BatonError(
+    'task_limit_reached',
+    `orchestrator ${id} has all the unfinished tasks that its maxTasks allows; submit it again when one has ended, or raise the limit with PATCH /orchestrators/${id}/settings`,
+    { extra: { orchestrator_id: id, retry_after_seconds: retryFullSeconds } },
+  )
 }
 
 function withTaskReferences(subtask: PlannedSubtask, request: OrchestrateRequest): PlannedSubtask {

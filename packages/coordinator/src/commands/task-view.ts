@@ -11,10 +11,11 @@ import {
   terminalSubtaskStates,
   type WhyView,
 } from '@baton/shared'
-import { whySubtask, whyTask } from '../core/why.js'
+import { type Surroundings, whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
 import {
   countSubtasks,
+  type HoldRow,
   readArtifacts,
   readDependencies,
   readOpenReview,
@@ -43,11 +44,7 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
   const waiting = views.find(needsSomebody)
-  const why = whyTask(
-    task.status,
-    task.orchestrator_status,
-    waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why },
-  )
+  const why = whyTask(task.status, surroundingsOf(task), waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
   const lastSubtask = subtasks[limit - 1]
   const lastEdge = edges[limit - 1]
   const lastArtifact = artifacts[limit - 1]
@@ -88,6 +85,15 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   }
 }
 
+/** What holds a task up from outside, as core/why.ts tells of it. */
+export function surroundingsOf(row: HoldRow): Surroundings {
+  return {
+    orchestratorStatus: row.orchestrator_status,
+    allPaused: row.paused_at === null ? null : { since: row.paused_at, by: row.paused_by, reason: row.pause_reason },
+    startsInTurn: row.start_wanted_at === null ? null : { atOnce: row.max_concurrent_tasks },
+  }
+}
+
 /** Where an artifact's bytes are. */
 export function artifactUri(taskId: string, subtaskId: string, name: string): string {
   return `/tasks/${encodeURIComponent(taskId)}/artifacts/${encodeURIComponent(subtaskId)}/${encodeURIComponent(name)}`
@@ -110,7 +116,7 @@ export async function readWhyView(
     const why = whyOf(row, task, failureOf(row))
     return why === undefined ? [] : [{ subtask_id: row.subtask_id, name: row.name, state: row.state, why }]
   })
-  const why = whyTask(task.status, task.orchestrator_status, subtasks.find(needsSomebody))
+  const why = whyTask(task.status, surroundingsOf(task), subtasks.find(needsSomebody))
   return {
     task_id: task.task_id,
     status: task.status,
@@ -150,7 +156,7 @@ function whyOf(row: SubtaskRow, task: TaskRow, failure: Failure | null): string 
       losses: row.losses,
       cancelling: row.cancelled_how === 'requested',
     },
-    { now: task.now, taskStatus: task.status, orchestratorStatus: task.orchestrator_status },
+    { now: task.now, taskStatus: task.status, ...surroundingsOf(task) },
   )
 }
 

@@ -30,15 +30,21 @@ export interface WaitingSubtask {
   readonly cancelling: boolean
 }
 
-interface Surroundings {
-  readonly now: Date
-  readonly taskStatus: TaskStatus
+/** What may hold a task up from outside. */
+export interface Surroundings {
   readonly orchestratorStatus: string
+  /** Null: not everything is paused. */
+  readonly allPaused: { readonly since: Date; readonly by: string | null; readonly reason: string | null } | null
+  /** For a planned task that is to start as soon as its orchestrator, which runs so many at once, may run one more. */
+  readonly startsInTurn: { readonly atOnce: number | null } | null
 }
 
 /** Undefined for what does not wait. */
-export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestratorStatus }: Surroundings): string | undefined {
-  const held = heldUp(taskStatus, orchestratorStatus)
+export function whySubtask(
+  subtask: WaitingSubtask,
+  { now, taskStatus, ...surroundings }: Surroundings & { readonly now: Date; readonly taskStatus: TaskStatus },
+): string | undefined {
+  const held = heldUp(taskStatus, surroundings)
   switch (subtask.state) {
     case 'pending':
       if (subtask.waitsFor.length === 0) return held ?? 'its task has not started'
@@ -52,6 +58,7 @@ export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestra
     case 'queued':
       return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
     case 'retrying': {
+      if (held !== undefined) return held
       const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
       const alone = subtask.losses >= 2 ? '; it was lost twice with its worker, and runs alone' : ''
       return `attempt ${subtask.charged + 1} of ${subtask.attemptLimit} starts in ${formatDuration(inMs)}${because(subtask.failureMessage)}${alone}`
@@ -73,30 +80,35 @@ export function whySubtask(subtask: WaitingSubtask, { now, taskStatus, orchestra
 /** What a task as a whole waits for. */
 export function whyTask(
   status: TaskStatus,
-  orchestratorStatus: string,
+  surroundings: Surroundings,
   first: { name: string; why: string } | undefined,
 ): string | undefined {
   switch (status) {
     case 'planned':
-      return 'planned; start it with POST /execute/{task_id}'
+      return surroundings.startsInTurn === null ? 'planned; start it with POST /execute/{task_id}' : inTurn(surroundings.startsInTurn)
     case 'paused':
       return 'paused; resume it with POST /tasks/{task_id}/resume'
     case 'blocked':
     case 'needs_review':
       return first ? `${first.name}: ${first.why}` : undefined
     case 'running':
-      return orchestratorStatus === 'running' ? undefined : `its orchestrator is ${orchestratorStatus}`
+      return heldUp(status, surroundings)
     default:
       return undefined
   }
 }
 
-function heldUp(taskStatus: TaskStatus, orchestratorStatus: string): string | undefined {
+function heldUp(taskStatus: TaskStatus, { orchestratorStatus, allPaused, startsInTurn }: Surroundings): string | undefined {
+  if (taskStatus === 'planned') return startsInTurn === null ? 'its task has not started' : inTurn(startsInTurn)
+  if (allPaused !== null)
+    return `everything is paused${since(allPaused.since)}${by(allPaused.by)}${allPaused.reason === null ? '' : ` (${allPaused.reason})`}`
   if (taskStatus === 'paused') return 'the task is paused'
-  if (taskStatus === 'planned') return 'its task has not started'
   if (orchestratorStatus !== 'running') return `its orchestrator is ${orchestratorStatus}`
   return undefined
 }
+
+const inTurn = ({ atOnce }: { readonly atOnce: number | null }): string =>
+  `waits for its turn${atOnce === null ? '' : `: its orchestrator runs ${atOnce === 1 ? 'one task' : `${atOnce} tasks`} at once`}`
 
 function needs({ capability, pinnedAgent, requires }: WaitingSubtask): string {
   const tags = requires.length > 0 ? ` with ${requires.map(quote).join(', ')}` : ''

@@ -2,11 +2,12 @@
  * Brings ready subtasks to their queues. Claims in Postgres first, then rings; a crash between the two is mended by the
  * reconciler. Keeps queues shallow, so that what is urgent does not wait behind what is not.
  */
-import { type Logger, type Service, Ticker } from '@baton/shared/node'
+import { failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
 import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, type Shifted, unblockRoutable } from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { Directory } from './directory.js'
+import { HeldUp } from './held-up.js'
 import type { Ringer } from './ringer.js'
 
 interface DispatcherOptions {
@@ -16,11 +17,12 @@ interface DispatcherOptions {
   readonly log: Logger
   /** How long a ready subtask waits for a provider before it counts as blocked. */
   readonly blockAfterMs: number
+  /** Between two looks at the fleet that nobody asked for. */
+  readonly everyMs: number
   /** Tasks changed. */
   readonly onChange: (taskPks: readonly string[]) => void
 }
 
-const everyMs = 2_000
 /** Between two looks at the whole demand; in between the directory's estimates serve. */
 const lookEveryMs = 100
 const retriesPerRun = 500
@@ -32,10 +34,11 @@ export class Dispatcher implements Service {
   private lastLook = Number.NEGATIVE_INFINITY
   private lastFleetLook = Number.NEGATIVE_INFINITY
   private retryTimer: NodeJS.Timeout | undefined
+  private readonly heldUp = new HeldUp()
 
   constructor(options: DispatcherOptions) {
     this.options = options
-    this.ticker = new Ticker({ name: 'dispatcher', everyMs, log: options.log, run: () => this.run() })
+    this.ticker = new Ticker({ name: 'dispatcher', everyMs: options.everyMs, log: options.log, run: () => this.run() })
   }
 
   async start(): Promise<void> {
@@ -74,7 +77,7 @@ export class Dispatcher implements Service {
   }
 
   private async run(): Promise<boolean> {
-    const { database, directory, ringer } = this.options
+    const { database, directory, ringer, everyMs } = this.options
     const now = performance.now()
     if (now - this.lastFleetLook >= everyMs) {
       this.lastFleetLook = now
@@ -86,13 +89,22 @@ export class Dispatcher implements Service {
     }
     const rooms = directory.backlogRoom()
     if (rooms.length === 0) return false
-    const rows = await claimReady(database, rooms)
+    const wanted = rooms.map(room => ({ ...room, after: this.heldUp.after(room.route_id) }))
+    const { jobs: rows, cut } = await claimReady(database, wanted)
+    if (rows.length > 0) failpoint('dispatch.after-claim')
     for (const row of rows) directory.queued(row.queue)
-    // A route that gave less than it had room for has nothing left.
-    for (const { route_id, room } of rooms)
-      if (rows.filter(r => r.route_id === route_id).length < room) this.lastLook = Number.NEGATIVE_INFINITY
+    for (const { route_id, room } of rooms) {
+      const full = rows.filter(r => r.route_id === route_id).length >= room
+      this.heldUp.looked(
+        route_id,
+        cut.find(c => c.route_id === route_id),
+        full,
+      )
+      // A route that gave less than it had room for has nothing left.
+      if (!full) this.lastLook = Number.NEGATIVE_INFINITY
+    }
     await ringer.ring(rows)
-    return rows.length > 0
+    return rows.length > 0 || cut.length > 0
   }
 
   /** The whole demand, and what has to move before anything can be claimed. */
@@ -136,7 +148,7 @@ export class Dispatcher implements Service {
 
   private wakeIn(ms: number | null): void {
     clearTimeout(this.retryTimer)
-    if (ms === null || ms > everyMs) return
+    if (ms === null || ms > this.options.everyMs) return
     this.retryTimer = setTimeout(
       () => {
         this.lastLook = Number.NEGATIVE_INFINITY

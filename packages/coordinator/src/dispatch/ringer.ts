@@ -3,11 +3,17 @@
  * again (a job id is taken once only, so a repeat does no harm); what a crash loses, the reconciler rings again.
  */
 import { jobId, protocolVersion } from '@baton/shared'
-import { type Logger, type Ring, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
+import { failpoint, failpointAfter, type Logger, type Ring, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
 import type { QueuedRow } from '../store/fragments.js'
 
-const retryMs = 500
 const maxKept = 50_000
+
+interface RingerOptions {
+  readonly queue: TaskQueue
+  /** Between two tries to reach a queue that is away. */
+  readonly retryMs: number
+  readonly log: Logger
+}
 
 export class Ringer implements Service {
   readonly name = 'ringer'
@@ -16,7 +22,7 @@ export class Ringer implements Service {
   private readonly retry: Ticker
   private kept: Ring[] = []
 
-  constructor(queue: TaskQueue, log: Logger) {
+  constructor({ queue, retryMs, log }: RingerOptions) {
     this.queue = queue
     this.log = log
     this.retry = new Ticker({ name: 'ringer', everyMs: retryMs, log, run: () => this.tryAgain() })
@@ -38,7 +44,9 @@ export class Ringer implements Service {
       delivery: { v: protocolVersion, s: row.id, a: row.attempt },
     }))
     try {
+      if (rings.length > 1) await failpointAfter('dispatch.mid-enqueue', () => this.queue.ring(rings.slice(0, rings.length / 2)))
       await this.queue.ring(rings)
+      failpoint('dispatch.after-enqueue')
     } catch (error) {
       if (this.kept.length === 0)
         this.log.warn({ err: error, jobs: rings.length }, 'the queue does not take jobs; they are kept and tried again')

@@ -57,7 +57,7 @@ export interface BodyReader<B> {
 }
 
 export interface Route<P = unknown, Q = unknown, B = unknown> {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** `/tasks/:task_id` */
   readonly path: string
   readonly id: string

@@ -7,13 +7,20 @@ import {
   type ArtifactView,
   assignRequestSchema,
   controlRequestSchema,
+  createOrchestratorRequestSchema,
   type DependencyEdge,
   decideRequestSchema,
   errorCodes,
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
+  type OrchestratorList,
+  type OrchestratorSettingsView,
+  type OrchestratorView,
   orchestrateRequestSchema,
+  orchestratorSettingsRequestSchema,
+  orchestratorStatuses,
+  orchestratorStatusRequestSchema,
   type Problem,
   priorities,
   type ReviewList,
@@ -24,12 +31,14 @@ import {
   reviewKinds,
   reviewStatuses,
   type SubtaskView,
+  type SystemStanding,
   subtaskRequestSchema,
   subtaskStates,
   type TaskList,
   type TaskSummary,
   type TaskView,
   taskStatuses,
+  updateOrchestratorRequestSchema,
   type WhyView,
   type WorkerView,
 } from '@baton/shared'
@@ -187,6 +196,36 @@ const review = z.object({
 
 const reviewList = z.object({ reviews: z.array(review), next_cursor: listCursor }) satisfies z.ZodType<ReviewList>
 
+const orchestrator = z.object({
+  id: z.string(),
+  name: z.string(),
+  description: z.string(),
+  agent_id: z.string().nullable(),
+  default_worker_agent_id: z.string().nullable().meta({ description: 'Gets the subtasks that name neither capability nor agent.' }),
+  thread_id: z.string(),
+  status: z.enum(orchestratorStatuses),
+  metadata: jsonValueSchema,
+  created_at: at,
+  updated_at: at.meta({ description: 'Changes with every mutation, and by nothing else.' }),
+}) satisfies z.ZodType<OrchestratorView>
+
+const orchestratorList = z.object({
+  orchestrators: z.array(orchestrator),
+  next_cursor: listCursor,
+}) satisfies z.ZodType<OrchestratorList>
+
+const orchestratorSettings = orchestrator.pick({
+  default_worker_agent_id: true,
+  metadata: true,
+}) satisfies z.ZodType<OrchestratorSettingsView>
+
+const systemStanding = z.object({
+  paused: z.boolean(),
+  since: at.nullable(),
+  by: z.string().nullable(),
+  reason: z.string().nullable(),
+}) satisfies z.ZodType<SystemStanding>
+
 const problem = z
   .looseObject({
     type: z.string().meta({ format: 'uri-reference' }),
@@ -236,6 +275,10 @@ export const namedSchemas = {
   AssignRequest: assignRequestSchema,
   DecideRequest: decideRequestSchema,
   BatchRequest: batchRequest,
+  CreateOrchestratorRequest: createOrchestratorRequestSchema,
+  UpdateOrchestratorRequest: updateOrchestratorRequestSchema,
+  OrchestratorSettingsRequest: orchestratorSettingsRequestSchema,
+  OrchestratorStatusRequest: orchestratorStatusRequestSchema,
   Task: task,
   Subtask: subtask,
   Dependency: dependency,
@@ -249,6 +292,11 @@ export const namedSchemas = {
   Rerun: z.object({ task_id: z.string(), status, subtasks: count.meta({ description: 'How many subtasks run again.' }) }),
   Why: whyView,
   SubtaskStanding: z.object({ subtask_id: z.string(), state }),
+  Orchestrator: orchestrator,
+  OrchestratorList: orchestratorList,
+  OrchestratorSettings: orchestratorSettings,
+  DeletedOrchestrator: z.object({ deleted_id: z.string() }),
+  SystemStanding: systemStanding,
   Review: review,
   ReviewList: reviewList,
   Agent: agent,

@@ -11,6 +11,7 @@ import type { DependencyView, Grant } from '@baton/shared'
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { few, from } from './fragments.js'
+import { pausedTenants } from './pauses.js'
 
 export interface ClaimedItem {
   readonly id: string
@@ -88,7 +89,7 @@ ruled as materialized (
     -- A repeat of a claim that was granted gets the same grant.
     when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
     when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
-    when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' then 'held'
+    when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' or j.tenant_id = any ${pausedTenants} then 'held'
     when not j.eligible then 'not_eligible'
     when j.crowded then 'deferred'
     else 'granted' end as status
@@ -120,7 +121,7 @@ select r.n, case when r.status = 'deferred' then 'held' else r.status end as sta
     'task_id', k.task_id, 'task_title', k.title, 'subtask_id', d.subtask_id, 'uuid', d.uuid, 'name', d.name, 'title', d.title, 'capability', d.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(d.input) <= ${maxInlineBytes} then d.input end, 'input_chars', char_length(d.input),
-    'context', nullif(k.context, '{}'), 'progress', r.progress, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
+    'context', nullif(k.context, '{}'), 'progress', r.progress, 'isolation', d.isolation, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', false) end as grant
 from ruled r
 join subtasks d on d.id = r.id

@@ -5,6 +5,7 @@
 import { type SubtaskState, type TaskStatus, taskTransitions } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { insertEvents, rollUp, sqlList, taskEvents } from './fragments.js'
+import { closePauses, openPauses } from './pauses.js'
 
 export interface TaskControlResult {
   id: string
@@ -24,6 +25,7 @@ moved as (
   from task k where t.id = k.id and k.status in (${sqlList(taskTransitions[verb].from)})
   returning t.id, t.tenant_id, t.status
 ),
+${(verb === 'pause' ? openPauses : closePauses)('paused', 'task', 'select tenant_id, id::text as ref from moved')},
 event as (
   insert into events (tenant_id, name, task_pk, data)
   select m.tenant_id, ${event}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status

@@ -8,7 +8,8 @@
 import type { SubtaskState } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
-import type { Room } from './room.js'
+import { pausedTenants } from './pauses.js'
+import type { RouteRoom } from './room.js'
 
 export interface Demand {
   /** Routes with ready rows. */
@@ -42,21 +43,21 @@ export async function readDemand(db: Queryable): Promise<Demand> {
   return (await db.query<Demand>(demand)).rows[0] as Demand // a select without `from` has one row
 }
 
-/** How many tasks are looked at to find those that may run; more paused ones than this hide what comes after them. */
-const maxTasksSeen = 10_000
+/** How many tasks one claim looks at to find those that may run; the next one goes on behind them. */
+export const maxTasksSeen = 500
 
 const claim: Statement = {
   name: 'claim_ready',
   text: `
 with want as (
-  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int)
+  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after_priority smallint, after_task bigint)
 ),
 picked as materialized (
-  select p.id, w.route_id, w.queue
+  select p.id, w.route_id, w.queue, p.priority, p.task_pk
   from want w cross join lateral (
     -- From task to task; n counts those that may run, so that paused ones before them take no turn.
     with recursive turn(priority, task_pk, runs, n, seen) as (
-      select (-1)::smallint, 0::bigint, false, 0, 0
+      select coalesce(w.after_priority, -1::smallint), coalesce(w.after_task, 0), false, 0, 0
       union all
       select next.priority, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1
       from turn t
@@ -67,10 +68,10 @@ picked as materialized (
       ) next
       left join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = next.task_pk limit 1) k on true
       left join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o on true
-      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running', false) as runs) r
+      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running' and k.tenant_id <> all ${pausedTenants}, false) as runs) r
       where t.n < w.room and t.seen < ${maxTasksSeen}
     )
-    select c.id
+    (select c.id, null::smallint as priority, null::bigint as task_pk
     from turn t
     cross join lateral (
       select s.id, row_number() over (order by s.id) as nth from (
@@ -79,13 +80,16 @@ picked as materialized (
     ) c
     where t.runs
     order by t.priority, c.nth, t.task_pk
-    limit w.room
+    limit w.room)
+    union all
+    -- Where the looking was broken off.
+    select null, t.priority, t.task_pk from turn t where t.seen = ${maxTasksSeen} and t.n < w.room
   ) p
 ),
 locked as materialized (
   select s.id, s.route_id
   from subtask_states s
-  where s.id = any (array(select id from picked)) and s.state in (${from('queue')}) and s.unmet = 0
+  where s.id = any (array(select id from picked where id is not null)) and s.state in (${from('queue')}) and s.unmet = 0
   order by s.id
   for update of s skip locked
 ),
@@ -98,12 +102,32 @@ queued as (
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt) select tenant_id, 'subtask.queued', task_pk, id, attempt from queued
 )
-select id::text as id, attempt, dispatch, queue, route_id from queued`,
+select
+  (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id)), '[]') from queued) as jobs,
+  (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
+}
+
+/** A place in the order of a route's tasks. */
+export interface TurnPlace {
+  readonly priority: number
+  readonly task_pk: string
+}
+
+export interface WantedRows extends RouteRoom {
+  /** Look behind this place only. */
+  readonly after?: TurnPlace | undefined
+}
+
+export interface ClaimedRows {
+  jobs: QueuedRow[]
+  /** Routes of which many held-up tasks were seen and the rest was not looked at: where to go on. */
+  cut: (TurnPlace & { route_id: number })[]
 }
 
 /** Claims up to `room` ready rows of each route for its queue. */
-export async function claimReady(db: Queryable, room: Room): Promise<QueuedRow[]> {
-  return (await db.query<QueuedRow>(claim, [JSON.stringify(room)])).rows
+export async function claimReady(db: Queryable, wanted: readonly WantedRows[]): Promise<ClaimedRows> {
+  const want = wanted.map(({ after, ...room }) => ({ ...room, after_priority: after?.priority, after_task: after?.task_pk }))
+  return (await db.query<ClaimedRows>(claim, [JSON.stringify(want)])).rows[0] as ClaimedRows // a select without `from` has one row
 }
 
 const promote: Statement = {

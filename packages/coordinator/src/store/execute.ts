@@ -1,7 +1,7 @@
 /** Starts a planned task: opens its roots. A task in any other status is only looked at. */
 import type { TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { from } from './fragments.js'
+import { from, whyGated } from './fragments.js'
 
 export interface ExecuteInput {
   readonly tenantId: number
@@ -22,6 +22,8 @@ export interface ExecuteResult {
 }
 
 const startedAs = `case when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' when c.blocked > 0 then 'blocked' when t.broken then 'failed' else 'completed' end`
+/** What a root waits for from its start on. */
+const whyOpened = `case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end`
 
 const statement: Statement = {
   name: 'execute_task',
@@ -75,7 +77,7 @@ event as (
   union all
   select tenant_id, 'task.' || status, id, null, json_build_object('from', 'running', 'to', status, 'reason', 'every subtask was cancelled before')::text from started where status in ('failed', 'completed')
   union all
-  select tenant_id, 'subtask.' || state, task_pk, id, null from opened
+  select tenant_id, 'subtask.' || state, task_pk, id, ${whyOpened} from opened
   union all
   select min(o.tenant_id), 'alert.blocked', null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
   from opened o join routes r on r.id = o.route_id
@@ -101,7 +103,9 @@ export async function executeTask(db: Queryable, input: ExecuteInput): Promise<E
 const names: Statement = {
   name: 'task_subtask_names',
   text: `
-select k.id::text as id, k.status, (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
+select k.id::text as id, k.status,
+  (select o.max_concurrent_tasks from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as max_concurrent_tasks,
+  (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
   (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
 from tasks k where k.tenant_id = $1 and k.task_id = $2`,
 }
@@ -113,6 +117,8 @@ export interface ExecutePreview {
   unknown: string[] | null
   /** The routes of the subtasks that would start. */
   root_routes: number[] | null
+  /** Of its orchestrator. */
+  max_concurrent_tasks: number | null
 }
 
 /** What `executeTask` would meet. */

@@ -10,6 +10,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { subtaskTransitions, taskTransitions } from '@baton/shared'
+import { closePauses, pausedTenants } from './pauses.js'
 
 /** A list of states for `in (…)`. The states are ours, so quoting is all that is needed. */
 export function sqlList(states: readonly (SubtaskState | TaskStatus)[]): string {
@@ -64,7 +65,7 @@ turn as (
 placed as materialized (
   -- What a cancel skipped before its task started opens nothing: its dependents are roots when the task starts.
   select t.id, t.met, t.opened and k.status <> 'planned' as opened, t.gate,
-    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and not r.waiting then r.queue end as queue
+    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and k.tenant_id <> all ${pausedTenants} and not r.waiting then r.queue end as queue
   from turn t join tasks k on k.id = t.task_pk left join room r on r.route_id = t.route_id
 ),
 child_moved as (
@@ -82,10 +83,15 @@ child_moved as (
   returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, s.gate, p.opened
 )`
 
+/** What a subtask waits for at its gate, as the data of its event. */
+export const whyGated = (gate: string): string =>
+  `case ${gate} when 'approval' then '{"why":"waiting for approval"}' when 'release' then '{"why":"waiting to be released"}' end`
+
 /** Events of `child_moved`. */
 export const childEvents = `
   select tenant_id, case state when 'awaiting_approval' then 'subtask.awaiting_approval' when 'queued' then 'subtask.queued' else 'subtask.ready' end as name,
-    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id, null::text as data
+    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id,
+    case when state = 'awaiting_approval' then ${whyGated('gate')} end as data
   from child_moved where opened`
 
 /** Reviews for the gates that `child_moved` reached. */
@@ -132,7 +138,12 @@ task_moved as (
   from task_row r
   where k.id = r.id
   returning k.id, k.tenant_id, k.task_id, r.status as from_status, k.status
-)`
+)${
+  // A task that fails while it is paused is paused no longer.
+  failedTasks === undefined
+    ? ''
+    : `,${closePauses('unpaused', 'task', "select tenant_id, id::text as ref from task_moved where from_status = 'paused' and status <> 'paused'")}`
+}`
 
 const broken = (brokenTasks?: string): string =>
   brokenTasks === undefined ? 'k.broken' : `(k.broken or k.id in (select task_pk from ${brokenTasks}))`

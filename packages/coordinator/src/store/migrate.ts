@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BatonError } from '@baton/shared'
+import { failpoint } from '@baton/shared/node'
 import type { Database, Statement } from './database.js'
 
 const directory = fileURLToPath(new URL('../../migrations/', import.meta.url))
@@ -46,6 +47,7 @@ export async function migrate(database: Database, migrations: readonly Migration
         )
       if (present >= migration.version) return 0
       for (const statement of splitStatements(migration.sql)) await tx.query({ text: statement, patient: true })
+      failpoint('migrate.mid')
       await tx.query({ text: 'insert into baton_migrations (version, name) values ($1, $2)' }, [migration.version, migration.name])
       return 1
     })

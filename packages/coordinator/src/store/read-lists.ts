@@ -1,6 +1,7 @@
 /** Lists: tasks, agents, workers. */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
+import { type HoldRow, holdColumns, holdJoins } from './read-task.js'
 
 export interface TaskListFilters {
   readonly tenantId: number
@@ -16,7 +17,7 @@ export interface TaskListFilters {
   readonly limit: number
 }
 
-export interface TaskListRow {
+export interface TaskListRow extends HoldRow {
   id: string
   task_id: string
   title: string
@@ -31,11 +32,11 @@ export interface TaskListRow {
 
 const tasks: Statement = {
   text: `
-select k.id, k.task_id, k.title, k.status, k.priority, k.orchestrator_id, k.created_at, k.finished_at,
+select k.id, k.task_id, k.title, k.status, k.priority, k.orchestrator_id, k.created_at, k.finished_at, ${holdColumns},
   to_char(k.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as position,
   (select coalesce(json_object_agg(c.state, c.count), '{}') from (
     select s.state, count(*) as count from subtasks d cross join lateral (select state from subtask_states s where s.id = d.id limit 1) s where d.task_pk = k.id and d.superseded = 0 group by s.state) c) as counts
-from tasks k
+from tasks k ${holdJoins}
 where k.tenant_id = $1
   and ($2::text[] is null or k.status = any ($2))
   and ($3::text is null or k.orchestrator_id = $3)

@@ -3,7 +3,25 @@ import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@bato
 import type { Queryable, Statement } from './database.js'
 import { sqlList } from './fragments.js'
 
-export interface TaskRow {
+/** What may hold a task up from outside. */
+export interface HoldRow {
+  orchestrator_status: string
+  /** Tasks that its orchestrator runs at once. */
+  max_concurrent_tasks: number | null
+  /** It is to start as soon as its orchestrator may run one more. */
+  start_wanted_at: Date | null
+  /** Since when everything is paused, by whom and why. */
+  paused_at: Date | null
+  paused_by: string | null
+  pause_reason: string | null
+}
+
+/** The columns of a `HoldRow`, and the joins that they need, for row `k` of `tasks`. */
+export const holdColumns =
+  'o.status as orchestrator_status, o.max_concurrent_tasks, k.start_wanted_at, n.paused_at, n.paused_by, n.pause_reason'
+export const holdJoins = `join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id join tenants n on n.id = k.tenant_id`
+
+export interface TaskRow extends HoldRow {
   id: string
   task_id: string
   orchestrator_id: string
@@ -20,7 +38,6 @@ export interface TaskRow {
   created_at: Date
   started_at: Date | null
   finished_at: Date | null
-  orchestrator_status: string
   now: Date
 }
 
@@ -28,8 +45,8 @@ const task: Statement = {
   name: 'read_task',
   text: `
 select k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
-  k.created_at, k.started_at, k.finished_at, o.status as orchestrator_status, clock_timestamp() as now
-from tasks k join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id
+  k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now
+from tasks k ${holdJoins}
 where k.tenant_id = $1 and k.task_id = $2`,
 }
 
@@ -258,6 +275,8 @@ const version: Statement = {
   name: 'task_version',
   text: `
 select k.id, k.status, k.active, k.reviewing, k.blocked, k.progress_version,
+  (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner,
+  (select extract(epoch from n.paused_at)::text from tenants n where n.id = k.tenant_id) as paused,
   (select e.xid::text || '-' || e.seq from events e where e.task_pk = k.id and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid desc, e.seq desc limit 1) as settled,
   (select count(*) from events e where e.task_pk = k.id and e.xid >= pg_snapshot_xmin(pg_current_snapshot())) as unsettled
 from tasks k where k.tenant_id = $1 and k.task_id = $2`,
@@ -274,6 +293,16 @@ export async function readTaskVersion(
   return {
     id: String(row.id),
     status: row.status as TaskStatus, // its CHECK constraint says so
-    version: [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version].join('.'),
+    version: [
+      row.settled,
+      row.unsettled,
+      row.status,
+      row.active,
+      row.reviewing,
+      row.blocked,
+      row.progress_version,
+      row.owner,
+      row.paused,
+    ].join('.'),
   }
 }

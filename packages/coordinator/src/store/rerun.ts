@@ -11,7 +11,7 @@
  */
 import { type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { sqlList } from './fragments.js'
+import { sqlList, whyGated } from './fragments.js'
 import { drawIds } from './ids.js'
 
 const lockTask: Statement = {
@@ -192,7 +192,7 @@ stood as (
   select id, tenant_id, task_pk, route_id, priority, case when unmet > 0 then 'pending' when gate is not null then 'awaiting_approval' else 'ready' end, unmet, gate,
     attempt_limit, losses, queue_wait_ms, deadline_ms, case when unmet = 0 then clock_timestamp() end, case when unmet = 0 and gate is null then clock_timestamp() end
   from standing
-  returning id, tenant_id, task_pk, state, route_id
+  returning id, tenant_id, task_pk, state, gate, route_id
 ),
 review as (
   insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
@@ -203,7 +203,7 @@ event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
   select tenant_id, 'subtask.rerun', task_pk, id, json_build_object('by', $2::text, 'reason', $3::text)::text from stood
   union all
-  select tenant_id, 'subtask.' || state, task_pk, id, null from stood where state <> 'pending'
+  select tenant_id, 'subtask.' || state, task_pk, id, case when state = 'awaiting_approval' then ${whyGated('gate')} end from stood where state <> 'pending'
   union all
   select tenant_id, 'review.created', task_pk, subtask_pk, json_build_object('review', id::text, 'kind', 'approval')::text from review
 )
@@ -317,7 +317,7 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     const chosen = (await tx.query<ChosenRow>(readChosen, [task.id, [...from], references.length > 0])).rows
     const unknown = from.filter(name => !chosen.some(c => c.name === name || c.subtask_id === name))
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
-    if (status === 'planned') return { kind: 'refused', status, why: 'it has not started; start it with POST /execute' }
+    if (status === 'planned') return { kind: 'refused', status, why: `it has not started; start it with POST /execute/${taskId}` }
     const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
     // Flagged until the next sweep, which may find nothing left to do.
     if (task.unswept && (await tx.query<{ left: boolean }>(anythingLeft, [task.id])).rows[0]?.left)

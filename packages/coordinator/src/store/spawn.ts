@@ -3,12 +3,14 @@
  * dependent of the spawner gains an edge to every spawned subtask, so that it cannot start too early (I2, I13).
  */
 import type { Queryable, Statement } from './database.js'
+import { whyGated } from './fragments.js'
 import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from './submit.js'
 
 const lock: Statement = {
   name: 'lock_spawner',
   text: `
-select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling,
+  (select o.retry_attempts from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as retry_attempts
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
 for update of s, k`,
@@ -25,6 +27,8 @@ export interface Spawner {
   attempt: number
   claim_id: string | null
   cancelling: boolean
+  /** Its orchestrator's. */
+  retry_attempts: number | null
 }
 
 /** Locks the attempt, so that it cannot end before its children are in, and the task, so that two spawners number theirs in turn. */
@@ -89,7 +93,7 @@ event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
   select tenant_id, 'subtask.spawned', task_pk, id, json_build_object('by', $3::text)::text from subtask
   union all
-  select tenant_id, 'subtask.' || state, task_pk, id, null from subtask where state <> 'pending'
+  select tenant_id, 'subtask.' || state, task_pk, id, case when state = 'awaiting_approval' then ${whyGated('gate')} end from subtask where state <> 'pending'
 ),
 review as (
   insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)

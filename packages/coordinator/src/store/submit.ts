@@ -4,6 +4,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
+import { whyGated } from './fragments.js'
 
 export interface NewTask {
   readonly id: string
@@ -27,6 +28,8 @@ export interface NewTask {
   readonly reviewing: number
   readonly blocked: number
   readonly made_by: string
+  /** It stays planned until its orchestrator may run one more. */
+  readonly waits: boolean
 }
 
 export interface NewSubtask {
@@ -73,14 +76,14 @@ const subtasksPerStatement = 5_000
 
 const taskRows = `
 task as (
-  insert into tasks (id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked, started_at)
+  insert into tasks (id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked, started_at, start_wanted_at)
   select id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked,
-    case when status <> 'planned' then clock_timestamp() end
-  from json_to_recordset($1::json) as t(id bigint, tenant_id int, task_id text, orchestrator_id text, title text, description text, status text, priority smallint, metadata text, context text, digest text, field_digests text, callback_url text, plan text, sla_ms bigint, due_at timestamptz, total int, active int, reviewing int, blocked int)
+    case when status <> 'planned' then clock_timestamp() end, case when waits then clock_timestamp() end
+  from json_to_recordset($1::json) as t(id bigint, tenant_id int, task_id text, orchestrator_id text, title text, description text, status text, priority smallint, metadata text, context text, digest text, field_digests text, callback_url text, plan text, sla_ms bigint, due_at timestamptz, total int, active int, reviewing int, blocked int, waits boolean)
   where not exists (select from tombstones g where g.tenant_id = t.tenant_id and g.task_id = t.task_id)
   order by t.tenant_id, t.task_id
   on conflict (tenant_id, task_id) do nothing
-  returning id, tenant_id, task_id, status, total
+  returning id, tenant_id, task_id, status, total, start_wanted_at
 )`
 
 const subtaskColumns =
@@ -107,7 +110,9 @@ export const edgeInput = (param: string): string =>
   `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id, (e ->> 2)::bigint as task_pk from json_array_elements(${param}::json) e`
 
 const stateEvents = `
-  select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as data from subtask where state <> 'pending'`
+  select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt,
+    case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end as data
+  from subtask where state <> 'pending'`
 
 /**
  * Whether a row belongs to a task that this statement inserts. Written so that it stays a subplan, which is hashed, and
@@ -137,6 +142,8 @@ event as (
   select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text from task
   union all
   select tenant_id, 'task.started', id, null, null, json_build_object('from', 'planned', 'to', status, 'reason', 'submitted with execute')::text from task where status <> 'planned'
+  union all
+  select tenant_id, 'task.waiting', id, null, null, null from task where start_wanted_at is not null
   union all ${stateEvents}
   union all
   select min(n.tenant_id), 'alert.blocked', null, null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
@@ -170,18 +177,22 @@ export interface NewGraph {
 /** Inserts what is not there yet; answers with the ids of the tasks that were. */
 export async function insertTasks(database: Database, graph: NewGraph): Promise<Set<string>> {
   if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(database, graph)
+  return database.transaction(tx => insertTasksIn(tx, graph))
+}
+
+/** The same within a transaction of the caller's. */
+export async function insertTasksIn(tx: Queryable, graph: NewGraph): Promise<Set<string>> {
+  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(tx, graph)
   // A large graph is submitted alone: its first statement brings the task, the others the rest of its subtasks.
   const [task] = graph.tasks
   if (graph.tasks.length !== 1 || !task) throw new RangeError('a graph of more than one statement has to be of one task')
-  return database.transaction(async tx => {
-    const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] })
-    if (!inserted.has(task.id)) return inserted
-    for (let i = subtasksPerStatement; i < graph.subtasks.length; i += subtasksPerStatement)
-      await tx.query(insertMore, [JSON.stringify(graph.subtasks.slice(i, i + subtasksPerStatement)), '[]'])
-    for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4)
-      await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
-    return inserted
-  })
+  const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] })
+  if (!inserted.has(task.id)) return inserted
+  for (let i = subtasksPerStatement; i < graph.subtasks.length; i += subtasksPerStatement)
+    await tx.query(insertMore, [JSON.stringify(graph.subtasks.slice(i, i + subtasksPerStatement)), '[]'])
+  for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4)
+    await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
+  return inserted
 }
 
 async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {

@@ -8,12 +8,12 @@ const upsertWorker: Statement = {
   text: `
 with worker as (
   insert into workers (id, pool, host, pid, version, concurrency, state)
-  values ($1, $2, $3, $4, $5, $6, 'ready')
+  values ($1, $2, $3, $4, $5, $6, $7)
   on conflict (id) do update set pool = excluded.pool, host = excluded.host, pid = excluded.pid, version = excluded.version, concurrency = excluded.concurrency,
-    state = 'ready', last_heartbeat_at = clock_timestamp()
-  returning id
+    state = excluded.state, last_heartbeat_at = clock_timestamp()
+  returning id, state
 )
-insert into events (tenant_id, name, worker_id, data) select 1, 'worker.ready', id, json_build_object('host', $3::text, 'pid', $4::int)::text from worker`,
+insert into events (tenant_id, name, worker_id, data) select 1, 'worker.' || state, id, json_build_object('host', $3::text, 'pid', $4::int)::text from worker`,
 }
 
 const replaceAgents: Statement = {
@@ -48,7 +48,15 @@ where agents.declared_by = 'worker' and (agents.description, agents.domain, agen
 export async function registerWorker(database: Database, worker: WorkerInfo): Promise<void> {
   const agents: readonly HostedAgent[] = worker.agents
   await database.transaction(async tx => {
-    await tx.query(upsertWorker, [worker.id, worker.pool, worker.host, worker.pid, worker.version, worker.concurrency])
+    await tx.query(upsertWorker, [
+      worker.id,
+      worker.pool,
+      worker.host,
+      worker.pid,
+      worker.version,
+      worker.concurrency,
+      worker.state ?? 'ready',
+    ])
     await tx.query(replaceAgents, [worker.id, JSON.stringify(agents)])
     await tx.query(declareAgents, [JSON.stringify(agents)])
   })
@@ -56,7 +64,7 @@ export async function registerWorker(database: Database, worker: WorkerInfo): Pr
 
 export interface HeartbeatItem {
   readonly worker_id: string
-  readonly state: 'ready' | 'draining' | 'stopped'
+  readonly state: 'starting' | 'ready' | 'draining' | 'stopped'
   readonly active: readonly ActiveClaim[]
   readonly load: Readonly<Record<string, number>>
   readonly loop_lag_ms: number
@@ -65,6 +73,8 @@ export interface HeartbeatItem {
 export interface HeartbeatVerdict {
   known: boolean
   drain: boolean
+  /** Whether its state is another one now. */
+  changed: boolean
   /** Claims that are still this worker's, and that nobody asked it to stop. */
   held: string[]
 }
@@ -88,7 +98,7 @@ worker_row as materialized (
 ),
 worker as (
   update workers w set
-    state = case when r.drain_requested and r.state = 'ready' then 'draining' else r.state end,
+    state = case when r.drain_requested and r.state in ('starting', 'ready') then 'draining' else r.state end,
     active = r.active, load = r.load, loop_lag_ms = r.loop_lag_ms, last_heartbeat_at = clock_timestamp()
   from worker_row r
   where w.id = r.worker_id and r.before <> 'lost'
@@ -113,15 +123,15 @@ progressed as (
 ),
 event as (
   insert into events (tenant_id, name, worker_id)
-  select 1, 'worker.' || state, id from worker where state <> before and state in ('draining', 'stopped')
+  select 1, 'worker.' || state, id from worker where state <> before
 )
 select
-  (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested)), '[]') from worker_row) as workers,
+  (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested, before <> state)), '[]') from worker_row) as workers,
   (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held and not cancelling) as held`,
 }
 
 interface BeatRow {
-  workers: [n: number, known: boolean, drain: boolean][]
+  workers: [n: number, known: boolean, drain: boolean, changed: boolean][]
   held: [n: number, claimId: string][]
 }
 
@@ -137,9 +147,9 @@ export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatI
   }))
   const claims = items.flatMap((item, n) => item.active.map(claim => ({ n, worker_id: item.worker_id, ...claim })))
   const { rows } = await db.query<BeatRow>(beat, [JSON.stringify(workers), JSON.stringify(claims), leaseMs])
-  const verdicts = items.map((): HeartbeatVerdict => ({ known: false, drain: false, held: [] }))
+  const verdicts = items.map((): HeartbeatVerdict => ({ known: false, drain: false, changed: false, held: [] }))
   const row = rows[0] as BeatRow // a select without `from` has one row
-  for (const [n, known, drain] of row.workers) verdicts[n] = { known, drain, held: [] }
+  for (const [n, known, drain, changed] of row.workers) verdicts[n] = { known, drain, changed, held: [] }
   for (const [n, claimId] of row.held) verdicts[n]?.held.push(claimId)
   return verdicts
 }

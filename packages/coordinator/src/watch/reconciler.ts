@@ -32,7 +32,12 @@ export class Reconciler implements Service {
 
   constructor(options: ReconcilerOptions) {
     this.options = options
-    this.ticker = new Ticker({ name: 'reconciler', everyMs: Math.min(epochEveryMs, options.everyMs), log: options.log, run: () => this.run() })
+    this.ticker = new Ticker({
+      name: 'reconciler',
+      everyMs: Math.min(epochEveryMs, options.everyMs),
+      log: options.log,
+      run: () => this.run(),
+    })
   }
 
   async start(): Promise<void> {

@@ -7,7 +7,7 @@
  * W2 a sweep ends what was due at the time of the look, however late the database works it off.
  */
 import { protocolVersion, type Subjects } from '@baton/shared'
-import { type Bus, type Clock, type Logger, type Service, Ticker } from '@baton/shared/node'
+import { type Bus, type Clock, failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
 import { cancelUnfinished } from '../store/cancel.js'
 import { sweepChunks } from '../store/chunks.js'
 import type { Database } from '../store/database.js'
@@ -119,6 +119,7 @@ export class Watcher implements Service {
     const { database, room, backoff, after, log, leaseMs } = this.options
     const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
+    failpoint('watch.mid-sweep')
     log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
     await after.apply(swept)
     after.ready()

@@ -29,6 +29,8 @@ describe('reading the environment', () => {
       leaseMs: Number(environmentTable.BATON_LEASE_MS.default),
       heartbeatMs: Number(environmentTable.BATON_HEARTBEAT_MS.default),
       logLevel: environmentTable.LOG_LEVEL.default,
+      failpoints: [],
+      timeScale: Number(environmentTable.BATON_TIME_SCALE.default),
       databaseUrl: undefined,
       redisUrl: undefined,
       natsUrl: undefined,
@@ -74,6 +76,8 @@ describe('reading the environment', () => {
     ['DATABASE_URL', ['mysql://x', 'db', 'postgres']],
     ['REDIS_URL', ['http://x', 'cache:6379']],
     ['NATS_URL', ['bus:4222', 'http://x', 'nats://a:1,nats://b:2']],
+    ['BATON_FAILPOINT', ['dispatch.nowhere:kill', 'migrate.mid', 'migrate.mid:kill:0']],
+    ['BATON_TIME_SCALE', ['0', '11', '-1', '1e-1', 'fast']],
     ['LOG_LEVEL', ['loud', 'INFO', 'constructor']],
     ['BATON_NAMESPACE', ['a.b', 'A', '*']],
     ['BATON_API_KEY', ['short']],
@@ -98,6 +102,13 @@ describe('reading the environment', () => {
     expect(() => readEnvironment(source)).toThrow(
       /the environment has 9 problems: .*BATON_PORT must be a whole number from 0 to 65535, not "\?"/,
     )
+  })
+
+  test('what is for tests is refused in production', () => {
+    const forTests = { BATON_FAILPOINT: 'migrate.mid:kill', BATON_TIME_SCALE: '0.5' }
+    expect(readEnvironment(forTests)).toMatchObject({ failpoints: [{ name: 'migrate.mid', action: 'kill', nth: 1 }], timeScale: 0.5 })
+    expect(problemsOf({ ...forTests, NODE_ENV: 'production' })).toEqual(['BATON_FAILPOINT', 'BATON_TIME_SCALE'])
+    expect(problemsOf({ BATON_TIME_SCALE: '1', NODE_ENV: 'production' })).toEqual([])
   })
 
   test('a secret is never part of a message', () => {

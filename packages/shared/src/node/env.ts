@@ -4,6 +4,7 @@
  */
 import { BatonError, type FieldIssue } from '../errors.js'
 import { namespaceSchema } from '../names.js'
+import { type ArmedFailpoint, parseFailpoints } from './failpoint.js'
 import { type LogLevel, logLevels } from './logger.js'
 
 export const environmentTable = {
@@ -20,6 +21,9 @@ export const environmentTable = {
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
+  BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
+  BATON_TIME_SCALE: { default: '1', says: 'For tests: multiplies every built-in duration. Refused in production.' },
+  NODE_ENV: { default: '', says: 'Where it is `production`, what is for tests is refused.' },
   LOG_LEVEL: { default: 'info', says: 'One of `trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent`.' },
 } as const
 export type EnvironmentVariable = keyof typeof environmentTable
@@ -46,6 +50,10 @@ export interface Environment {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly logLevel: LogLevel
+  /** Where this process is to fail; to be handed to `armFailpoints`. */
+  readonly failpoints: readonly ArmedFailpoint[]
+  /** Multiplies every duration that no other setting gives. */
+  readonly timeScale: number
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
   readonly natsUrl: string | undefined
@@ -71,6 +79,7 @@ export function readEnvironment(source: Source = process.env): Environment {
     return text
   }
   const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
+  const failpoints = parseFailpoints(or('BATON_FAILPOINT'))
   const environment: Environment = {
     host: or('BATON_HOST'),
     port: integer(portName, or(portName), 0, 65_535),
@@ -82,10 +91,18 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    failpoints: failpoints.points,
+    timeScale: Number(or('BATON_TIME_SCALE')),
     databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
     redisUrl: url('REDIS_URL', ['redis:', 'rediss:']),
     natsUrl: url('NATS_URL', ['nats:', 'tls:']),
   }
+  for (const issue of failpoints.problems) problems.push({ path: 'BATON_FAILPOINT', issue })
+  if (!/^\d+(\.\d+)?$/.test(or('BATON_TIME_SCALE')) || environment.timeScale < 0.01 || environment.timeScale > 10)
+    problems.push({ path: 'BATON_TIME_SCALE', issue: `must be a number from 0.01 to 10, not ${JSON.stringify(or('BATON_TIME_SCALE'))}` })
+  for (const name of ['BATON_FAILPOINT', 'BATON_TIME_SCALE'] as const)
+    if (get('NODE_ENV') === 'production' && or(name) !== environmentTable[name].default)
+      problems.push({ path: name, issue: 'is for tests; unset it, or NODE_ENV=production' })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })

@@ -13,6 +13,17 @@ export {
   readEnvironment,
   workerUrls,
 } from './env.js'
+export {
+  type ArmedFailpoint,
+  armFailpoints,
+  type FailpointAction,
+  type FailpointName,
+  failpoint,
+  failpointActions,
+  failpointAfter,
+  failpoints,
+  parseFailpoints,
+} from './failpoint.js'
 export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silentLogger } from './logger.js'
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'

@@ -5,6 +5,7 @@ import { BatonError, maxArtifactBytes } from '@baton/shared'
 import { createLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { AgentContext } from '../agent.js'
+import { lives } from '../testing/lives.js'
 import { testContext } from '../testing/test-context.js'
 import { commandAgent } from './command.js'
 
@@ -21,15 +22,6 @@ function script(text: string, input: unknown = null, context: Partial<AgentConte
 }
 const bytes = (hex: string) => `process.stdout.write(Buffer.from('${hex}', 'hex'))`
 const write = (text: string) => `process.stdout.write(${JSON.stringify(text)})`
-const lives = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    // A killed grandchild stays a zombie where nobody reaps orphans.
-    return process.platform !== 'linux' || !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
-  }
-}
 
 describe('what a program is given', () => {
   test('its input is JSON on stdin, and null when there is none', async () => {

@@ -8,8 +8,10 @@ import { existsSync } from 'node:fs'
 import { BatonError, maxArtifactBytes, parseStrictJson } from '@baton/shared'
 import { childEnvironment } from '@baton/shared/node'
 import { type Agent, type AgentContext, type AgentOptions, defineAgent } from '../agent.js'
+import { killGroup, ownGroup } from '../process-group.js'
 
-export interface CommandAgentOptions extends Omit<AgentOptions<unknown, unknown>, 'run' | 'input' | 'output'> {
+export interface CommandAgentOptions
+  extends Omit<AgentOptions<unknown, unknown>, 'run' | 'input' | 'output' | 'isolation' | 'module' | 'export'> {
   /** Program and arguments; no shell is involved. */
   readonly command: readonly string[]
   /** Added to the worker's environment. */
@@ -39,7 +41,7 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       // A group of its own, so that what the program starts ends with it.
-      detached: process.platform !== 'win32',
+      detached: ownGroup,
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...childEnvironment(),
@@ -153,15 +155,5 @@ function killOnAbort(child: ChildProcess, signal: AbortSignal): () => void {
     signal.removeEventListener('abort', onAbort)
     clearTimeout(timer)
     killGroup(child, 'SIGKILL') // what the program left behind
-  }
-}
-
-function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return
-  try {
-    if (process.platform === 'win32') child.kill(signal)
-    else process.kill(-child.pid, signal)
-  } catch {
-    // It has ended meanwhile.
   }
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { configSchema } from '@baton/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -118,7 +119,7 @@ test('a module that exports something else is named', async () => {
   for (const loaded of [{ default: { run: 1 } }, { default: () => 1 }, {}, { default: null }])
     await expect(from({ name: 'x', kind: 'module', module: 'x.js' }, async () => loaded)).rejects.toMatchObject({
       code: 'invalid_configuration',
-      message: `agent x: the default export of ${resolve(directory, 'x.js')} is not an agent made by defineAgent`,
+      message: `agent x: the default export of ${resolve(directory, 'x.js')} is not an agent made by defineAgent, and none that it exports is named so`,
     })
 })
 
@@ -134,9 +135,21 @@ test('a module that cannot be loaded is named, with the reason', async () => {
   })
 })
 
-test.each(['thread', 'process'])('isolation %s is refused with the remedy', async isolation => {
-  await expect(from({ name: 'x', kind: 'module', module: 'x.js', isolation })).rejects.toMatchObject({
-    code: 'invalid_configuration',
-    message: `agent x: isolation ${isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`,
+test('its isolation is that of the module, unless the configuration says otherwise; its source is what the module exports', async () => {
+  const module = pathToFileURL(join(directory, 'anything.mjs')).href
+  const declared = defineAgent({ name: 'theirs', isolation: 'thread', module, run: () => 1 })
+  const path = join(directory, 'x.js')
+  const load = async () => ({ default: declared })
+  const source = { file: path, export: 'default', name: 'theirs' }
+  expect(await from({ name: 'mine', kind: 'module', module: 'x.js' }, load)).toMatchObject({ isolation: 'thread', source })
+  expect(await from({ name: 'mine', kind: 'module', module: 'x.js', isolation: 'process' }, load)).toMatchObject({
+    isolation: 'process',
+    source,
   })
+})
+
+test('of a module that exports several, the one of that name is taken', async () => {
+  const agents = ['one', 'two'].map(name => defineAgent({ name, description: `the ${name}`, run: () => name }))
+  const agent = await from({ name: 'two', kind: 'module', module: 'x.js', isolation: 'thread' }, async () => ({ agents }))
+  expect(agent).toMatchObject({ description: 'the two', source: { file: join(directory, 'x.js'), export: null, name: 'two' } })
 })

@@ -3,6 +3,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type AgentConfig, assertNever, type BatonConfig, BatonError } from '@baton/shared'
 import { type Agent, defineAgent } from '../agent.js'
+import { findAgent } from '../isolation/load-agent.js'
 import { commandAgent } from './command.js'
 import { httpAgent } from './http.js'
 
@@ -31,24 +32,20 @@ async function fromConfig(config: AgentConfig, baseDir: string, load: (path: str
       return httpAgent({ ...defined({ ...rest, queueWait }), url: config.url, name: config.name })
     }
     case 'module': {
-      if (config.isolation !== undefined && config.isolation !== 'inline')
-        throw new BatonError(
-          'invalid_configuration',
-          `agent ${config.name}: isolation ${config.isolation} is not there yet; leave it out, or use a \`command\` agent, which is a process of its own`,
-        )
       const path = isAbsolute(config.module) ? config.module : resolve(baseDir, config.module)
       const loaded = await load(path).catch(error => {
         const reason = error instanceof Error ? error.message : String(error)
         throw new BatonError('invalid_configuration', `agent ${config.name}: ${path} cannot be loaded: ${reason}`, { cause: error })
       })
-      const agent = (loaded as { default?: unknown }).default ?? loaded
-      if (!isAgent(agent))
+      const found = exportedAgent(loaded, config.name)
+      if (!found)
         throw new BatonError(
           'invalid_configuration',
-          `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent`,
+          `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent, and none that it exports is named so`,
         )
-      const { kind, module: _, isolation: __, queue_wait: queueWait, ...overrides } = config
-      return defineAgent({ ...asOptions(agent), ...defined({ ...overrides, queueWait }), name: config.name }, 'module')
+      const { kind, module: _, queue_wait: queueWait, ...overrides } = config
+      const agent = defineAgent({ ...asOptions(found.agent), ...defined({ ...overrides, queueWait }), name: config.name }, 'module')
+      return { ...agent, source: { file: path, export: found.export, name: found.agent.name } }
     }
     default:
       return assertNever(config)
@@ -67,6 +64,7 @@ function asOptions(agent: Agent) {
     ...inDurations({ sla: agent.slaMs, queueWait: agent.queueWaitMs, deadline: agent.deadlineMs, lease: agent.leaseMs }),
     ...(agent.input && { input: agent.input }),
     ...(agent.output && { output: agent.output }),
+    isolation: agent.isolation,
     run: agent.run,
   }
 }
@@ -75,10 +73,9 @@ function inDurations(times: Record<string, number | null>): Record<string, strin
   return Object.fromEntries(Object.entries(times).flatMap(([key, ms]) => (typeof ms === 'number' ? [[key, `${ms}ms`]] : [])))
 }
 
-function isAgent(value: unknown): value is Agent {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as Agent).run === 'function' && typeof (value as Agent).name === 'string'
-  )
+/** The default export, else whichever is the agent of this name. */
+function exportedAgent(loaded: unknown, name: string): ReturnType<typeof findAgent> {
+  return findAgent(loaded, { name, export: 'default' }) ?? findAgent(loaded, { name, export: null })
 }
 
 async function importModule(path: string): Promise<unknown> {

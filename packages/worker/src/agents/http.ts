@@ -10,7 +10,8 @@ import { request as requestHttps } from 'node:https'
 import { BatonError, maxArtifactBytes, parseStrictJson } from '@baton/shared'
 import { type Agent, type AgentContext, type AgentOptions, defineAgent } from '../agent.js'
 
-export interface HttpAgentOptions extends Omit<AgentOptions<unknown, unknown>, 'run' | 'input' | 'output'> {
+export interface HttpAgentOptions
+  extends Omit<AgentOptions<unknown, unknown>, 'run' | 'input' | 'output' | 'isolation' | 'module' | 'export'> {
   /** `http:` or `https:`; user info in it becomes basic authentication. */
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>

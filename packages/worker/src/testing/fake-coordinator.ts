@@ -80,6 +80,7 @@ export function grant(parts: Partial<Grant> = {}): Grant {
     dependencies: [],
     more_dependencies: false,
     progress: null,
+    isolation: null,
     lease_ms: 1_000,
     sla_ms: 60_000,
     ...parts,

@@ -2,6 +2,7 @@
 import { subjects } from '@baton/shared'
 import { type Logger, MemoryBusHub, silentLogger } from '@baton/shared/node'
 import { Executor } from '../executor.js'
+import { Runners } from '../isolation/runners.js'
 import { createLanes } from '../lanes.js'
 import { Uplink } from '../uplink.js'
 import { type FakeCoordinator, type Script, startFakeCoordinator } from './fake-coordinator.js'
@@ -9,13 +10,14 @@ import { type FakeCoordinator, type Script, startFakeCoordinator } from './fake-
 export interface ExecutorStage {
   readonly executor: Executor
   readonly uplink: Uplink
+  readonly runners: Runners
   readonly coordinator: FakeCoordinator
   stop(): Promise<void>
 }
 
 export async function startExecutor(
   script: Script = {},
-  { graceMs, log = silentLogger() }: { graceMs?: number; log?: Logger } = {},
+  { graceMs, childGraceMs, log = silentLogger() }: { graceMs?: number; childGraceMs?: number; log?: Logger } = {},
 ): Promise<ExecutorStage> {
   const hub = new MemoryBusHub()
   const theirs = hub.connect()
@@ -24,13 +26,16 @@ export async function startExecutor(
   const uplink = new Uplink({ bus: ours, subjects: subjects('test'), log })
   const stopping = new AbortController()
   const lanes = createLanes(uplink, 'w1', stopping.signal)
-  const executor = new Executor({ workerId: 'w1', uplink, lanes, log, ...(graceMs !== undefined && { graceMs }) })
+  const runners = new Runners({ log, ...(childGraceMs !== undefined && { graceMs: childGraceMs }) })
+  const executor = new Executor({ workerId: 'w1', uplink, lanes, runners, log, ...(graceMs !== undefined && { graceMs }) })
   return {
     executor,
     uplink,
+    runners,
     coordinator,
     stop: async () => {
       stopping.abort()
+      await runners.stop()
       await ours.close()
       await theirs.close()
     },

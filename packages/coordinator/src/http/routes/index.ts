@@ -8,8 +8,10 @@ import { controlRoutes } from './control.js'
 import { documentRoutes } from './documents.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
+import { orchestratorRoutes } from './orchestrators.js'
 import { reviewRoutes } from './reviews.js'
 import { submissionRoutes } from './submissions.js'
+import { systemRoutes } from './system.js'
 import { taskRoutes } from './tasks.js'
 
 interface RoutesOptions {
@@ -27,6 +29,8 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...submissionRoutes(api),
     ...taskRoutes(api),
     ...controlRoutes(api),
+    ...systemRoutes(api),
+    ...orchestratorRoutes(api),
     ...artifactRoutes(api),
     ...reviewRoutes(api),
     ...fleetRoutes(api),

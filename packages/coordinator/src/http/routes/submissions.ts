@@ -30,7 +30,7 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
         200: { description: 'The task existed already, or this was a dry run.', schema: namedSchemas.Task },
         201: { description: 'Planned and stored.', schema: namedSchemas.Task },
       },
-      errors: ['task_conflict', 'orchestrator_not_found'],
+      errors: ['task_conflict', 'orchestrator_not_found', 'task_limit_reached'],
       async answer({ body, query, caller }) {
         const [outcome] = await api.submit(caller, [body], { dryRun: query.dry_run ?? false })
         return answerSubmission(outcome)
@@ -43,7 +43,7 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       summary: `Plan up to ${maxBatchTasks} tasks, each answered for itself and in order.`,
       body: { schema: namedSchemas.BatchRequest, read: readBatch, large: true },
       answers: { 200: { description: 'One result for each task.', schema: namedSchemas.BatchResults } },
-      errors: ['task_conflict', 'orchestrator_not_found'],
+      errors: ['task_conflict', 'orchestrator_not_found', 'task_limit_reached'],
       async answer({ body, caller, requestId }) {
         const accepted = body.flatMap(item => (item.ok ? [item.request] : []))
         const outcomes = accepted.length === 0 ? [] : await api.submit(caller, accepted, { dryRun: false })

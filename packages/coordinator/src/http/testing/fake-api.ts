@@ -4,6 +4,7 @@ import {
   type AgentView,
   BatonError,
   type OrchestrateRequest,
+  type OrchestratorView,
   RawJson,
   type ReviewView,
   type SubtaskState,
@@ -22,6 +23,7 @@ export class FakeApi implements CoordinatorApi {
   agentList: AgentView[] = []
   workerList: WorkerView[] = []
   reviewList: ReviewView[] = []
+  orchestratorList: OrchestratorView[] = []
   checks: Record<string, string> = { database: 'ok' }
   /** Thrown by the next call of anything. */
   fault: Error | undefined
@@ -99,6 +101,43 @@ export class FakeApi implements CoordinatorApi {
     if (!this.find(taskId).task.subtasks.some(one => one.subtask_id === subtaskId))
       throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
     return { subtask_id: subtaskId, state }
+  }
+
+  async orchestrators(...[, filters]: Parameters<CoordinatorApi['orchestrators']>) {
+    this.called('orchestrators', filters)
+    return { orchestrators: this.orchestratorList, next_cursor: null }
+  }
+
+  async orchestrator(...[, id]: Parameters<CoordinatorApi['orchestrator']>) {
+    this.called('orchestrator', id)
+    return this.findOrchestrator(id)
+  }
+
+  async createOrchestrator(...[, request]: Parameters<CoordinatorApi['createOrchestrator']>) {
+    this.called('createOrchestrator', request)
+    return { ...this.findOrchestrator('default'), id: request.id ?? 'orc-1', name: request.name, metadata: request.metadata ?? {} }
+  }
+
+  async updateOrchestrator(...[, id, request]: Parameters<CoordinatorApi['updateOrchestrator']>) {
+    this.called('updateOrchestrator', id, request)
+    return { ...this.findOrchestrator(id), ...(request.metadata !== undefined && { metadata: request.metadata }) }
+  }
+
+  async setOrchestratorStatus(...[, id, status, reason]: Parameters<CoordinatorApi['setOrchestratorStatus']>) {
+    this.called('setOrchestratorStatus', id, status, reason)
+    if (id === 'default' && status !== 'running') throw new BatonError('state_conflict', 'the orchestrator `default` always runs')
+    return { ...this.findOrchestrator(id), status }
+  }
+
+  async deleteOrchestrator(...[, id]: Parameters<CoordinatorApi['deleteOrchestrator']>) {
+    this.called('deleteOrchestrator', id)
+    return { deleted_id: this.findOrchestrator(id).id }
+  }
+
+  async controlSystem(...[caller, verb, reason]: Parameters<CoordinatorApi['controlSystem']>) {
+    this.called('controlSystem', verb, reason)
+    if (verb === 'resume') return { paused: false, since: null, by: null, reason: null }
+    return { paused: true, since: '2026-01-01T00:00:00Z', by: caller.actor, reason }
   }
 
   async reviews(...[, filters]: Parameters<CoordinatorApi['reviews']>) {
@@ -225,6 +264,12 @@ export class FakeApi implements CoordinatorApi {
     const { fault } = this
     this.fault = undefined
     if (fault) throw fault
+  }
+
+  private findOrchestrator(id: string): OrchestratorView {
+    const found = this.orchestratorList.find(one => one.id === id)
+    if (!found) throw new BatonError('orchestrator_not_found', `there is no orchestrator ${id}`)
+    return found
   }
 
   private findReview(id: string): ReviewView {

@@ -28,6 +28,13 @@ export function testApp(options: TestOptions = {}) {
     refuseRequests,
     get: (url: string, headers: Record<string, string> = {}) =>
       fastify.inject({ method: 'GET', url, headers: { host: 'localhost', ...headers } }),
+    send: (method: 'PUT' | 'PATCH' | 'DELETE', url: string, payload?: string | object) =>
+      fastify.inject({
+        method,
+        url,
+        payload,
+        headers: { host: 'localhost', ...(payload === undefined ? {} : { 'content-type': 'application/json' }) },
+      }),
     post: (url: string, payload?: string | Buffer | object, headers: Record<string, string> = {}) =>
       fastify.inject({
         method: 'POST',

@@ -1,0 +1,47 @@
+/**
+ * Every duration of a coordinator that no setting gives, in one place, so that a test can have all of them smaller by the
+ * same factor. Lease and heartbeat are settings; what a request or the configuration says is taken as it is.
+ */
+
+export interface Durations {
+  /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. */
+  readonly backoff: { readonly initialMs: number; readonly maxMs: number }
+  /** How long one attempt may take. */
+  readonly slaMs: number
+  /** How long a subtask may wait for a worker, from when it is ready. */
+  readonly queueWaitMs: number
+  /** How long a subtask may take altogether, from when it is first ready. */
+  readonly deadlineMs: number
+  /** How long an agent may take to heed a cancel before it is forced. */
+  readonly cancelGraceMs: number
+  /** How long a review may stay open before it is alerted and escalated. */
+  readonly reviewDueMs: number
+  /** How long a ready subtask waits for a provider before it counts as blocked. */
+  readonly blockAfterMs: number
+  /** Between two comparisons of the queues with Postgres. */
+  readonly reconcileMs: number
+  /** How long a worker may take from fetching a job to a granted claim, at least; a longer lease counts instead. */
+  readonly claimLimitMs: number
+  /** Between two looks of the dispatcher that nobody asked for. */
+  readonly dispatchMs: number
+  /** Between two tries to reach a queue that is away. */
+  readonly ringAgainMs: number
+}
+
+/** `scale` multiplies all of them; 1 outside tests. */
+export function durationsAt(scale: number): Durations {
+  const scaled = (ms: number) => Math.max(1, Math.round(ms * scale))
+  return {
+    backoff: { initialMs: scaled(1_000), maxMs: scaled(60_000) },
+    slaMs: scaled(3_600_000),
+    queueWaitMs: scaled(3_600_000),
+    deadlineMs: scaled(24 * 3_600_000),
+    cancelGraceMs: scaled(10_000),
+    reviewDueMs: scaled(24 * 3_600_000),
+    blockAfterMs: scaled(30_000),
+    reconcileMs: scaled(5_000),
+    claimLimitMs: scaled(1_000),
+    dispatchMs: scaled(2_000),
+    ringAgainMs: scaled(500),
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * What an agent is given, made of a grant and a port to its claim. The worker and an isolated child build it alike; only
+ * the port differs. What an agent hands over wrongly is refused here, where it calls.
+ */
+import {
+  type ArtifactRef,
+  artifactNameSchema,
+  BatonError,
+  type Grant,
+  jsonProblem,
+  maxSpawnedPerReport,
+  type SubtaskRequest,
+  subtaskRequestSchema,
+} from '@baton/shared'
+import type { Logger } from '@baton/shared/node'
+import type { AgentContext } from './agent.js'
+import { createDependencies, type DependencyReader } from './dependencies.js'
+
+export interface ArtifactToStore {
+  readonly name: string
+  readonly mediaType: string
+  readonly data: Uint8Array
+}
+
+/** Leads to the claim of a running attempt. */
+export interface ClaimPort extends DependencyReader {
+  /** JSON text of at most `maxProgressBytes`. */
+  saveProgress(text: string): void
+  spawn(subtask: SubtaskRequest): void
+  putArtifact(artifact: ArtifactToStore): Promise<ArtifactRef>
+}
+
+/** One run of an agent. */
+export interface Run {
+  readonly grant: Grant
+  readonly port: ClaimPort
+  readonly signal: AbortSignal
+  readonly deadline: Date
+  readonly log: Logger
+}
+
+export const maxProgressBytes = 16_384
+
+export function createContext({ grant, port, signal, deadline, log }: Run): AgentContext {
+  let spawned = 0
+  return {
+    taskId: grant.task_id,
+    taskTitle: grant.task_title,
+    subtaskId: grant.subtask_id,
+    name: grant.name,
+    idempotencyKey: grant.uuid,
+    attempt: grant.attempt,
+    signal,
+    deadline,
+    log,
+    context: grant.context === null ? {} : (JSON.parse(grant.context) as unknown),
+    savedProgress: grant.progress === null ? null : (JSON.parse(grant.progress) as unknown),
+    progress: value => {
+      const problem = jsonProblem(value, 8)
+      const text = problem ? '' : (JSON.stringify(value) ?? 'null')
+      if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
+      if (Buffer.byteLength(text) > maxProgressBytes)
+        throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
+      port.saveProgress(text)
+    },
+    dependencies: createDependencies(grant, port),
+    artifacts: {
+      put: async (name, data, options) => {
+        if (!artifactNameSchema.safeParse(name).success)
+          throw new BatonError(
+            'result_invalid',
+            `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`,
+          )
+        const mediaType = options?.mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
+        return port.putArtifact({ name, mediaType, data: typeof data === 'string' ? Buffer.from(data) : data })
+      },
+    },
+    spawn: subtask => {
+      const parsed = subtaskRequestSchema.safeParse(subtask)
+      if (!parsed.success)
+        throw new BatonError(
+          'spawn_invalid',
+          `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
+        )
+      if (spawned >= maxSpawnedPerReport)
+        throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
+      spawned++
+      port.spawn(parsed.data)
+    },
+  }
+}

@@ -1,0 +1,7 @@
+export { check } from '../history/check.js'
+export type { History, Operation, Violation } from '../history/history.js'
+export { Driver, type Outcome } from './driver.js'
+export { type FaultAgent, FaultFleet, type FaultFleetOptions, type MemberName, startFaultFleet } from './fleet.js'
+export type { CoordinatorMember, FaultProxy, WorkerMember } from './member.js'
+export { type Choices, choices } from './seed.js'
+export { faultStage, type Stage, type StageOptions } from './stage.js'
