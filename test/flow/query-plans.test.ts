@@ -35,7 +35,7 @@ import {
 import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTask, readTaskVersion } from '../../packages/coordinator/src/store/read-task.js'
+import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
 import { controlSystem } from '../../packages/coordinator/src/store/system.js'
@@ -62,6 +62,7 @@ const recorder: Queryable = {
       held: [],
       moved: 1,
       chosen: [],
+      depends_on: ['x'],
       checkpoints: [],
       id: '1',
       status: 'running',
@@ -97,7 +98,7 @@ beforeAll(async () => {
   await escalateReviews(recorder, '2026-01-01', 500)
   await rerunTask(
     { ...database, transaction: work => work(recorder) },
-    { tenantId: 1, taskId: 't', from: [], input: null, reason: null, actor: 'a' },
+    { tenantId: 1, taskId: 't', from: [], input: null, references: ['x'], reason: null, actor: 'a' },
   )
   await findSubtask(recorder, { tenantId: 1, taskId: 't', subtaskId: 's' })
   await cancelSubtask(recorder, '1', { reason: 'r', actor: 'a' }, room)
@@ -126,6 +127,7 @@ beforeAll(async () => {
   await pageOutput(recorder, '1', uuid, 'x', 0)
   await readTaskVersion(recorder, 1, 't')
   await readSubtasks(recorder, '1', 0, 10)
+  await readWaiting(recorder, '1', 0, 10)
   await readTask(recorder, 1, 't')
   const told = { reason: 'x', actor: 'y' }
   for (const verb of ['cancel', 'pause', 'resume'] as const) await controlTask(recorder, verb, { tenantId: 1, taskId: 't' }, told)

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FakeAnswer, type FakeRequest, type FakeServer, fakeSubtask, fakeTask, problem, startFakeServer } from '@baton/client/testing'
-import type { ReviewView } from '@baton/shared'
+import type { ReviewView, WhyView } from '@baton/shared'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { run } from './program.js'
 import { type TestIoOptions, testIo } from './testing/test-io.js'
@@ -40,6 +40,9 @@ const review = (changes: Partial<ReviewView> = {}): ReviewView => ({
   subtask_state: 'needs_review',
   assignee: null,
   due_at: null,
+  escalate_to: null,
+  escalated_at: null,
+  digest: null,
   detail: '{"code":"agent_error","message":"the\\ncompiler\\u001b[31m crashed","retryable":true}',
   decision: null,
   reason: null,
@@ -74,6 +77,66 @@ describe('verbs', () => {
     expect(requests[0]?.path).toBe('/tasks/feature-7/subtasks/build%3A%3Afeature-7%3A%3A1/release')
   })
 
+  test.each<[string, string[], unknown]>([
+    ['cancel', [], { reason: 'enough' }],
+    ['retry', [], { reason: 'enough' }],
+    ['reassign', ['dev'], { agent: 'dev', reason: 'enough' }],
+  ])('%s of a subtask takes its name or its id', async (verb, more, body) => {
+    const pages = [
+      fakeTask({ subtasks: [fakeSubtask('build', { subtask_id: 'dev::feature-7::1' })], subtasks_next_cursor: '1' }),
+      fakeTask({ subtasks: [fakeSubtask('test', { subtask_id: 'dev::feature-7::2' })] }),
+    ]
+    const { requests } = await serve(({ method, query }) => ({
+      body: method === 'GET' ? pages[query.subtasks_cursor ? 1 : 0] : { subtask_id: 'dev::feature-7::2', state: 'needs_review' },
+    }))
+    const argv = (subtask: string) => [verb, 'feature-7', subtask, ...more, '--reason', 'enough']
+    expect(await baton(argv('test'))).toEqual({ code: 0, out: 'dev::feature-7::2 is needs review\n', err: '' })
+    expect(await baton([...argv('dev::feature-7::2'), '--json'])).toEqual({
+      code: 0,
+      out: '{"subtask_id":"dev::feature-7::2","state":"needs_review"}\n',
+      err: '',
+    })
+    const told = requests.filter(r => r.method === 'POST')
+    expect(told.map(r => [r.path, JSON.parse(r.body)])).toEqual(
+      Array.from({ length: 2 }, () => [`/tasks/feature-7/subtasks/dev%3A%3Afeature-7%3A%3A2/${verb}`, body]),
+    )
+    expect(requests).toHaveLength(4) // an id is not looked up
+    expect(await baton(argv('nobody'))).toEqual({ code: 2, out: '', err: 'error: task feature-7 has no subtask nobody\n' })
+  })
+
+  test('rerun says how many subtasks run again, and sends an input byte for byte', async () => {
+    const { requests } = await serve((_, n) => ({ body: { task_id: 'feature-7', status: 'running', subtasks: n } }))
+    await writeFile(join(cwd, 'input.json'), '{ "n": 1.0 }\n')
+    expect(await baton(['rerun', 'feature-7', 'build', '--input', 'input.json', '--reason', 'wrong'])).toEqual({
+      code: 0,
+      out: '1 subtask runs again; feature-7 is running\nfollow it with: baton status feature-7 --watch\n',
+      err: '',
+    })
+    expect((await baton(['rerun', 'feature-7', 'build', 'dev::feature-7::2'])).out).toMatch(/^2 subtasks run again/)
+    expect(JSON.parse((await baton(['rerun', 'feature-7', 'build', '--input', '-', '--json'], { stdin: '[1e2]' })).out)).toEqual({
+      task_id: 'feature-7',
+      status: 'running',
+      subtasks: 3,
+    })
+    expect(requests.map(r => [r.path, r.body])).toEqual([
+      ['/tasks/feature-7/rerun', '{"from":["build"],"input":{ "n": 1.0 },"reason":"wrong"}'],
+      ['/tasks/feature-7/rerun', '{"from":["build","dev::feature-7::2"]}'],
+      ['/tasks/feature-7/rerun', '{"from":["build"],"input":[1e2]}'],
+    ])
+  })
+
+  test.each<[string, string[], RegExp]>([
+    ['no subtask', ['rerun', 'feature-7'], /missing required argument 'subtasks'/],
+    ['an input that is no JSON', ['rerun', 'feature-7', 'a', '--input', '-'], /stdin: /],
+    ['no agent', ['reassign', 'feature-7', 'a'], /missing required argument 'agent'/],
+  ])('with %s a command ends with 2, and nothing is sent', async (_, argv, says) => {
+    const { requests } = await serve(() => 'break')
+    const { code, err } = await baton(argv, { stdin: '{x' })
+    expect(code).toBe(2)
+    expect(err).toMatch(says)
+    expect(requests).toHaveLength(0)
+  })
+
   test.each([
     ['task_not_found', 2],
     ['state_conflict', 5],
@@ -82,6 +145,10 @@ describe('verbs', () => {
     for (const argv of [
       ['cancel', 't'],
       ['release', 't', 's'],
+      ['cancel', 't', 's'],
+      ['retry', 't', 'c::t::1'],
+      ['reassign', 't', 'c::t::1', 'dev'],
+      ['rerun', 't', 's'],
       ['drain', 'w'],
       ['why', 't'],
       ['review', '7'],
@@ -170,18 +237,15 @@ describe('pause and resume', () => {
 
 describe('why', () => {
   test('says what the task and each waiting subtask wait for, of every page', async () => {
-    const page = (name: string, more: string | undefined) =>
-      fakeTask({
-        status: 'needs_review',
-        why: 'build: 3 of 3 attempts are used up',
-        review: { id: '7', kind: 'exhausted', subtask_id: 'build::feature-7::1' },
-        subtasks: [
-          fakeSubtask(name, { state: 'pending', why: 'waiting for `build` to finish' }),
-          fakeSubtask(`${name}-done`, { state: 'completed' }),
-        ],
-        ...(more && { subtasks_next_cursor: more }),
-      })
-    const { requests } = await serve(({ query }) => ({ body: query.subtasks_cursor ? page('ship', undefined) : page('test', '2') }))
+    const page = (name: string, next: string | null): WhyView => ({
+      task_id: 'feature-7',
+      status: 'needs_review',
+      why: 'build: 3 of 3 attempts are used up',
+      review: { id: '7', kind: 'exhausted', subtask_id: 'build::feature-7::1' },
+      subtasks: [{ subtask_id: `x::${name}::1`, name, state: 'pending', why: 'waiting for `build` to finish' }],
+      next_cursor: next,
+    })
+    const { requests } = await serve(({ query }) => ({ body: query.cursor ? page('ship', null) : page('test', '2') }))
     const { code, out } = await baton(['why', 'feature-7'])
     expect(code).toBe(4)
     expect(out.split('\n')).toEqual([
@@ -194,7 +258,10 @@ describe('why', () => {
       'decide its review: baton review 7',
       '',
     ])
-    expect(requests.map(r => r.query)).toEqual([{}, { subtasks_cursor: '2' }])
+    expect(requests.map(r => [r.path, r.query])).toEqual([
+      ['/tasks/feature-7/why', {}],
+      ['/tasks/feature-7/why', { cursor: '2' }],
+    ])
     expect(JSON.parse((await baton(['why', 'feature-7', '--json'])).out)).toMatchObject({
       status: 'needs_review',
       review: { id: '7' },
@@ -203,7 +270,7 @@ describe('why', () => {
   })
 
   test('of a task that has ended says that nothing is left', async () => {
-    await serve(() => ({ body: fakeTask({ status: 'completed', subtasks: [fakeSubtask('build', { state: 'completed' })] }) }))
+    await serve(() => ({ body: { task_id: 'feature-7', status: 'completed', subtasks: [], next_cursor: null } }))
     expect(await baton(['why', 'feature-7'])).toEqual({ code: 0, out: 'feature-7 is completed; nothing is left to do\n', err: '' })
   })
 })
@@ -247,11 +314,49 @@ describe('reviews', () => {
     expect(decided.out).not.toContain('decide it with')
   })
 
+  test('one of them shows its due time, who gets it then, and the digest to decide by', async () => {
+    const digest = 'ab'.repeat(32)
+    await serve(() => ({
+      body: review({ kind: 'approval', detail: 'approval needed', due_at: '2030-01-02T03:04:05.000Z', escalate_to: 'bob', digest }),
+    }))
+    const { out } = await baton(['review', '7'])
+    expect(out).toContain('approval, open, due 2030-01-02T03:04:05.000Z, then it goes to bob\napproval needed\n')
+    expect(out).toContain(`digest ${digest}\n`)
+    expect(out).toContain(`--reason TEXT --digest ${digest}\n`)
+  })
+
+  test('of a subtask that nobody took say so', async () => {
+    const detail = '{"code":"queue_wait_exceeded","message":"no worker took it within its queue wait","retryable":false}'
+    await serve(() => ({ body: review({ kind: 'unroutable', detail, escalated_at: '2026-01-01T00:00:00Z' }) }))
+    expect((await baton(['review', '7'])).out).toContain(
+      'unroutable, open, escalated 2026-01-01T00:00:00Z\nno worker took it within its queue wait (queue_wait_exceeded)\n',
+    )
+  })
+
   test('are assigned', async () => {
     const { requests } = await serve(({ body }) => ({ body: review({ assignee: (JSON.parse(body) as ReviewView).assignee }) }))
     expect((await baton(['assign', '7', 'ann'])).out).toBe('review 7 is assigned to ann\n')
     expect((await baton(['assign', '7'])).out).toBe('review 7 is assigned to nobody\n')
     expect(requests.map(r => r.body)).toEqual(['{"assignee":"ann"}', '{"assignee":null}'])
+  })
+
+  test('are assigned until a date or for a while, and to somebody after that', async () => {
+    const { requests } = await serve(({ body }) => ({ body: review(JSON.parse(body) as ReviewView) }))
+    const { out } = await baton(['assign', '7', 'ann', '--due', '2030-01-02T03:04:05Z', '--escalate-to', 'bob'])
+    expect(out).toBe('review 7 is assigned to ann, due 2030-01-02T03:04:05Z, then it goes to bob\n')
+    const before = Date.now()
+    await baton(['assign', '7', 'ann', '--due', '1h30m', '--json'])
+    const dueAt = Date.parse((JSON.parse(requests[1]?.body ?? '') as ReviewView).due_at ?? '')
+    expect(dueAt).toBeGreaterThanOrEqual(before + 5_400_000)
+    expect(dueAt).toBeLessThanOrEqual(Date.now() + 5_400_000)
+    for (const [flags, says] of [
+      [['--due', 'soon'], /due_at must be a date-time/],
+      [['--escalate-to', ' '], /escalate_to must not be empty/],
+    ] as const) {
+      const { code, err } = await baton(['assign', '7', 'ann', ...flags])
+      expect([code, err]).toEqual([2, expect.stringMatching(says)])
+    }
+    expect(requests).toHaveLength(2)
   })
 
   test('are decided, with an output from a file or stdin byte for byte', async () => {
@@ -261,10 +366,12 @@ describe('reviews', () => {
     expect(file).toEqual({ code: 0, out: 'review 7 is decided: supply\nsee what follows with: baton status feature-7\n', err: '' })
     await baton(['decide', '7', 'supply', '--reason', 'by hand', '--output', '-'], { stdin: '[1e2]' })
     await baton(['decide', '7', 'reassign', '--reason', 'knows better', '--agent', 'dev', '--json'])
+    await baton(['decide', '7', 'approve', '--reason', 'fine', '--digest', 'ab'.repeat(32)])
     expect(requests.map(r => r.body)).toEqual([
       '{"decision":"supply","reason":"by hand","output":{ "n": 1.0 }}',
       '{"decision":"supply","reason":"by hand","output":[1e2]}',
       '{"decision":"reassign","reason":"knows better","agent":"dev"}',
+      `{"decision":"approve","reason":"fine","digest":"${'ab'.repeat(32)}"}`,
     ])
   })
 
@@ -273,6 +380,7 @@ describe('reviews', () => {
     ['an empty reason', ['retry', '--reason', ''], /reason must not be empty/],
     ['a decision that is none', ['maybe', '--reason', 'x'], /decision must be one of approve/],
     ['supply without output', ['supply', '--reason', 'x'], /output is required for `supply`/],
+    ['a digest that is none', ['approve', '--reason', 'x', '--digest', 'x'], /digest must be the digest of a review/],
     ['reassign without agent', ['reassign', '--reason', 'x'], /agent is required for `reassign`/],
     ['what belongs elsewhere', ['retry', '--reason', 'x', '--agent', 'dev'], /agent goes with `reassign` only/],
     ['an output that is no JSON', ['supply', '--reason', 'x', '--output', '-'], /stdin: /],

@@ -66,9 +66,9 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--status <statuses>', 'of the recent ones, those in these statuses (a,b)')
     .option('--limit <number>', 'how many recent ones', wholeNumber, 20)
     .action(async (task, options) => end(await (await import('./commands/status.js')).status(task, options, io)))
-  remote('cancel <task>', 'cancel a task: abort what runs, start nothing else')
+  remote('cancel <task> [subtask]', 'cancel a task, or one subtask of it with what depends on it: abort what runs, start nothing else')
     .option('--reason <text>', 'why; it stands in the history of the task')
-    .action(async (task, options) => end(await (await import('./commands/control.js')).control('cancel', task, options, io)))
+    .action(async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).cancel(task, subtask, options, io)))
   for (const [verb, says] of [
     ['pause', 'pause a task, an orchestrator or everything: let what runs finish, start nothing else'],
     ['resume', 'let a paused task or orchestrator, or everything, go on'],
@@ -82,8 +82,20 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     end(await (await import('./commands/orchestrators.js')).orchestrators(options, io)),
   )
   remote('release <task> <subtask>', 'let a subtask start that manual execution or a checkpoint holds back').action(
-    async (task, subtask, options) => end(await (await import('./commands/control.js')).release(task, subtask, options, io)),
+    async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).release(task, subtask, options, io)),
   )
+  remote('retry <task> <subtask>', 'grant a subtask one more attempt, or start now one that waits for its backoff or a worker')
+    .option('--reason <text>', 'why; it stands with the decision')
+    .action(async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).retry(task, subtask, options, io)))
+  remote('reassign <task> <subtask> <agent>', 'give an unfinished subtask to this agent')
+    .option('--reason <text>', 'why; it stands with the decision')
+    .action(async (task, subtask, agent, options) =>
+      end(await (await import('./commands/subtasks.js')).reassign(task, subtask, agent, options, io)),
+    )
+  remote('rerun <task> <subtasks...>', 'run subtasks again, and what was opened downstream of them')
+    .option('--input <file>', 'another input for the one subtask, as JSON; `-` reads it from stdin')
+    .option('--reason <text>', 'why; it stands in the history of the task')
+    .action(async (task, subtasks, options) => end(await (await import('./commands/subtasks.js')).rerun(task, subtasks, options, io)))
   remote('why <task>', 'say what a task and each of its waiting subtasks wait for').action(async (task, options) =>
     end(await (await import('./commands/why.js')).why(task, options, io)),
   )
@@ -94,13 +106,15 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
   remote('review <id>', 'show what is to be decided').action(async (id, options) =>
     end(await (await import('./commands/reviews.js')).review(id, options, io)),
   )
-  remote('assign <id> [assignee]', 'say who is to decide a review; without a name, nobody any more').action(async (id, assignee, options) =>
-    end(await (await import('./commands/reviews.js')).assign(id, assignee, options, io)),
-  )
+  remote('assign <id> [assignee]', 'say who is to decide a review; without a name, nobody any more')
+    .option('--due <when>', 'until when: a date-time such as 2026-12-01T12:00:00Z, or a duration such as 4h from now')
+    .option('--escalate-to <name>', 'who gets it when it is still open then')
+    .action(async (id, assignee, options) => end(await (await import('./commands/reviews.js')).assign(id, assignee, options, io)))
   remote('decide <id> <decision>', `decide a review: ${reviewDecisions.join(', ')}`)
     .requiredOption('--reason <text>', 'why; it stands with the decision')
     .option('--output <file>', 'for supply: the output as JSON; `-` reads it from stdin')
     .option('--agent <name>', 'for reassign: the agent that gets it')
+    .option('--digest <digest>', 'of an approval, as `baton review` showed it: another one by now is not decided')
     .action(async (id, decision, options) => end(await (await import('./commands/reviews.js')).decide(id, decision, options, io)))
   remote('drain <worker>', 'ask a worker to finish what it has, and to end').action(async (worker, options) =>
     end(await (await import('./commands/workers.js')).drain(worker, options, io)),

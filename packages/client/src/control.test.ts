@@ -1,6 +1,7 @@
 import { RawJson } from '@baton/shared'
 import { afterEach, expect, test } from 'vitest'
 import { createClient } from './client.js'
+import type { Tasks } from './tasks.js'
 import { type FakeServer, problem, startFakeServer } from './testing/index.js'
 
 let server: FakeServer | undefined
@@ -19,6 +20,12 @@ test('verbs post to the thing that they are for', async () => {
   await tasks.pause('t-1')
   await tasks.resume('t-1')
   await tasks.release('t-1', 'build::t-1::1')
+  await tasks.cancelSubtask('t-1', 'build::t-1::1', { reason: 'enough' })
+  await tasks.retrySubtask('t-1', 'build::t-1::1')
+  await tasks.reassignSubtask('t-1', 'build::t-1::1', { agent: 'dev' })
+  await tasks.rerun('t-1', { from: ['build'], input: new RawJson('{ "n": 1.0 }', { n: 1 }), reason: 'wrong branch' })
+  await tasks.why('t-1')
+  await tasks.why('t-1', { limit: 5, cursor: '9' })
   await workers.drain('w 1')
   await reviews.assign('7', { assignee: null })
   await reviews.get('7')
@@ -27,10 +34,17 @@ test('verbs post to the thing that they are for', async () => {
     ['POST', '/tasks/t-1/pause', '{}'],
     ['POST', '/tasks/t-1/resume', '{}'],
     ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/release', ''],
+    ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/cancel', '{"reason":"enough"}'],
+    ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/retry', '{}'],
+    ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/reassign', '{"agent":"dev"}'],
+    ['POST', '/tasks/t-1/rerun', '{"from":["build"],"input":{ "n": 1.0 },"reason":"wrong branch"}'],
+    ['GET', '/tasks/t-1/why', ''],
+    ['GET', '/tasks/t-1/why', ''],
     ['POST', '/workers/w%201/drain', ''],
     ['POST', '/reviews/7/assign', '{"assignee":null}'],
     ['GET', '/reviews/7', ''],
   ])
+  expect(started.requests.filter(({ path }) => path.endsWith('/why')).map(({ query }) => query)).toEqual([{}, { limit: '5', cursor: '9' }])
 })
 
 test('orchestrators and everything have paths and methods of their own', async () => {
@@ -91,6 +105,16 @@ test('an output that is known by its text leaves byte for byte', async () => {
     output: new RawJson('{ "n": 1.0 }', { n: 1 }),
   })
   expect(started.requests[0]?.body).toBe('{"decision":"supply","reason":"by hand","output":{ "n": 1.0 }}')
+})
+
+test.each<[string, (tasks: Tasks) => Promise<unknown>]>([
+  ['rerun', tasks => tasks.rerun('t', { from: ['a'] })],
+  ['retry', tasks => tasks.retrySubtask('t', 's')],
+])('a %s that met no answer is not repeated by itself: it may have been done', async (_, verb) => {
+  const started = await startFakeServer(() => 'break')
+  server = started
+  await expect(verb(createClient({ url: started.url, retry }).tasks)).rejects.toMatchObject({ code: 'unreachable' })
+  expect(started.requests).toHaveLength(1)
 })
 
 test('a decision is never repeated by itself, other verbs are', async () => {

@@ -2,7 +2,7 @@
  * One request and its answer: addresses, the key, repeats, and errors. What the answers mean is left to the resources.
  *
  * Invariants: H1 requests of this API are idempotent (submissions by `task_id`), so each may be repeated; but those marked
- * `once`, whose repeat would meet its own first success as a conflict. H2 it is
+ * `once`, whose repeat would meet its own first success as a conflict, or do it twice. H2 it is
  * repeated only when it met no answer, or a 503 that passes by itself; never on `agent_unavailable`, which tells of the
  * work and not of the request. H3 an aborted signal ends waiting at once, with the signal's own reason.
  */

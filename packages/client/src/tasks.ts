@@ -5,11 +5,14 @@ import type {
   ControlRequest,
   ExecuteRequest,
   OrchestrateRequest,
+  ReassignRequest,
+  RerunRequest,
   SubtaskState,
   SubtaskView,
   TaskList,
   TaskStatus,
   TaskView,
+  WhyView,
 } from '@baton/shared'
 import { inBatches } from './batches.js'
 import { type FollowOptions, type WaitOptions, waitForTask, watchTask } from './follow.js'
@@ -38,6 +41,11 @@ export interface TaskPage {
   readonly limit?: number
 }
 
+export interface SubtaskStanding {
+  readonly subtask_id: string
+  readonly state: SubtaskState
+}
+
 export interface SubmitResult {
   readonly task_id: string
   /** 201 first, 200 for a repeat, otherwise the status of the error. */
@@ -59,8 +67,31 @@ export interface Tasks {
   pause(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>
   /** Throws `task_not_found`, `state_conflict`. */
   resume(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>
+  /**
+   * Runs the subtasks that `from` names, and whatever was opened downstream of them, again, with another `input` if one is
+   * given. A finished task goes on by this alone. Never repeated by itself: whoever meets no answer looks with `get`. Throws
+   * `task_not_found`, `subtask_not_found`, `invalid_request`, and `state_conflict` when one of them has not started yet.
+   *
+   * @example
+   * await baton.tasks.rerun('feature-7', { from: ['build'], input: { branch: 'retry' }, reason: 'the branch was wrong' })
+   */
+  rerun(taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
+  /** What the task and its subtasks wait for, a page of up to 1,000. Throws `task_not_found`. */
+  why(taskId: string, page?: { readonly limit?: number; readonly cursor?: string }): Promise<WhyView>
   /** Lets a subtask start that manual execution or a checkpoint holds back. Throws `subtask_not_found`, `state_conflict`. */
-  release(taskId: string, subtaskId: string): Promise<{ subtask_id: string; state: SubtaskState }>
+  release(taskId: string, subtaskId: string): Promise<SubtaskStanding>
+  /**
+   * Cancels a subtask and, unless its `on_failure` lets them go on, what depends on it. One that runs stays `running` until
+   * its worker has stopped it. Throws `subtask_not_found`, `state_conflict` when it ended otherwise.
+   */
+  cancelSubtask(taskId: string, subtaskId: string, request?: ControlRequest): Promise<SubtaskStanding>
+  /**
+   * Grants a subtask in review one more attempt, or starts one at once that waits for its backoff or a worker. Never repeated
+   * by itself. Throws `subtask_not_found`, `state_conflict` when it has not started or is finished.
+   */
+  retrySubtask(taskId: string, subtaskId: string, request?: ControlRequest): Promise<SubtaskStanding>
+  /** Gives it to an agent; an attempt that runs elsewhere is aborted, uncharged. Throws `subtask_not_found`, `state_conflict` when it is finished. */
+  reassignSubtask(taskId: string, subtaskId: string, request: ReassignRequest): Promise<SubtaskStanding>
   /** Throws `task_not_found`. */
   get(taskId: string, page?: TaskPage): Promise<TaskView>
   /** One page, newest first. */
@@ -93,6 +124,8 @@ export function tasksOf(http: Http): Tasks {
     (verb: 'cancel' | 'pause' | 'resume'): Tasks['cancel'] =>
     (taskId, request = {}) =>
       http.json({ method: 'POST', path: ['tasks', taskId, verb], body: request })
+  const tell = (taskId: string, subtaskId: string, verb: string, body?: unknown, once = false): Promise<SubtaskStanding> =>
+    http.json({ method: 'POST', path: ['tasks', taskId, 'subtasks', subtaskId, verb], once, ...(body !== undefined && { body }) })
   return {
     submit: (request, options = {}) =>
       http.json({ method: 'POST', path: ['orchestrate'], query: { dry_run: options.dryRun ? true : undefined }, body: request }),
@@ -101,7 +134,12 @@ export function tasksOf(http: Http): Tasks {
     cancel: control('cancel'),
     pause: control('pause'),
     resume: control('resume'),
-    release: (taskId, subtaskId) => http.json({ method: 'POST', path: ['tasks', taskId, 'subtasks', subtaskId, 'release'] }),
+    rerun: (taskId, request) => http.json({ method: 'POST', path: ['tasks', taskId, 'rerun'], body: request, once: true }),
+    why: (taskId, { limit, cursor } = {}) => http.json({ method: 'GET', path: ['tasks', taskId, 'why'], query: { limit, cursor } }),
+    release: (taskId, subtaskId) => tell(taskId, subtaskId, 'release'),
+    cancelSubtask: (taskId, subtaskId, request = {}) => tell(taskId, subtaskId, 'cancel', request),
+    retrySubtask: (taskId, subtaskId, request = {}) => tell(taskId, subtaskId, 'retry', request, true),
+    reassignSubtask: (taskId, subtaskId, request) => tell(taskId, subtaskId, 'reassign', request),
     get,
     list: (filters = {}) => http.json({ method: 'GET', path: ['tasks'], query: listQuery(filters) }),
     async *subtasks(taskId) {

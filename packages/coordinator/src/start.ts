@@ -139,6 +139,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
   })
   const { defaults = {} } = config
+  const minLeaseMs = 2 * heartbeatMs
   // Not the planner's: an orchestrator's retryAttempts come before it.
   const attemptLimit = defaults.max_attempts ?? defaultAttemptLimit
   const slaMs = configured(defaults.sla, durations.slaMs)
@@ -176,10 +177,18 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     attemptLimit,
     queueWaitMs,
     deadlineMs,
+    minLeaseMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
   })
   const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
-  const heartbeats = new Heartbeats({ database, leaseMs, maxWaiting: inboxLimit, log, onFleetChange: () => dispatcher.fleetChanged() })
+  const heartbeats = new Heartbeats({
+    database,
+    leaseMs,
+    minLeaseMs,
+    maxWaiting: inboxLimit,
+    log,
+    onFleetChange: () => dispatcher.fleetChanged(),
+  })
   const inbox = new Inbox({ bus, subjects: named, coordinatorId: id, database, claims, reports, heartbeats, leaseMs, heartbeatMs, log })
 
   // watch: what is late, what was lost
@@ -217,7 +226,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     attemptLimit,
     queueWaitMs,
     deadlineMs,
-    minLeaseMs: 2 * heartbeatMs,
+    minLeaseMs,
     now: () => systemClock.now(),
     fleet: directory,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),

@@ -170,5 +170,6 @@ export type {
   TaskList,
   TaskSummary,
   TaskView,
+  WhyView,
   WorkerView,
 } from './views.js'

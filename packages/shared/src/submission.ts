@@ -83,7 +83,7 @@ export const subtaskRequestSchema = z
   })
   .superRefine((subtask, context) => {
     const { deadline_seconds: whole } = subtask
-    if (whole === undefined) return
+    if (whole === undefined || !(whole > 0)) return // told of already
     for (const key of ['sla_seconds', 'queue_wait_seconds', 'lease_seconds'] as const)
       if ((subtask[key] ?? 0) > whole)
         context.addIssue({ code: 'custom', path: [key], message: `must not be more than deadline_seconds (${whole})` })

@@ -18,6 +18,10 @@ export interface SubtaskView {
   generation: number
   started_at: string | null
   finished_at: string | null
+  /** Of a running one: when its attempt has to be done. */
+  sla_until?: string
+  /** Of one that has begun and not ended: when the whole subtask has to be done. Pauses put it off. */
+  deadline_at?: string
   outputs?: unknown
   failure?: Failure
   progress?: unknown
@@ -92,6 +96,17 @@ export interface TaskView {
   created_at: string
   started_at: string | null
   finished_at: string | null
+}
+
+/** What a task waits for, and each of its subtasks that waits. */
+export interface WhyView {
+  task_id: string
+  status: TaskStatus
+  why?: string
+  /** Its oldest open review. */
+  review?: { id: string; kind: string; subtask_id: string | null }
+  subtasks: { subtask_id: string; name: string; state: SubtaskState; why: string }[]
+  next_cursor: string | null
 }
 
 export interface TaskList {

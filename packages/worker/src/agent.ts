@@ -2,7 +2,7 @@
 import { isAbsolute } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ArtifactRef, Isolation, SubtaskRequest, SubtaskState } from '@baton/shared'
-import { BatonError, type Failure, isolations, nameSchema, parseDuration } from '@baton/shared'
+import { BatonError, type Failure, isolations, maxDurationMs, nameSchema, parseDuration } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import type { StandardSchemaV1 } from './standard-schema.js'
 
@@ -71,6 +71,12 @@ export interface AgentOptions<Input, Output> {
   readonly concurrency?: number
   /** How long one attempt may take, such as `10m`; default: what the subtask, its orchestrator or the default (1h) says. */
   readonly sla?: string
+  /** How long a subtask may wait for a worker once it is ready, where only this agent can take it; default: 1h, or what the configuration says. */
+  readonly queueWait?: string
+  /** How long a subtask that this agent takes may take altogether, attempts and backoffs included; default: 24h, or what the configuration says. */
+  readonly deadline?: string
+  /** How long the worker may be silent before an attempt of this agent's counts as lost; at least two heartbeats. Default: the coordinator's. */
+  readonly lease?: string
   /** A zod or other Standard Schema that the input is checked with. */
   readonly input?: StandardSchemaV1<unknown, Input>
   /** A zod or other Standard Schema that the output is checked with. */
@@ -106,6 +112,9 @@ export interface Agent {
   readonly skills: readonly string[]
   readonly concurrency: number
   readonly slaMs: number | null
+  readonly queueWaitMs: number | null
+  readonly deadlineMs: number | null
+  readonly leaseMs: number | null
   readonly input: StandardSchemaV1 | null
   readonly output: StandardSchemaV1 | null
   readonly isolation: Isolation
@@ -141,12 +150,6 @@ export function defineAgent<Input = any, Output = unknown>(options: AgentOptions
   const concurrency = options.concurrency ?? 1
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 10_000)
     throw new BatonError('invalid_configuration', `agent ${options.name}: concurrency must be a whole number from 1 to 10000`)
-  const slaMs = options.sla === undefined ? null : parseDuration(options.sla)
-  if (slaMs === undefined || slaMs === 0)
-    throw new BatonError(
-      'invalid_configuration',
-      `agent ${options.name}: sla ${JSON.stringify(options.sla)} is not a duration such as \`90s\` or \`10m\``,
-    )
   const isolation = options.isolation ?? 'inline'
   if (!isolations.includes(isolation))
     throw new BatonError(
@@ -161,7 +164,10 @@ export function defineAgent<Input = any, Output = unknown>(options: AgentOptions
     capabilities: [...new Set(capabilities)],
     skills: options.skills ?? [],
     concurrency,
-    slaMs,
+    slaMs: durationOf(options, 'sla'),
+    queueWaitMs: durationOf(options, 'queueWait'),
+    deadlineMs: durationOf(options, 'deadline'),
+    leaseMs: durationOf(options, 'lease'),
     input: options.input ?? null,
     output: options.output ?? null,
     isolation,
@@ -186,4 +192,18 @@ function sourceOf({ name, module, export: exported = null }: PlacedAgent): Agent
     'invalid_configuration',
     `agent ${name}: module must be \`import.meta.url\` or an absolute path, not ${JSON.stringify(module)}`,
   )
+}
+
+type Durations = 'sla' | 'queueWait' | 'deadline' | 'lease'
+
+function durationOf(options: Pick<AgentOptions<never, unknown>, 'name' | Durations>, key: Durations): number | null {
+  const text = options[key]
+  if (text === undefined) return null
+  const ms = parseDuration(text)
+  if (ms === undefined || ms <= 0 || ms > maxDurationMs)
+    throw new BatonError(
+      'invalid_configuration',
+      `agent ${options.name}: ${key} ${JSON.stringify(text)} is not a duration such as \`90s\` or \`10m\`, at most a year`,
+    )
+  return ms
 }

@@ -73,7 +73,18 @@ describe('a worker', () => {
       pid: process.pid,
       pool: 'shared',
       concurrency: 2,
-      agents: [{ name: 'echo', capabilities: ['say', 'repeat'], concurrency: 2, sla_ms: null, kind: 'module' }],
+      agents: [
+        {
+          name: 'echo',
+          capabilities: ['say', 'repeat'],
+          concurrency: 2,
+          sla_ms: null,
+          queue_wait_ms: null,
+          deadline_ms: null,
+          lease_ms: null,
+          kind: 'module',
+        },
+      ],
     })
   })
 

@@ -158,6 +158,9 @@ function hosted(agent: Agent): HostedAgent {
     skills: [...agent.skills],
     concurrency: agent.concurrency,
     sla_ms: agent.slaMs,
+    queue_wait_ms: agent.queueWaitMs,
+    deadline_ms: agent.deadlineMs,
+    lease_ms: agent.leaseMs,
     kind: agent.kind,
   }
 }

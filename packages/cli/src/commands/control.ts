@@ -1,4 +1,4 @@
-/** `baton cancel TASK`, `baton pause|resume TASK|--orchestrator ID|--all`, `baton release TASK SUBTASK`. */
+/** `baton cancel TASK`, `baton pause|resume TASK|--orchestrator ID|--all`. */
 import { BatonError } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
@@ -57,13 +57,6 @@ async function setOrchestrator(verb: 'pause' | 'resume', id: string, options: Pa
       `orchestrator ${orchestrator.id} is ${orchestrator.status}`,
       ...(verb === 'pause' ? next.pause(`--orchestrator ${orchestrator.id}`) : []),
     ])
-  return exitCodes.done
-}
-
-export async function release(taskId: string, subtaskId: string, options: RemoteOptions, io: Io): Promise<ExitCode> {
-  const subtask = await connect(options, io).tasks.release(taskId, subtaskId)
-  if (options.json) printJson(io, subtask)
-  else printLines(io, [`${visible(subtask.subtask_id)} is ${subtask.state.replaceAll('_', ' ')}`])
   return exitCodes.done
 }
 

@@ -1,18 +1,20 @@
 /** `baton reviews`, `baton review ID`, `baton assign ID [ASSIGNEE]`, `baton decide ID DECISION`. */
 import {
+  type AssignRequest,
+  assignRequestSchema,
   BatonError,
   type DecideRequest,
   decideRequestSchema,
   fittingDecisions,
   formatDuration,
-  parseStrictJson,
-  RawJson,
+  maxDurationMs,
+  parseDuration,
   type ReviewView,
 } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { zodIssues } from '../config/zod-issues.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
-import { readInput } from '../input.js'
+import { readJson } from '../input.js'
 import type { Io } from '../io.js'
 import { columnsOf, printJson, printLines } from '../output/print.js'
 import { type Paint, paintFor } from '../output/style.js'
@@ -24,10 +26,16 @@ interface ListOptions extends RemoteOptions {
   readonly all?: boolean
 }
 
+interface AssignOptions extends RemoteOptions {
+  readonly due?: string
+  readonly escalateTo?: string
+}
+
 interface DecideOptions extends RemoteOptions {
   readonly reason: string
   readonly output?: string
   readonly agent?: string
+  readonly digest?: string
 }
 
 const pageSize = 1_000
@@ -62,11 +70,25 @@ export async function review(id: string, options: RemoteOptions, io: Io): Promis
   return exitCodes.done
 }
 
-export async function assign(id: string, assignee: string | undefined, options: RemoteOptions, io: Io): Promise<ExitCode> {
-  const found = await connect(options, io).reviews.assign(id, { assignee: assignee ?? null })
+export async function assign(id: string, assignee: string | undefined, options: AssignOptions, io: Io): Promise<ExitCode> {
+  const request = {
+    assignee: assignee ?? null,
+    ...(options.due !== undefined && { due_at: dueAt(options.due) }),
+    ...(options.escalateTo !== undefined && { escalate_to: options.escalateTo }),
+  }
+  const parsed = assignRequestSchema.safeParse(request)
+  if (!parsed.success) throw new BatonError('invalid_request', 'this cannot be assigned so:', { fields: zodIssues(parsed.error, request) })
+  const found = await connect(options, io).reviews.assign(id, parsed.data satisfies AssignRequest)
   if (options.json) printJson(io, found)
-  else printLines(io, [`review ${found.id} is assigned to ${found.assignee === null ? 'nobody' : visible(found.assignee)}`])
+  else
+    printLines(io, [`review ${found.id} is assigned to ${found.assignee === null ? 'nobody' : visible(found.assignee)}${untilWhen(found)}`])
   return exitCodes.done
+}
+
+/** A duration is counted from now; whatever else it is, is for the schema to judge. */
+function dueAt(when: string): string {
+  const ms = parseDuration(when)
+  return ms === undefined || ms > maxDurationMs ? when : new Date(Date.now() + ms).toISOString()
 }
 
 export async function decide(id: string, decision: string, options: DecideOptions, io: Io): Promise<ExitCode> {
@@ -75,6 +97,7 @@ export async function decide(id: string, decision: string, options: DecideOption
     reason: options.reason,
     ...(options.output !== undefined && { output: await readJson(options.output, io) }),
     ...(options.agent !== undefined && { agent: options.agent }),
+    ...(options.digest !== undefined && { digest: options.digest }),
   }
   const parsed = decideRequestSchema.safeParse(request)
   if (!parsed.success) throw new BatonError('invalid_request', 'this cannot be decided so:', { fields: zodIssues(parsed.error, request) })
@@ -82,17 +105,6 @@ export async function decide(id: string, decision: string, options: DecideOption
   if (options.json) printJson(io, decided)
   else printLines(io, [`review ${decided.id} is ${decided.status}: ${decided.decision}`, ...after(decided)])
   return exitCodes.done
-}
-
-/** The text stays byte for byte what it was. */
-async function readJson(file: string, io: Io): Promise<RawJson> {
-  const text = await readInput(file, io)
-  try {
-    return new RawJson(text.trim(), parseStrictJson(text))
-  } catch (error) {
-    if (!(error instanceof BatonError)) throw error
-    throw new BatonError(error.code, `${file === '-' ? 'stdin' : file}: ${error.message}`, { cause: error })
-  }
 }
 
 /** A line per review. */
@@ -120,18 +132,30 @@ export function detailLines(review: ReviewView, paint: Paint): string[] {
   const fitting = (fittingDecisions[review.kind] ?? []).join('|')
   return [
     `${paint('bold', `review ${review.id}`)} of task ${visible(review.task_id)}${about}${state}`,
-    `${review.kind}, ${paint(review.status === 'open' ? 'yellow' : 'dim', review.status)}${review.assignee === null ? '' : `, assigned to ${visible(review.assignee)}`}${review.due_at === null ? '' : `, due ${review.due_at}`}`,
+    `${review.kind}, ${paint(review.status === 'open' ? 'yellow' : 'dim', review.status)}${review.assignee === null ? '' : `, assigned to ${visible(review.assignee)}`}${untilWhen(review)}`,
     visible(summaryOf(review)),
+    ...(review.digest ? [paint('dim', `digest ${review.digest}`)] : []),
     ...(review.decision === null
       ? []
       : [`${review.decision} by ${visible(review.decided_by ?? '')} at ${review.decided_at}: ${visible(review.reason ?? '')}`]),
-    ...(review.status === 'open' ? ['', `decide it with: baton decide ${review.id} ${fitting} --reason TEXT`] : []),
+    ...(review.status === 'open'
+      ? ['', `decide it with: baton decide ${review.id} ${fitting} --reason TEXT${review.digest ? ` --digest ${review.digest}` : ''}`]
+      : []),
   ]
 }
 
-/** Of an exhausted subtask, the message of its last failure. */
+/** Until when it is to be decided, and what happens then. */
+function untilWhen({ status, due_at: due, escalate_to: next, escalated_at: escalated }: ReviewView): string {
+  return [
+    due ? `, due ${due}` : '',
+    next && status === 'open' ? `, then it goes to ${visible(next)}` : '',
+    escalated ? `, escalated ${escalated}` : '',
+  ].join('')
+}
+
+/** Of a subtask that failed or that nobody took, the message of its failure. */
 function summaryOf({ kind, detail }: ReviewView): string {
-  if (kind !== 'exhausted') return detail
+  if (kind !== 'exhausted' && kind !== 'unroutable') return detail
   try {
     const { code, message } = JSON.parse(detail) as { code?: unknown; message?: unknown } // written by the coordinator
     return typeof message === 'string' ? `${message}${typeof code === 'string' ? ` (${code})` : ''}` : detail

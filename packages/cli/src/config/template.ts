@@ -20,6 +20,8 @@ export default {
       // How many at once in one worker, and how long one may take.
       concurrency: 4,
       sla: '30s',
+      // How long a subtask of its may wait for a worker, and take altogether.
+      // queue_wait: '5m', deadline: '1h',
       // env: { TOKEN: '…' },
     },
   ],

@@ -8,6 +8,8 @@ import { type ItemResult, runBatch } from './batches.js'
 interface HeartbeatsOptions {
   readonly database: Database
   readonly leaseMs: number
+  /** The shortest lease that heartbeats can keep. */
+  readonly minLeaseMs: number
   readonly maxWaiting: number
   readonly log: Logger
   /** Workers came or went. */
@@ -29,7 +31,16 @@ export class Heartbeats {
   }
 
   async register(worker: WorkerInfo): Promise<void> {
-    await registerWorker(this.options.database, worker)
+    const { minLeaseMs, log } = this.options
+    const agents = worker.agents.map(agent => {
+      if (typeof agent.lease_ms !== 'number' || agent.lease_ms >= minLeaseMs) return agent
+      log.warn(
+        { worker_id: worker.id, agent: agent.name, lease_ms: agent.lease_ms },
+        `the agent's lease is shorter than heartbeats could keep it; it gets ${minLeaseMs} ms, two heartbeats`,
+      )
+      return { ...agent, lease_ms: minLeaseMs }
+    })
+    await registerWorker(this.options.database, { ...worker, agents })
     this.options.log.info(
       { worker_id: worker.id, agents: worker.agents.map(a => a.name), host: worker.host, pid: worker.pid },
       'a worker registered',

@@ -20,6 +20,8 @@ interface SpawnPlannerOptions {
   readonly attemptLimit: number
   readonly queueWaitMs: number
   readonly deadlineMs: number
+  /** The shortest lease that heartbeats can keep. */
+  readonly minLeaseMs: number
   readonly fallbackCapability: string
 }
 
@@ -58,13 +60,17 @@ export class SpawnPlanner {
     if (task.total + requests.length > maxSubtasks) return refuse(`the task would have more than ${maxSubtasks} subtasks`)
     const spawner = await readSubtaskName(tx, spawnerId)
     const prefixes = [...new Set(planned.map(s => s.agent ?? s.capability))]
-    const { taken, highest } = await readSpawnNames(
+    const { taken, highest, lastOrdinal } = await readSpawnNames(
       tx,
       task.task_pk,
       planned.map(s => s.name),
       prefixes,
     )
+    const { minLeaseMs } = this.options
     const issues = [
+      ...planned
+        .filter(({ leaseMs }) => leaseMs !== null && leaseMs < minLeaseMs)
+        .map(({ name }) => ({ path: `spawned.${name}.lease_seconds`, issue: `must be at least ${minLeaseMs / 1_000}, two heartbeats` })),
       ...validateGraph(requests, { existing: new Set([spawner]), path: 'spawned' }),
       ...taken
         .filter(name => name !== spawner)
@@ -87,7 +93,7 @@ export class SpawnPlanner {
       deadlineMs: this.options.deadlineMs,
       running: true,
       spawnedBy: spawnerId,
-      firstOrdinal: task.total + 1,
+      firstOrdinal: lastOrdinal + 1,
       numbers: highest,
       outside: new Map([[spawner, spawnerId]]),
       nextId,

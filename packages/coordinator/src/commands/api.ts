@@ -26,6 +26,7 @@ import type {
   TaskStatus,
   TaskView,
   UpdateOrchestratorRequest,
+  WhyView,
   WorkerView,
 } from '@baton/shared'
 
@@ -144,6 +145,8 @@ export interface CoordinatorApi {
   drainWorker(caller: Caller, workerId: string): Promise<{ id: string; state: string }>
   /** Throws `task_not_found`. */
   task(caller: Caller, taskId: string, page: TaskPage): Promise<TaskView>
+  /** What waits, and for what, in pages. Throws `task_not_found`. */
+  why(caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<WhyView>
   /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */
   taskVersion(caller: Caller, taskId: string): Promise<string>
   /** Resolves when the version is no longer `version`, or after `timeoutMs`, or when aborted. */

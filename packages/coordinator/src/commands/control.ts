@@ -11,17 +11,20 @@ import {
   type Subjects,
   type SubtaskState,
   type TaskStatus,
+  terminalSubtaskStates,
   terminalTaskStatuses,
 } from '@baton/shared'
 import { controlTask, drainWorker, releaseSubtask } from '../store/control.js'
 import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask, type SubtaskFound } from '../store/control-subtask.js'
 import type { Database } from '../store/database.js'
 import type { EffectsRow } from '../store/fragments.js'
+import { readTask } from '../store/read-task.js'
 import { repeatTransient } from '../store/repeat.js'
 import { rerunTask } from '../store/rerun.js'
 import type { Room } from '../store/room.js'
 import type { Routes } from '../store/routes.js'
 import type { Caller, ReviewDecision, SubtaskStanding } from './api.js'
+import { resolveTaskReferences } from './task-references.js'
 
 interface ControlOptions {
   readonly database: Database
@@ -42,10 +45,17 @@ const already = { cancel: ['cancelled'], pause: ['paused'], resume: ['running', 
   string,
   readonly TaskStatus[]
 >
+/** What can be done instead with a task in this status. */
 const remedies = {
-  cancel: 'it cannot be cancelled any more',
-  pause: 'only a task that runs can be paused',
-  resume: 'only a paused task can be resumed',
+  cancel: () => 'it cannot be cancelled any more',
+  pause: (status: TaskStatus, taskId: string) =>
+    status === 'planned'
+      ? `only a task that runs can be paused; leave it, or start it with POST /execute/${taskId}`
+      : 'there is nothing to pause',
+  resume: (status: TaskStatus, taskId: string) =>
+    status === 'planned'
+      ? `start it with POST /execute/${taskId}`
+      : `only a paused task can be resumed; run it again with POST /tasks/${taskId}/rerun`,
 }
 
 export function createControl({ database, subjects, publish, routes, room, after, decide, onEnded, onRoom }: ControlOptions) {
@@ -61,6 +71,19 @@ export function createControl({ database, subjects, publish, routes, room, after
       publish(subjects.worker(workerId), JSON.stringify({ v: protocolVersion, type: 'abort', claim_ids: claims }))
     }
   }
+  /** The input of a rerun as JSON text; what it refers to of the task is put in, as at submission. */
+  const editedInput = async (caller: Caller, taskId: string, { from, input }: RerunRequest) => {
+    if (input === undefined) return { input: null, references: [] }
+    const problem = new Set(from).size > 1 ? 'goes with one subtask only' : jsonProblem(plainValue(input))
+    if (problem) throw badInput(problem)
+    const task = await readTask(database, caller.tenantId, taskId)
+    if (!task) throw noTask(taskId)
+    const { task_id, title, description } = task
+    const parts = { metadata: JSON.parse(task.metadata), context: JSON.parse(task.context) }
+    const resolved = resolveTaskReferences(jsonText(input), { task_id, title, description: description ?? undefined, ...parts })
+    if (!resolved.ok) throw badInput(resolved.issue)
+    return resolved
+  }
   return {
     /** Cancels, pauses or resumes a task. Throws `task_not_found`, `state_conflict`. */
     async controlTask(
@@ -71,11 +94,11 @@ export function createControl({ database, subjects, publish, routes, room, after
     ): Promise<{ task_id: string; status: TaskStatus }> {
       const { tenantId, actor } = caller
       const result = await repeatTransient(() => controlTask(database, verb, { tenantId, taskId }, { reason, actor }))
-      if (!result) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+      if (!result) throw noTask(taskId)
       const changed = result.before !== result.status
       const idempotent = (already[verb] as readonly TaskStatus[]).includes(result.before)
       if (!changed && !idempotent)
-        throw new BatonError('state_conflict', `task ${taskId} is ${result.before}; ${remedies[verb]}`, {
+        throw new BatonError('state_conflict', `task ${taskId} is ${result.before}; ${remedies[verb](result.before, taskId)}`, {
           extra: { task_status: result.before },
         })
       if (changed) {
@@ -106,6 +129,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       return { subtask_id: subtaskId, state: result.state }
     },
 
+    /** Throws `subtask_not_found`, `state_conflict`. */
     async cancelSubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
       const found = await subtask(caller, taskId, subtaskId)
       const result = await repeatTransient(() => cancelSubtask(database, found.id, { reason, actor: caller.actor }, room()))
@@ -119,6 +143,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       return { subtask_id: subtaskId, state: now.state }
     },
 
+    /** Throws `subtask_not_found`, `state_conflict`. */
     async retrySubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
       const found = await subtask(caller, taskId, subtaskId)
       if (found.state === 'needs_review' && found.review !== null) await decide(caller, found.review, { decision: 'retry', reason })
@@ -127,12 +152,13 @@ export function createControl({ database, subjects, publish, routes, room, after
         after.changed([found.task_pk])
       }
       const now = await subtask(caller, taskId, subtaskId)
-      if (!(activeSubtaskStates as readonly SubtaskState[]).includes(now.state))
-        throw refused(taskId, subtaskId, now, remedyForRetry(now.state))
+      if (now.cancelling || ended(now.task_status) || !(activeSubtaskStates as readonly SubtaskState[]).includes(now.state))
+        throw refused(taskId, subtaskId, now, remedyForRetry(taskId, subtaskId, now))
       after.ready()
       return { subtask_id: subtaskId, state: now.state }
     },
 
+    /** Throws `subtask_not_found`, `state_conflict`. */
     async reassignSubtask(
       caller: Caller,
       taskId: string,
@@ -144,7 +170,9 @@ export function createControl({ database, subjects, publish, routes, room, after
         await decide(caller, found.review, { decision: 'reassign', reason, agent })
         return { subtask_id: subtaskId, state: (await subtask(caller, taskId, subtaskId)).state }
       }
-      if (found.agent === agent) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
+      const finished =
+        (terminalSubtaskStates as readonly SubtaskState[]).includes(found.state) || found.cancelling || ended(found.task_status)
+      if (found.agent === agent && !finished) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
       const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
       if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')
       const result = await repeatTransient(() => reassignSubtask(database, found.id, routeId, { reason, actor: caller.actor }))
@@ -153,7 +181,7 @@ export function createControl({ database, subjects, publish, routes, room, after
           taskId,
           subtaskId,
           await subtask(caller, taskId, subtaskId),
-          'only what is not finished can be given to another agent',
+          found.cancelling ? 'it is being cancelled' : 'only what is not finished can be given to another agent',
         )
       tellWorkers(result.running)
       after.changed([found.task_pk])
@@ -161,6 +189,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       return { subtask_id: subtaskId, state: result.state }
     },
 
+    /** Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */
     async rerunTask(
       caller: Caller,
       taskId: string,
@@ -168,17 +197,12 @@ export function createControl({ database, subjects, publish, routes, room, after
     ): Promise<{ task_id: string; status: TaskStatus; subtasks: number }> {
       const { tenantId, actor } = caller
       const from = [...new Set(request.from)]
-      if (request.input !== undefined) {
-        const problem = from.length > 1 ? 'goes with one subtask only' : jsonProblem(plainValue(request.input))
-        if (problem) throw new BatonError('invalid_request', `the input ${problem}`, { fields: [{ path: 'input', issue: problem }] })
-      }
-      const input = request.input === undefined ? null : jsonText(request.input)
-      const outcome = await repeatTransient(() =>
-        rerunTask(database, { tenantId, taskId, from, input, reason: request.reason ?? null, actor }),
-      )
+      const { input, references } = await editedInput(caller, taskId, request)
+      const rerun = { tenantId, taskId, from, input, references, reason: request.reason ?? null, actor }
+      const outcome = await repeatTransient(() => rerunTask(database, rerun))
       switch (outcome.kind) {
         case 'no_task':
-          throw new BatonError('task_not_found', `there is no task ${taskId}`)
+          throw noTask(taskId)
         case 'unknown':
           throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${outcome.names.slice(0, 5).join(', ')}`, {
             fields: outcome.names.map(name => ({
@@ -186,6 +210,8 @@ export function createControl({ database, subjects, publish, routes, room, after
               issue: `there is no subtask ${JSON.stringify(name)}`,
             })),
           })
+        case 'bad_references':
+          throw badInput(`refers to ${outcome.names.join(', ')}, on which ${outcome.subtask} does not depend`)
         case 'refused':
           throw new BatonError('state_conflict', `task ${taskId} is ${outcome.status}; ${outcome.why}`, {
             extra: { task_status: outcome.status },
@@ -214,13 +240,25 @@ export function createControl({ database, subjects, publish, routes, room, after
 }
 export type Control = ReturnType<typeof createControl>
 
+const ended = (status: TaskStatus): boolean => (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
+
+const noTask = (taskId: string): BatonError => new BatonError('task_not_found', `there is no task ${taskId}`)
+
+function badInput(issue: string): BatonError {
+  return new BatonError('invalid_request', `the input ${issue}`, { fields: [{ path: 'input', issue }] })
+}
+
 function refused(taskId: string, subtaskId: string, { state, task_status }: SubtaskFound, remedy: string): BatonError {
-  const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(task_status)
-  const why = ended ? `its task is ${task_status}; run it again with POST /tasks/${taskId}/rerun` : remedy
+  const why = ended(task_status) ? `its task is ${task_status}; run it again with POST /tasks/${taskId}/rerun` : remedy
   return new BatonError('state_conflict', `subtask ${subtaskId} is ${state}; ${why}`, { extra: { task_status, subtask_state: state } })
 }
 
-function remedyForRetry(state: SubtaskState): string {
-  if (state === 'pending' || state === 'awaiting_approval') return 'it has not started yet'
-  return 'run it again with POST /tasks/{task_id}/rerun'
+function remedyForRetry(taskId: string, subtaskId: string, { state, cancelling, review }: SubtaskFound): string {
+  if (cancelling) return 'it is being cancelled'
+  if (state === 'pending') return 'it has not started, and starts by itself once what it depends on has finished'
+  if (state === 'awaiting_approval')
+    return review === null
+      ? `it has not started; let it start with POST /tasks/${taskId}/subtasks/${encodeURIComponent(subtaskId)}/release`
+      : `it has not started; decide its review with POST /reviews/${review}/decide`
+  return `run it again with POST /tasks/${taskId}/rerun`
 }

@@ -12,7 +12,7 @@ import type { Control } from './control.js'
 import type { Orchestrators } from './orchestrators.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
-import { artifactUri, badCursor, integerCursor, readTaskView, surroundingsOf } from './task-view.js'
+import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
 
 interface ApiOptions {
   readonly database: Database
@@ -90,6 +90,8 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     },
 
     task: (caller, taskId, page) => readTaskView(database, caller, taskId, page),
+
+    why: (caller, taskId, page) => readWhyView(database, caller, taskId, page),
 
     async taskVersion(caller, taskId) {
       return (await requireVersion(caller, taskId)).version

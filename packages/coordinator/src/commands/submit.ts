@@ -7,15 +7,12 @@ import {
   BatonError,
   canonicalJson,
   defaultOrchestratorId,
-  findReferences,
   jsonText,
-  lookupIn,
   type OrchestrateRequest,
   type Plan,
   type PlannedSubtask,
   plainValue,
   priorities,
-  resolveTemplates,
 } from '@baton/shared'
 import { BatchLane, failpoint } from '@baton/shared/node'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
@@ -29,6 +26,7 @@ import type { Routes } from '../store/routes.js'
 import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
+import { resolveTaskReferences } from './task-references.js'
 
 interface SubmitterOptions {
   readonly database: Database
@@ -137,7 +135,7 @@ export class Submitter {
   ): Promise<Prepared> {
     const { ids, routes, pool, attemptLimit, fleet } = this.options
     this.checkLeases(plan)
-    const planned = plan.subtasks.map(subtask => resolveTaskReferences(subtask, request))
+    const planned = plan.subtasks.map(subtask => withTaskReferences(subtask, request))
     const keys = planned.map(subtask => ({ pool, ...routeKey(subtask) }))
     const routeIds = dryRun ? planned.map(() => 0) : await routes.intern(keys)
     const unserved = new Set(routeIds.filter((_, i) => keys[i] && !fleet.couldServe(keys[i])))
@@ -321,26 +319,21 @@ function full({ orchestrator_id: id }: NewTask): BatonError {
   )
 }
 
-/** `{{task.title}}` and the like are known at planning. */
-function resolveTaskReferences(subtask: PlannedSubtask, request: OrchestrateRequest): PlannedSubtask {
-  if (!subtask.input?.includes('{{')) return subtask
-  const input = JSON.parse(subtask.input) as unknown
-  if (!findReferences(input).some(r => r.kind === 'task')) return subtask
-  const lookup = lookupIn({
-    task: {
-      task_id: request.task_id,
-      title: request.title,
-      description: request.description,
-      metadata: plainValue(request.metadata ?? {}),
-      context: plainValue(request.context ?? {}),
-    },
-  })
-  const resolved = resolveTemplates(input, reference => (reference.kind === 'task' ? lookup(reference) : { kind: 'later' }))
+function withTaskReferences(subtask: PlannedSubtask, request: OrchestrateRequest): PlannedSubtask {
+  if (subtask.input === null) return subtask
+  const task = {
+    task_id: request.task_id,
+    title: request.title,
+    description: request.description,
+    metadata: plainValue(request.metadata ?? {}),
+    context: plainValue(request.context ?? {}),
+  }
+  const resolved = resolveTaskReferences(subtask.input, task)
   if (!resolved.ok)
-    throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.failure.message}`, {
-      fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.failure.message }],
+    throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.issue}`, {
+      fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.issue }],
     })
-  return { ...subtask, input: JSON.stringify(resolved.value) }
+  return { ...subtask, input: resolved.input }
 }
 
 function digestsOf(request: OrchestrateRequest): { digest: string; fields: Record<string, string> } {

@@ -8,6 +8,8 @@ import {
   type SubtaskView,
   type TaskStatus,
   type TaskView,
+  terminalSubtaskStates,
+  type WhyView,
 } from '@baton/shared'
 import { type Surroundings, whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
@@ -20,6 +22,7 @@ import {
   readStatusHistory,
   readSubtasks,
   readTask,
+  readWaiting,
   type SubtaskRow,
   type TaskRow,
 } from '../store/read-task.js'
@@ -40,7 +43,7 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   const views = subtasks.slice(0, limit).map(row => viewOf(row, task))
   const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
-  const waiting = views.find(v => v.state === 'needs_review' || v.state === 'blocked' || v.state === 'awaiting_approval')
+  const waiting = views.find(needsSomebody)
   const why = whyTask(task.status, surroundingsOf(task), waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
   const lastSubtask = subtasks[limit - 1]
   const lastEdge = edges[limit - 1]
@@ -96,9 +99,41 @@ export function artifactUri(taskId: string, subtaskId: string, name: string): st
   return `/tasks/${encodeURIComponent(taskId)}/artifacts/${encodeURIComponent(subtaskId)}/${encodeURIComponent(name)}`
 }
 
-function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
-  const failure = row.failure === null ? null : (JSON.parse(row.failure) as Failure) // written by fail.ts
-  const why = whySubtask(
+/** `GET /tasks/{id}/why`: a page may hold fewer nodes than were asked for and still not be the last one. */
+export async function readWhyView(
+  db: Queryable,
+  caller: Caller,
+  taskId: string,
+  page: { limit: number; cursor?: string },
+): Promise<WhyView> {
+  const task = await readTask(db, caller.tenantId, taskId)
+  if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
+  const [{ rows, next }, review] = await Promise.all([
+    readWaiting(db, task.id, integerCursor('cursor', page.cursor), page.limit),
+    readOpenReview(db, task.id),
+  ])
+  const subtasks = rows.flatMap(row => {
+    const why = whyOf(row, task, failureOf(row))
+    return why === undefined ? [] : [{ subtask_id: row.subtask_id, name: row.name, state: row.state, why }]
+  })
+  const why = whyTask(task.status, surroundingsOf(task), subtasks.find(needsSomebody))
+  return {
+    task_id: task.task_id,
+    status: task.status,
+    ...(why !== undefined && { why }),
+    ...(review && { review: { id: review.id, kind: review.kind, subtask_id: review.subtask_id } }),
+    subtasks,
+    next_cursor: next === undefined ? null : String(next),
+  }
+}
+
+const needsSomebody = ({ state }: { state: SubtaskState }): boolean =>
+  state === 'needs_review' || state === 'blocked' || state === 'awaiting_approval'
+
+const failureOf = (row: SubtaskRow): Failure | null => (row.failure === null ? null : (JSON.parse(row.failure) as Failure)) // written by fail.ts
+
+function whyOf(row: SubtaskRow, task: TaskRow, failure: Failure | null): string | undefined {
+  return whySubtask(
     {
       state: row.state,
       capability: row.capability,
@@ -116,12 +151,19 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
       reviewedSince: row.reviewed_since,
       assignee: row.assignee,
       failureMessage: failure?.message ?? null,
+      outOfTime: failure?.code === 'deadline_exceeded',
       waitedOut: row.review_kind === 'unroutable' ? Number(row.queue_wait_ms) : null,
       losses: row.losses,
       cancelling: row.cancelled_how === 'requested',
     },
     { now: task.now, taskStatus: task.status, ...surroundingsOf(task) },
   )
+}
+
+function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
+  const failure = failureOf(row)
+  const why = whyOf(row, task, failure)
+  const live = !(terminalSubtaskStates as readonly SubtaskState[]).includes(row.state)
   return {
     subtask_id: row.subtask_id,
     name: row.name,
@@ -133,6 +175,8 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
     generation: row.generation,
     started_at: row.attempt > 0 ? (row.started_at?.toISOString() ?? null) : null,
     finished_at: row.finished_at?.toISOString() ?? null,
+    ...(row.state === 'running' && row.sla_until !== null && { sla_until: row.sla_until.toISOString() }),
+    ...(live && row.state !== 'needs_review' && row.deadline_at !== null && { deadline_at: row.deadline_at.toISOString() }),
     ...(row.output !== null && { outputs: raw(row.output) }),
     ...(failure !== null && row.state !== 'completed' && { failure }),
     ...(row.progress !== null && row.state === 'running' && { progress: raw(row.progress) }),

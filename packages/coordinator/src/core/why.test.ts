@@ -21,6 +21,7 @@ const subtask = (changes: Partial<WaitingSubtask> = {}): WaitingSubtask => ({
   reviewedSince: null,
   assignee: null,
   failureMessage: null,
+  outOfTime: false,
   ...changes,
 })
 
@@ -59,4 +60,14 @@ test('a planned task waits to be started, or for its turn', () => {
   )
   expect(whyTask('planned', { ...free, startsInTurn: { atOnce: null } }, undefined)).toBe('waits for its turn')
   expect(whySubtask(subtask({ state: 'pending' }), { ...free, allPaused, now, taskStatus: 'planned' })).toBe('its task has not started')
+})
+
+test('what is in review says whether its attempts or its deadline ended', () => {
+  const inReview = subtask({ state: 'needs_review', charged: 2, attemptLimit: 3, failureMessage: 'it broke', assignee: 'ann' })
+  expect(whySubtask(inReview, { ...free, now, taskStatus: 'running' })).toBe(
+    '2 of 3 attempts are used up (it broke); waiting for a decision by ann',
+  )
+  expect(whySubtask({ ...inReview, outOfTime: true }, { ...free, now, taskStatus: 'running' })).toBe(
+    'its deadline has passed; waiting for a decision by ann',
+  )
 })

@@ -20,6 +20,8 @@ export interface WaitingSubtask {
   readonly reviewedSince: Date | null
   readonly assignee: string | null
   readonly failureMessage: string | null
+  /** What it failed by is its deadline, not its attempts. */
+  readonly outOfTime: boolean
   /** In review because it waited longer than this, in ms. */
   readonly waitedOut: number | null
   /** How often it was lost together with its worker. */
@@ -68,6 +70,7 @@ export function whySubtask(
     case 'running':
       return subtask.cancelling ? 'waiting for its worker to acknowledge the cancel' : undefined
     case 'needs_review':
+      if (subtask.outOfTime) return `its deadline has passed; waiting for a decision${by(subtask.assignee)}${since(subtask.reviewedSince)}`
       return `${subtask.charged} of ${subtask.attemptLimit} attempts are used up${because(subtask.failureMessage)}; waiting for a decision${by(subtask.assignee)}${since(subtask.reviewedSince)}`
     default:
       return undefined

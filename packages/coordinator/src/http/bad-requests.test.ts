@@ -63,6 +63,43 @@ const cases: [string, unknown, Record<string, RegExp>][] = [
     withSubtasks({ ...a, queue_wait_seconds: 4e7, deadline_seconds: 4e7 }),
     { 'subtasks[0].queue_wait_seconds': /a year/, 'subtasks[0].deadline_seconds': /a year/ },
   ],
+  [
+    'waits and deadlines of 0 and less',
+    withSubtasks({ ...a, queue_wait_seconds: 0, deadline_seconds: -5, lease_seconds: -1 }),
+    {
+      'subtasks[0].queue_wait_seconds': /more than 0/,
+      'subtasks[0].deadline_seconds': /more than 0/,
+      'subtasks[0].lease_seconds': /more than 0/,
+    },
+  ],
+  [
+    'what alone takes longer than its deadline',
+    withSubtasks({ ...a, deadline_seconds: 60, sla_seconds: 61, queue_wait_seconds: 3_600, lease_seconds: 120 }),
+    {
+      'subtasks[0].sla_seconds': /not be more than deadline_seconds \(60\)/,
+      'subtasks[0].queue_wait_seconds': /not be more than deadline_seconds/,
+      'subtasks[0].lease_seconds': /not be more than deadline_seconds/,
+    },
+  ],
+  [
+    'a deadline that is no number',
+    withSubtasks({ ...a, deadline_seconds: '1h', backoff: 5 }),
+    { 'subtasks[0].deadline_seconds': /must be a number, not a string/, 'subtasks[0].backoff': /must be an object/ },
+  ],
+  [
+    'a first backoff that is longer than the longest',
+    withSubtasks({ ...a, backoff: { initial_seconds: 10, max_seconds: 5 } }),
+    { 'subtasks[0].backoff.initial_seconds': /not be more than max_seconds/ },
+  ],
+  [
+    'a backoff of 0, beyond a year, and with a key of its own',
+    withSubtasks({ ...a, backoff: { initial_seconds: 0, max_seconds: 4e7, factor: 3 } }),
+    {
+      'subtasks[0].backoff.initial_seconds': /more than 0/,
+      'subtasks[0].backoff.max_seconds': /a year/,
+      'subtasks[0].backoff.factor': /known are: initial_seconds, max_seconds/,
+    },
+  ],
   ['a capability with a colon', capability('a:b'), { 'subtasks[0].capability': /lower-case/ }],
   ['a capability with braces', capability('{x}'), { 'subtasks[0].capability': /lower-case/ }],
   ['a capability that is a path', capability('../x'), { 'subtasks[0].capability': /lower-case/ }],

@@ -15,6 +15,9 @@ const review = (changes: Partial<ReviewView> = {}): ReviewView => ({
   subtask_state: 'needs_review',
   assignee: null,
   due_at: null,
+  escalate_to: null,
+  escalated_at: null,
+  digest: null,
   detail: '{"code":"agent_error","message":"it failed"}',
   decision: null,
   reason: null,
@@ -78,6 +81,66 @@ describe('verbs', () => {
     expect(problemOf(await post('/tasks/t-1/subtasks/none/release'))).toMatchObject({ status: 404, code: 'subtask_not_found' })
   })
 
+  test.each([
+    ['cancel', 'cancelSubtask', 'cancelled'],
+    ['retry', 'retrySubtask', 'ready'],
+  ])('%s of a subtask takes a reason or none, and answers the state', async (verb, method, state) => {
+    const { api, post } = appWith()
+    const path = `/tasks/t-1/subtasks/${encodeURIComponent('c::t-1::1')}/${verb}`
+    expect((await post(path, { reason: 'because' })).json()).toEqual({ subtask_id: 'c::t-1::1', state })
+    for (const body of [undefined, {}]) expect((await post(path, body)).statusCode).toBe(200)
+    expect(api.calls).toEqual([
+      [method, 't-1', 'c::t-1::1', 'because'],
+      ...Array.from({ length: 2 }, () => [method, 't-1', 'c::t-1::1', expect.stringMatching(/asked/)]),
+    ])
+    expect(problemOf(await post(`/tasks/t-1/subtasks/none/${verb}`))).toMatchObject({ status: 404, code: 'subtask_not_found' })
+  })
+
+  test('a reassignment names the agent', async () => {
+    const { api, post } = appWith()
+    const path = `/tasks/t-1/subtasks/${encodeURIComponent('c::t-1::1')}/reassign`
+    expect((await post(path, { agent: 'dev', reason: 'knows better' })).json()).toEqual({ subtask_id: 'c::t-1::1', state: 'ready' })
+    expect((await post(path, { agent: 'dev' })).statusCode).toBe(200)
+    expect(api.calls).toEqual([
+      ['reassignSubtask', 't-1', 'c::t-1::1', { agent: 'dev', reason: 'knows better' }],
+      ['reassignSubtask', 't-1', 'c::t-1::1', { agent: 'dev', reason: expect.stringMatching(/asked/) }],
+    ])
+  })
+
+  test('a rerun names subtasks, and keeps an edited input byte for byte', async () => {
+    const { api, post } = appWith('completed')
+    const input = '{"b": 1.0, "a": 1e2,\n "c":"\\u00e9", "from": 2.0}'
+    const response = await post('/tasks/t-1/rerun', `{"from":["a"],"input":${input},"reason":"wrong"}`)
+    expect(response.json()).toEqual({ task_id: 't-1', status: 'running', subtasks: 1 })
+    expect((await post('/tasks/t-1/rerun', { from: ['a', 'b'] })).statusCode).toBe(200)
+    expect((await post('/tasks/t-1/rerun', '{"from":["a"],"input":null}')).statusCode).toBe(200)
+    expect(api.calls).toMatchObject([
+      ['rerunTask', 't-1', { from: ['a'], input: { text: input }, reason: 'wrong' }],
+      ['rerunTask', 't-1', { from: ['a', 'b'], reason: expect.stringMatching(/asked/) }],
+      ['rerunTask', 't-1', { from: ['a'], input: { text: 'null' } }],
+    ])
+    expect(api.calls[1]?.[2]).not.toHaveProperty('input')
+    expect(problemOf(await post('/tasks/none/rerun', { from: ['a'] }))).toMatchObject({ status: 404, code: 'task_not_found' })
+  })
+
+  test('why is a page of what waits', async () => {
+    const { api, get } = appWith('blocked')
+    const waiting = { ...task('blocked'), subtasks: task('blocked').subtasks.map(one => ({ ...one, why: 'no live worker offers `c`' })) }
+    api.put(waiting)
+    expect((await get('/tasks/t-1/why')).json()).toEqual({
+      task_id: 't-1',
+      status: 'blocked',
+      subtasks: [{ subtask_id: 'c::t-1::1', name: 'a', state: 'pending', why: 'no live worker offers `c`' }],
+      next_cursor: null,
+    })
+    expect((await get('/tasks/t-1/why?limit=5&cursor=9')).statusCode).toBe(200)
+    expect(api.calls).toEqual([
+      ['why', 't-1', { limit: 1_000 }],
+      ['why', 't-1', { limit: 5, cursor: '9' }],
+    ])
+    expect(problemOf(await get('/tasks/none/why'))).toMatchObject({ status: 404, code: 'task_not_found' })
+  })
+
   test('a drain answers the state of the worker', async () => {
     const { api, post } = appWith()
     expect((await post('/workers/w-1/drain')).json()).toEqual({ id: 'w-1', state: 'draining' })
@@ -87,7 +150,13 @@ describe('verbs', () => {
 
   test('GET is not a verb', async () => {
     const { get } = appWith()
-    for (const path of ['/tasks/t-1/cancel', '/workers/w-1/drain', '/reviews/7/decide']) {
+    for (const path of [
+      '/tasks/t-1/cancel',
+      '/tasks/t-1/rerun',
+      '/tasks/t-1/subtasks/a/retry',
+      '/workers/w-1/drain',
+      '/reviews/7/decide',
+    ]) {
       const response = await get(path)
       expect([response.statusCode, response.headers.allow]).toEqual([405, 'POST'])
     }
@@ -120,9 +189,13 @@ describe('reviews', () => {
     const due = '2026-12-01T12:00:00+02:00'
     expect((await post('/reviews/7/assign', { assignee: 'ann', due_at: due })).json()).toMatchObject({ assignee: 'ann' })
     expect((await post('/reviews/7/assign', { assignee: null })).json()).toMatchObject({ assignee: null })
+    expect((await post('/reviews/7/assign', { assignee: 'ann', escalate_to: 'bob' })).json()).toMatchObject({ escalate_to: 'bob' })
+    expect((await post('/reviews/7/assign', { assignee: 'ann', escalate_to: null })).statusCode).toBe(200)
     expect(api.calls).toEqual([
       ['assignReview', '7', { assignee: 'ann', dueAt: new Date(due) }],
       ['assignReview', '7', { assignee: null }],
+      ['assignReview', '7', { assignee: 'ann', escalateTo: 'bob' }],
+      ['assignReview', '7', { assignee: 'ann', escalateTo: null }],
     ])
   })
 
@@ -132,6 +205,13 @@ describe('reviews', () => {
     const response = await post('/reviews/7/decide', `{"decision":"supply","reason":"by hand","output":${output}}`)
     expect(response.json()).toMatchObject({ status: 'decided', decision: 'supply', decided_by: 'local' })
     expect(api.calls).toMatchObject([['decideReview', '7', { decision: 'supply', reason: 'by hand', output: { text: output } }]])
+  })
+
+  test('are decided by the digest that was shown', async () => {
+    const { api, post } = appWith()
+    const digest = 'ab'.repeat(32)
+    expect((await post('/reviews/7/decide', { decision: 'approve', reason: 'x', digest })).statusCode).toBe(200)
+    expect(api.calls).toMatchObject([['decideReview', '7', { decision: 'approve', digest }]])
   })
 
   test('take one decision; a second is told who decided', async () => {
@@ -183,6 +263,28 @@ const badBodies: [string, string, unknown, Record<string, RegExp>][] = [
     { assignee: 'ann', until: 1 },
     { until: /known are: assignee, escalate_to, due_at/ },
   ],
+  ['a digest that is none', decide, { decision: 'approve', reason: 'x', digest: 'AB' }, { digest: /digest of a review/ }],
+  ['an escalation to blanks', '/reviews/7/assign', { assignee: 'ann', escalate_to: '' }, { escalate_to: /empty/ }],
+  ['a rerun of nothing', '/tasks/t-1/rerun', { from: [] }, { from: /at least one subtask/ }],
+  ['a rerun that names nothing', '/tasks/t-1/rerun', { reason: ' ' }, { from: /required/, reason: /empty/ }],
+  ['a rerun of a name alone', '/tasks/t-1/rerun', { from: 'a' }, { from: /must be a list, not a string/ }],
+  ['a rerun of what is no name', '/tasks/t-1/rerun', { from: ['a', '', 5] }, { 'from[1]': /at least 1/, 'from[2]': /string/ }],
+  [
+    'a rerun of more than a thousand',
+    '/tasks/t-1/rerun',
+    { from: Array.from({ length: 1_001 }, (_, i) => `s${i}`) },
+    { from: /at most 1000/ },
+  ],
+  ['an unknown key of a rerun', '/tasks/t-1/rerun', { from: ['a'], to: ['b'] }, { to: /known are: from, input, reason/ }],
+  ['a reassignment without an agent', '/tasks/t-1/subtasks/a/reassign', {}, { agent: /required/ }],
+  [
+    'a reassignment to what is no agent',
+    '/tasks/t-1/subtasks/a/reassign',
+    { agent: '../x', reason: 5 },
+    { agent: /lower-case/, reason: /string/ },
+  ],
+  ['an empty reason to retry', '/tasks/t-1/subtasks/a/retry', { reason: '' }, { reason: /empty/ }],
+  ['an unknown key of a subtask to cancel', '/tasks/t-1/subtasks/a/cancel', { force: true }, { force: /known are: reason/ }],
   ['an empty reason to cancel', '/tasks/t-1/cancel', { reason: '' }, { reason: /empty/ }],
   ['an unknown key of a pause', '/tasks/t-1/pause', { force: true }, { force: /known are: reason/ }],
   ['a body of a release', '/tasks/t-1/subtasks/a/release', { reason: 'x' }, { reason: /not known/ }],
@@ -197,6 +299,22 @@ test.each(badBodies)('%s is refused at every place, and nothing is asked', async
   expect(problem).toMatchObject({ status: 400, code: 'invalid_request' })
   for (const [path, issue] of Object.entries(fields)) expect(problem.fields).toContainEqual({ path, issue: expect.stringMatching(issue) })
   expect(problem.fields?.map(field => field.path).sort()).toEqual(Object.keys(fields).sort())
+  expect(api.calls).toEqual([])
+})
+
+test.each([
+  ['no body', undefined, /empty/],
+  ['an input that is no JSON', '{"from":["a"],"input":{]}', /key in double quotes/],
+  ['a NUL in an input', '{"from":["a"],"input":"\\u0000"}', /NUL/],
+  ['two inputs', '{"from":["a"],"input":1,"input":2}', /twice/],
+  ['__proto__ in an input', '{"from":["a"],"input":{"__proto__":1}}', /__proto__/],
+])('a rerun with %s is refused', async (_, body, detail) => {
+  const { api, post } = appWith()
+  expect(problemOf(await post('/tasks/t-1/rerun', body))).toMatchObject({
+    status: 400,
+    code: 'invalid_json',
+    detail: expect.stringMatching(detail),
+  })
   expect(api.calls).toEqual([])
 })
 
@@ -221,6 +339,8 @@ test.each([
   ['/reviews?assignee=', 'assignee', /empty/],
   ['/reviews?open=true', 'open', /known are: status, task_id/],
   ['/reviews/7?x=1', 'x', /not known/],
+  ['/tasks/t-1/why?limit=1001', 'limit', /from 1 to 1000/],
+  ['/tasks/t-1/why?state=pending', 'state', /known are: limit, cursor/],
 ])('GET %s is refused', async (url, path, issue) => {
   const { api, get } = appWith()
   expect(problemOf(await get(url))).toMatchObject({
@@ -240,8 +360,17 @@ test('an output of more than a megabyte is too large', async () => {
 
 test('with a key, none of it is open', async () => {
   const { api, get, post } = testApp({ apiKey: 'a-key-of-16-chars' })
-  for (const path of ['/tasks/t-1/cancel', '/tasks/t-1/subtasks/a/release', '/reviews/7/decide', '/reviews/7/assign', '/workers/w/drain'])
+  for (const path of [
+    '/tasks/t-1/cancel',
+    '/tasks/t-1/rerun',
+    '/tasks/t-1/subtasks/a/release',
+    '/tasks/t-1/subtasks/a/retry',
+    '/reviews/7/decide',
+    '/reviews/7/assign',
+    '/workers/w/drain',
+  ])
     expect((await post(path, {})).statusCode).toBe(401)
   expect((await get('/reviews')).statusCode).toBe(401)
+  expect((await get('/tasks/t-1/why')).statusCode).toBe(401)
   expect(api.calls).toEqual([])
 })

@@ -25,6 +25,8 @@ import {
   priorities,
   type ReviewList,
   type ReviewView,
+  reassignRequestSchema,
+  rerunRequestSchema,
   reviewDecisions,
   reviewKinds,
   reviewStatuses,
@@ -37,6 +39,7 @@ import {
   type TaskView,
   taskStatuses,
   updateOrchestratorRequestSchema,
+  type WhyView,
   type WorkerView,
 } from '@baton/shared'
 import { z } from 'zod'
@@ -61,6 +64,11 @@ const subtask = z.object({
   generation: count,
   started_at: at.nullable(),
   finished_at: at.nullable(),
+  sla_until: at.optional().meta({ format: 'date-time', description: 'Of a running one: when its attempt has to be done.' }),
+  deadline_at: at.optional().meta({
+    format: 'date-time',
+    description: 'Of one that has begun and not ended: when the whole subtask has to be done. Pauses put it off.',
+  }),
   outputs: jsonValueSchema.optional(),
   failure: failureSchema.optional(),
   progress: jsonValueSchema.optional(),
@@ -92,6 +100,8 @@ const taskSummary = z.object({
   subtask_counts: subtaskCounts,
   why,
 }) satisfies z.ZodType<TaskSummary>
+
+const openReview = z.object({ id: z.string(), kind: z.string(), subtask_id: z.string().nullable() })
 
 const task = z.object({
   task_id: z.string(),
@@ -126,7 +136,7 @@ const task = z.object({
     due_date: z.string().nullable(),
     sla_seconds: z.number().nullable(),
   }),
-  review: z.object({ id: z.string(), kind: z.string(), subtask_id: z.string().nullable() }).optional(),
+  review: openReview.optional(),
   why,
   created_at: at,
   started_at: at.nullable(),
@@ -231,6 +241,15 @@ const problem = z
   })
   .meta({ description: 'RFC 9457.' }) satisfies z.ZodType<Problem>
 
+const whyView = z.object({
+  task_id: z.string(),
+  status,
+  why,
+  review: openReview.optional().meta({ description: 'Its oldest open review.' }),
+  subtasks: z.array(z.object({ subtask_id: z.string(), name: z.string(), state, why: z.string() })),
+  next_cursor: listCursor.meta({ description: 'Null on the last page; a page before it may hold few nodes, or none.' }),
+}) satisfies z.ZodType<WhyView>
+
 const execution = z.object({ task_id: z.string(), status })
 
 const batchRequest = z.strictObject({ tasks: z.array(orchestrateRequestSchema) })
@@ -251,6 +270,8 @@ export const namedSchemas = {
   SubtaskRequest: subtaskRequestSchema,
   ExecuteRequest: executeRequestSchema,
   ControlRequest: controlRequestSchema,
+  ReassignRequest: reassignRequestSchema,
+  RerunRequest: rerunRequestSchema,
   AssignRequest: assignRequestSchema,
   DecideRequest: decideRequestSchema,
   BatchRequest: batchRequest,
@@ -268,6 +289,8 @@ export const namedSchemas = {
   ArtifactList: z.object({ artifacts: z.array(artifact), next_cursor: listCursor }),
   BatchResults: batchResults,
   Execution: execution,
+  Rerun: z.object({ task_id: z.string(), status, subtasks: count.meta({ description: 'How many subtasks run again.' }) }),
+  Why: whyView,
   SubtaskStanding: z.object({ subtask_id: z.string(), state }),
   Orchestrator: orchestrator,
   OrchestratorList: orchestratorList,

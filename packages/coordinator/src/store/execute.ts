@@ -21,6 +21,7 @@ export interface ExecuteResult {
   blocked: number
 }
 
+const startedAs = `case when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' when c.blocked > 0 then 'blocked' when t.broken then 'failed' else 'completed' end`
 /** What a root waits for from its start on. */
 const whyOpened = `case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end`
 
@@ -58,7 +59,9 @@ counted as (
 started as (
   update tasks t set
     execution_mode = $3, checkpoints = $4::text[], active = c.active, reviewing = c.reviewing, blocked = c.blocked, started_at = clock_timestamp(),
-    status = case when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
+    status = ${startedAs},
+    -- Every subtask was cancelled before the start: there is nothing to wait for.
+    finished_at = case when ${startedAs} in ('failed', 'completed') then clock_timestamp() end
   from task k, counted c
   where t.id = k.id and k.status = 'planned'
   returning t.id, t.tenant_id, t.status
@@ -70,7 +73,9 @@ review as (
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
-  select tenant_id, 'task.started', id, null::bigint, json_build_object('from', 'planned', 'to', status, 'reason', 'execution was asked for')::text from started
+  select tenant_id, 'task.started', id, null::bigint, json_build_object('from', 'planned', 'to', case when status in ('failed', 'completed') then 'running' else status end, 'reason', 'execution was asked for')::text from started
+  union all
+  select tenant_id, 'task.' || status, id, null, json_build_object('from', 'running', 'to', status, 'reason', 'every subtask was cancelled before')::text from started where status in ('failed', 'completed')
   union all
   select tenant_id, 'subtask.' || state, task_pk, id, ${whyOpened} from opened
   union all

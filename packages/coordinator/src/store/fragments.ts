@@ -63,7 +63,8 @@ turn as (
   from child_row c
 ),
 placed as materialized (
-  select t.id, t.met, t.opened, t.gate,
+  -- What a cancel skipped before its task started opens nothing: its dependents are roots when the task starts.
+  select t.id, t.met, t.opened and k.status <> 'planned' as opened, t.gate,
     case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and k.tenant_id <> all ${pausedTenants} and not r.waiting then r.queue end as queue
   from turn t join tasks k on k.id = t.task_pk left join room r on r.route_id = t.route_id
 ),

@@ -80,6 +80,9 @@ export interface SubtaskRow {
   losses: number
   review_kind: string | null
   run_after: Date | null
+  sla_until: Date | null
+  /** Pauses put it off. */
+  deadline_at: Date | null
   progress: string | null
   output: string | null
   failure: string | null
@@ -91,11 +94,9 @@ export interface SubtaskRow {
 /** Outputs over this are not part of a list; they are read one by one. */
 const maxListedOutput = 256 * 1024
 
-const subtasks: Statement = {
-  name: 'read_subtasks',
-  text: `
+const subtaskRows = (definitions: string, which: string): string => `
 select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
-  s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.cancelled_how, s.queue_wait_ms, s.losses, s.run_after, s.progress,
+  s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.cancelled_how, s.queue_wait_ms, s.losses, s.run_after, s.sla_until, s.scheduled_at + s.deadline_ms * interval '1 millisecond' as deadline_at, s.progress,
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
   case when s.state = 'pending' then (
     select json_agg(x.name) from (
@@ -104,7 +105,7 @@ select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as 
       cross join lateral (select f.name from subtasks f where f.id = e.from_id limit 1) f
       where fs.state not in (${sqlList(terminalSubtaskStates)}) limit 4) x) end as waits_for,
   v.kind as review_kind, v.assignee, v.created_at as reviewed_since
-from subtasks d
+from ${definitions} d
 join subtask_states s on s.id = d.id
 join routes r on r.id = s.route_id
 left join lateral (
@@ -113,13 +114,50 @@ left join lateral (
 left join lateral (
   select r.kind, r.assignee, r.created_at from reviews r where r.subtask_pk = d.id and r.status = 'open' order by r.id limit 1
 ) v on s.state in ('awaiting_approval', 'needs_review', 'blocked')
-where d.task_pk = $1 and d.superseded = 0 and d.ordinal > $2
+where ${which}
 order by d.ordinal
-limit $3`,
+limit $3`
+
+const subtasks: Statement = {
+  name: 'read_subtasks',
+  text: subtaskRows('subtasks', 'd.task_pk = $1 and d.superseded = 0 and d.ordinal > $2'),
 }
 
 export async function readSubtasks(db: Queryable, taskPk: string, afterOrdinal: number, limit: number): Promise<SubtaskRow[]> {
   return (await db.query<SubtaskRow>(subtasks, [taskPk, afterOrdinal, limit])).rows
+}
+
+/** How many subtasks are looked at to find those that wait; the next page goes on behind them. */
+const maxLookedAt = 10_000
+
+const waiting: Statement = {
+  name: 'read_waiting',
+  text: subtaskRows(
+    `(select * from subtasks where task_pk = $1 and superseded = 0 and ordinal > $2 and ordinal <= $2 + ${maxLookedAt} order by ordinal limit ${maxLookedAt})`,
+    `s.state not in (${sqlList(terminalSubtaskStates)}) and (s.state <> 'running' or s.cancel_requested_at is not null)`,
+  ),
+}
+
+const lastOrdinal: Statement = {
+  name: 'read_last_ordinal',
+  text: `select ordinal from subtasks where task_pk = $1 and superseded = 0 order by ordinal desc limit 1`,
+}
+
+/** Up to `limit` subtasks that wait for something, and the ordinal behind which to go on; undefined: there is no more. */
+export async function readWaiting(
+  db: Queryable,
+  taskPk: string,
+  afterOrdinal: number,
+  limit: number,
+): Promise<{ rows: SubtaskRow[]; next: number | undefined }> {
+  const [found, last] = await Promise.all([
+    db.query<SubtaskRow>(waiting, [taskPk, afterOrdinal, limit + 1]),
+    db.query<{ ordinal: number }>(lastOrdinal, [taskPk]),
+  ])
+  const rows = found.rows.slice(0, limit)
+  const lookedAt = afterOrdinal + maxLookedAt
+  const behind = found.rows.length > limit ? rows.at(-1)?.ordinal : lookedAt < (last.rows[0]?.ordinal ?? 0) ? lookedAt : undefined
+  return { rows, next: behind }
 }
 
 const counts: Statement = {

@@ -17,11 +17,32 @@ import { drawIds } from './ids.js'
 const lockTask: Statement = {
   name: 'rerun_lock',
   text: `
-select k.id::text as id, k.status, k.unswept,
-  (select coalesce(json_agg(json_build_object('id', d.id::text, 'name', d.name, 'subtask_id', d.subtask_id, 'state', s.state)), '[]')
-    from subtasks d join subtask_states s on s.id = d.id
-    where d.task_pk = k.id and d.superseded = 0 and (d.name = any ($3::text[]) or d.subtask_id = any ($3::text[]))) as chosen
-from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
+select k.id::text as id, k.status, k.unswept from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
+}
+
+const anythingLeft: Statement = {
+  name: 'rerun_anything_left',
+  text: `
+select exists (
+  select from subtasks d cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s
+  where d.task_pk = $1 and d.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)})) as "left"`,
+}
+
+/** Read once the task is locked: a rerun that was waited for has put others in their places. */
+const readChosen: Statement = {
+  name: 'rerun_chosen',
+  text: `
+select d.id::text as id, d.name, d.subtask_id, s.state,
+  case when $3 then (
+    select coalesce(json_agg(f.name), '[]') from (select from_id from dependencies where to_id = d.id offset 0) e
+    cross join lateral (select f.name from subtasks f where f.id = e.from_id limit 1) f) end as depends_on
+from unnest($2::text[]) x(name)
+cross join lateral (
+  select d.id, d.name, d.subtask_id from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = x.name
+  union
+  select d.id, d.name, d.subtask_id from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.subtask_id = x.name
+) d
+cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s`,
 }
 
 /** Whether a subtask let its dependents go on; `s` has its state, `d` its definition. */
@@ -234,7 +255,7 @@ counted as (
 ),
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
-  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
+  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, unswept = false, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
     status = case when k.status = 'paused' then k.status when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
   from counted c where k.id = $1
   returning k.id, k.tenant_id, k.status
@@ -258,12 +279,24 @@ export interface RerunInput {
   readonly from: readonly string[]
   /** JSON text; replaces the input of the chosen ones. */
   readonly input: string | null
+  /** Names of the subtasks whose outputs it refers to: they have to be dependencies. */
+  readonly references: readonly string[]
   readonly reason: string | null
   readonly actor: string
 }
 
+interface ChosenRow {
+  id: string
+  name: string
+  subtask_id: string
+  state: string
+  /** Null: nobody asked. */
+  depends_on: string[] | null
+}
+
 export type RerunOutcome =
   | { readonly kind: 'no_task' }
+  | { readonly kind: 'bad_references'; readonly subtask: string; readonly names: readonly string[] }
   | { readonly kind: 'unknown'; readonly names: readonly string[] }
   | { readonly kind: 'refused'; readonly status: TaskStatus; readonly why: string }
   | {
@@ -277,25 +310,23 @@ export type RerunOutcome =
 
 export async function rerunTask(database: Database, input: RerunInput): Promise<RerunOutcome> {
   return database.transaction(async tx => {
-    const { tenantId, taskId, from, actor, reason } = input
-    const [task] = (
-      await tx.query<{
-        id: string
-        status: TaskStatus
-        unswept: boolean
-        chosen: { id: string; name: string; subtask_id: string; state: string }[]
-      }>(lockTask, [tenantId, taskId, [...from]])
-    ).rows
+    const { tenantId, taskId, from, actor, reason, references } = input
+    const [task] = (await tx.query<{ id: string; status: TaskStatus; unswept: boolean }>(lockTask, [tenantId, taskId])).rows
     if (!task) return { kind: 'no_task' }
-    const { status, chosen } = task
+    const { status } = task
+    const chosen = (await tx.query<ChosenRow>(readChosen, [task.id, [...from], references.length > 0])).rows
     const unknown = from.filter(name => !chosen.some(c => c.name === name || c.subtask_id === name))
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
-    if (status === 'planned') return { kind: 'refused', status, why: 'it has not started; start it with POST /execute' }
+    if (status === 'planned') return { kind: 'refused', status, why: `it has not started; start it with POST /execute/${taskId}` }
     const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
-    if (task.unswept) return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
+    // Flagged until the next sweep, which may find nothing left to do.
+    if (task.unswept && (await tx.query<{ left: boolean }>(anythingLeft, [task.id])).rows[0]?.left)
+      return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
     const pending = chosen.find(c => c.state === 'pending')
     if (pending) return { kind: 'refused', status, why: `subtask ${pending.name} has not started yet; there is nothing to run again` }
-    const chosenIds = chosen.map(c => c.id)
+    const foreign = references.filter(name => !chosen.some(c => c.depends_on?.includes(name)))
+    if (foreign.length > 0) return { kind: 'bad_references', subtask: chosen[0]?.name ?? '', names: foreign }
+    const chosenIds = [...new Set(chosen.map(c => c.id))]
     const { again, dropped } = await choosePart(tx, task.id, chosenIds, ended)
     const [waiting] = (await tx.query<{ name: string; waits_for: string }>(unfinishedOutside, [again])).rows
     if (waiting)

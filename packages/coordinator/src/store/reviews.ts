@@ -159,7 +159,7 @@ open as materialized (
 ruling as materialized (
   select t.*, case
     -- Not what was shown to whoever decides.
-    when $9::text <> t.digest then null
+    when $9::text is not null and $9::text is distinct from t.digest then null
     when $3 = 'approve' and t.state = 'awaiting_approval' then 'ready'
     when $3 in ('retry', 'reassign') and t.state in (${from('reopen')}) then 'ready'
     when $3 in ('retry', 'reassign') and t.state = 'blocked' then 'ready'

@@ -41,23 +41,28 @@ const existing: Statement = {
   text: `
 select
   (select coalesce(json_agg(d.name), '[]') from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = any ($2::text[])) as taken,
+  -- Not how many there are: what a superseded spawner had spawned is gone, and what came after it keeps its place.
+  (select d.ordinal from subtasks d where d.task_pk = $1 and d.superseded = 0 order by d.ordinal desc limit 1) as last_ordinal,
   (select coalesce(json_agg(json_build_object('prefix', p.prefix, 'highest', (
     select count(*) from subtasks d where d.task_pk = $1 and d.generation = 0 and coalesce(d.agent, d.capability) = p.prefix))), '[]') from unnest($3::text[]) as p(prefix)) as highest`,
 }
 
-/** Which names are taken, and how many subtasks each prefix has. */
+/** Which names are taken, how many subtasks each prefix has, and where the last one stands. */
 export async function readSpawnNames(
   tx: Queryable,
   taskPk: string,
   names: readonly string[],
   prefixes: readonly string[],
-): Promise<{ taken: string[]; highest: Map<string, number> }> {
-  const { rows } = await tx.query<{ taken: string[]; highest: { prefix: string; highest: number }[] }>(existing, [
-    taskPk,
-    [...names],
-    [...prefixes],
-  ])
-  return { taken: rows[0]?.taken ?? [], highest: new Map(rows[0]?.highest.map(h => [h.prefix, h.highest])) }
+): Promise<{ taken: string[]; highest: Map<string, number>; lastOrdinal: number }> {
+  const { rows } = await tx.query<{ taken: string[]; last_ordinal: number | null; highest: { prefix: string; highest: number }[] }>(
+    existing,
+    [taskPk, [...names], [...prefixes]],
+  )
+  return {
+    taken: rows[0]?.taken ?? [],
+    highest: new Map(rows[0]?.highest.map(h => [h.prefix, h.highest])),
+    lastOrdinal: rows[0]?.last_ordinal ?? 0,
+  }
 }
 
 const insert: Statement = {

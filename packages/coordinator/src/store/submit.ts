@@ -120,6 +120,12 @@ const stateEvents = `
  */
 const insertedTask = (column: string): string => `(${column} in (select id from task)) is true`
 
+const rootReviews = `
+review as (
+  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
+  select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
+)`
+
 const insertAll: Statement = {
   name: 'insert_tasks',
   text: `
@@ -145,10 +151,7 @@ event as (
   where n.state = 'blocked' and not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = n.route_id)
   group by r.id, r.agent, r.capability, r.requires
 ),
-review as (
-  insert into reviews (tenant_id, task_pk, subtask_pk, kind, detail)
-  select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
-)
+${rootReviews}
 select id::text as id from task`,
 }
 
@@ -160,7 +163,8 @@ edge as (${edgeInput('$2')}),
 ${graphRows},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data) ${stateEvents}
-)
+),
+${rootReviews}
 select 1 as done`,
 }
 

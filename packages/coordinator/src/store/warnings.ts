@@ -55,7 +55,11 @@ const escalate: Statement = {
   name: 'escalate_reviews',
   text: `
 with target as materialized (
-  select r.id, r.assignee, r.due_at, r.escalate_to from reviews r where r.status = 'open' and r.alerted_at is null and r.due_at < $2::timestamptz
+  select r.id, r.assignee, r.due_at, r.escalate_to,
+    -- A date that was past when it was set gave the first one no time; then it is as long as for any review.
+    case when r.due_at > r.created_at then r.due_at - r.created_at
+      else (select t.review_due_ms from tenants t where t.id = r.tenant_id limit 1) * interval '1 millisecond' end as lasts
+  from reviews r where r.status = 'open' and r.alerted_at is null and r.due_at < $2::timestamptz
   order by r.id limit $1 for update skip locked
 ),
 moved as (
@@ -64,7 +68,7 @@ moved as (
     assignee = coalesce(t.escalate_to, r.assignee),
     escalate_to = null,
     escalated_at = case when t.escalate_to is not null then clock_timestamp() else r.escalated_at end,
-    due_at = case when t.escalate_to is not null then clock_timestamp() + (r.due_at - r.created_at) else r.due_at end,
+    due_at = case when t.escalate_to is not null then clock_timestamp() + t.lasts else r.due_at end,
     alerted_at = case when t.escalate_to is null then clock_timestamp() end
   from target t where r.id = t.id
   returning r.id, r.tenant_id, r.task_pk, r.subtask_pk, t.assignee as from_assignee, r.assignee, t.due_at as was_due_at, r.due_at, t.escalate_to

@@ -75,7 +75,7 @@ export interface HeartbeatVerdict {
   drain: boolean
   /** Whether its state is another one now. */
   changed: boolean
-  /** Claims that are still this worker's. */
+  /** Claims that are still this worker's, and that nobody asked it to stop. */
   held: string[]
 }
 
@@ -106,7 +106,8 @@ worker as (
 ),
 lease_row as materialized (
   -- The state is compared further down: here it would invite the index of all running rows instead of the key.
-  select c.n, c.claim_id, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held
+  select c.n, c.claim_id, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held,
+    s.cancel_requested_at is not null as cancelling
   from claim c join subtask_states s on s.id = c.subtask
   order by s.id
   for update of s
@@ -126,7 +127,7 @@ event as (
 )
 select
   (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested, before <> state)), '[]') from worker_row) as workers,
-  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held) as held`,
+  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held and not cancelling) as held`,
 }
 
 interface BeatRow {

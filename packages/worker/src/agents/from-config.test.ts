@@ -42,6 +42,9 @@ test('every setting of an agent arrives', async () => {
     skills: ['s'],
     concurrency: 7,
     sla: '1m30s',
+    queue_wait: '5m',
+    deadline: '2h',
+    lease: '20s',
   })
   expect(agent).toMatchObject({
     kind: 'http',
@@ -51,7 +54,17 @@ test('every setting of an agent arrives', async () => {
     skills: ['s'],
     concurrency: 7,
     slaMs: 90_000,
+    queueWaitMs: 300_000,
+    deadlineMs: 7_200_000,
+    leaseMs: 20_000,
   })
+  const program = { name: 'p', kind: 'command', command: ['true'] } as const
+  expect(await from({ ...program, queue_wait: '5m', deadline: '2h', lease: '20s' })).toMatchObject({
+    queueWaitMs: 300_000,
+    deadlineMs: 7_200_000,
+    leaseMs: 20_000,
+  })
+  expect(await from(program)).toMatchObject({ queueWaitMs: null, deadlineMs: null, leaseMs: null })
 })
 
 test('a module is loaded relative to the configuration, and the configuration wins over what it declares', async () => {
@@ -61,6 +74,8 @@ test('a module is loaded relative to the configuration, and the configuration wi
     capabilities: ['review'],
     concurrency: 2,
     sla: '10s',
+    queueWait: '1m',
+    lease: '30s',
     input: z.object({ n: z.number() }),
     run: ({ n }) => n + 1,
   })
@@ -78,14 +93,17 @@ test('a module is loaded relative to the configuration, and the configuration wi
     capabilities: ['review'],
     concurrency: 2,
     slaMs: 10_000,
+    queueWaitMs: 60_000,
+    leaseMs: 30_000,
+    deadlineMs: null,
   })
   expect(plain?.input).toBe(declared.input)
   expect(await plain?.run({ n: 1 }, testContext())).toBe(2)
   const changed = await from(
-    { name: 'mine', kind: 'module', module: 'x.js', capabilities: ['c'], concurrency: 9, sla: '1h', isolation: 'inline' },
+    { name: 'mine', kind: 'module', module: 'x.js', capabilities: ['c'], concurrency: 9, sla: '1h', queue_wait: '2m', isolation: 'inline' },
     load,
   )
-  expect(changed).toMatchObject({ capabilities: ['c'], concurrency: 9, slaMs: 3_600_000 })
+  expect(changed).toMatchObject({ capabilities: ['c'], concurrency: 9, slaMs: 3_600_000, queueWaitMs: 120_000, leaseMs: 30_000 })
 })
 
 test('a module on the disk works', async () => {

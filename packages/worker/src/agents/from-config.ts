@@ -19,12 +19,17 @@ export async function agentsFromConfig(
 async function fromConfig(config: AgentConfig, baseDir: string, load: (path: string) => Promise<unknown>): Promise<Agent> {
   switch (config.kind) {
     case 'command': {
-      const { kind, cwd, ...rest } = config
-      return commandAgent({ ...defined(rest), command: config.command, name: config.name, cwd: resolve(baseDir, cwd ?? '.') })
+      const { kind, cwd, queue_wait: queueWait, ...rest } = config
+      return commandAgent({
+        ...defined({ ...rest, queueWait }),
+        command: config.command,
+        name: config.name,
+        cwd: resolve(baseDir, cwd ?? '.'),
+      })
     }
     case 'http': {
-      const { kind, ...rest } = config
-      return httpAgent({ ...defined(rest), url: config.url, name: config.name })
+      const { kind, queue_wait: queueWait, ...rest } = config
+      return httpAgent({ ...defined({ ...rest, queueWait }), url: config.url, name: config.name })
     }
     case 'module': {
       const path = isAbsolute(config.module) ? config.module : resolve(baseDir, config.module)
@@ -38,8 +43,8 @@ async function fromConfig(config: AgentConfig, baseDir: string, load: (path: str
           'invalid_configuration',
           `agent ${config.name}: the default export of ${path} is not an agent made by defineAgent, and none that it exports is named so`,
         )
-      const { kind, module: _, ...overrides } = config
-      const agent = defineAgent({ ...asOptions(found.agent), ...defined(overrides), name: config.name }, 'module')
+      const { kind, module: _, queue_wait: queueWait, ...overrides } = config
+      const agent = defineAgent({ ...asOptions(found.agent), ...defined({ ...overrides, queueWait }), name: config.name }, 'module')
       return { ...agent, source: { file: path, export: found.export, name: found.agent.name } }
     }
     default:
@@ -56,12 +61,16 @@ function asOptions(agent: Agent) {
     capabilities: agent.capabilities,
     skills: agent.skills,
     concurrency: agent.concurrency,
-    ...(agent.slaMs !== null && { sla: `${agent.slaMs}ms` }),
+    ...inDurations({ sla: agent.slaMs, queueWait: agent.queueWaitMs, deadline: agent.deadlineMs, lease: agent.leaseMs }),
     ...(agent.input && { input: agent.input }),
     ...(agent.output && { output: agent.output }),
     isolation: agent.isolation,
     run: agent.run,
   }
+}
+
+function inDurations(times: Record<string, number | null>): Record<string, string> {
+  return Object.fromEntries(Object.entries(times).flatMap(([key, ms]) => (typeof ms === 'number' ? [[key, `${ms}ms`]] : [])))
 }
 
 /** The default export, else whichever is the agent of this name. */

@@ -4,8 +4,18 @@ import { fittingDecisions } from '@baton/shared'
 export const actionsScript = String.raw`
 const fitting = ${JSON.stringify(fittingDecisions)}
 
+/** JSON that people typed is sent as they typed it. Throws a SyntaxError when it is none. */
+class Typed {
+  constructor(text) { this.text = text }
+}
+function asTyped(text) {
+  JSON.parse(text)
+  return new Typed(text)
+}
+
 async function act(path, body) {
-  await ask(path, { method: 'POST', ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}) })
+  const members = Object.entries(body || {}).map(([name, value]) => JSON.stringify(name) + ':' + (value instanceof Typed ? value.text : JSON.stringify(value)))
+  await ask(path, { method: 'POST', ...(body ? { body: '{' + members.join(',') + '}', headers: { 'content-type': 'application/json' } } : {}) })
 }
 
 /** A row of buttons, each [its words, what it does, its name for those who do not see where it stands, what to ask first]. */
@@ -35,51 +45,87 @@ function taskActions(task) {
   return can.length > 0 ? actions('task', can.map(name => verb(words[name], name))) : null
 }
 
+/** What fits a subtask's state; the rest is refused by the coordinator, which says what to do instead. */
+function subtaskActions(task, subtask) {
+  const path = '/tasks/' + encodeURIComponent(task.task_id) + '/'
+  const own = path + 'subtasks/' + encodeURIComponent(subtask.subtask_id) + '/'
+  const ended = ['completed', 'failed', 'cancelled'].includes(task.status)
+  const finished = ['completed', 'failed', 'skipped', 'cancelled'].includes(subtask.state)
+  const verbs = {
+    Release: [!ended && subtask.state === 'awaiting_approval' && /release/.test(subtask.why || ''), () => act(own + 'release')],
+    Retry: [!ended && (subtask.state === 'retrying' || subtask.state === 'blocked'), () => act(own + 'retry', {})],
+    Reassign: [!ended && !finished && subtask.cancel !== 'requested', () => openReassign(subtask.name, own + 'reassign')],
+    Cancel: [!ended && !finished && subtask.cancel !== 'requested', () => act(own + 'cancel', {}), 'Cancel ' + subtask.name + ', and what depends on it?'],
+    Rerun: [task.status !== 'planned' && subtask.state !== 'pending' && subtask.state !== 'awaiting_approval', () => openRerun(subtask.name, path + 'rerun')],
+  }
+  const offered = Object.entries(verbs).filter(([, [fits]]) => fits).map(([words, [, run, question]]) => [words, run, words + ' subtask ' + subtask.name, question])
+  return offered.length > 0 ? expandable('actions:' + subtask.subtask_id, 'Actions', actions('subtask:' + subtask.subtask_id, offered)) : null
+}
+
+const headings = { exhausted: 'A decision is needed', unroutable: 'No worker took it in time', approval: 'Approval needed' }
+
 function reviewItem(review) {
   return element('div', { class: 'review', role: 'group', 'aria-label': 'Review ' + review.id },
-    element('p', { class: 'small' }, element('strong', {}, review.kind === 'exhausted' ? 'Attempts are used up' : review.kind === 'approval' ? 'Approval needed' : 'A decision is needed'), review.subtask ? ' · ' + review.subtask : '', review.assignee ? ' · for ' + review.assignee : '', review.due_at ? ' · due ' + new Date(review.due_at).toLocaleString() : ''),
+    element('p', { class: 'small' }, element('strong', {}, headings[review.kind] || 'A decision is needed'), review.subtask ? ' · ' + review.subtask : '', review.assignee ? ' · for ' + review.assignee : '', review.due_at ? ' · due ' + new Date(review.due_at).toLocaleString() : '', review.escalate_to ? ', then for ' + review.escalate_to : '', review.escalated_at ? ' · escalated' : ''),
     element('p', { class: 'small' }, aboutOf(review)),
-    actions('review:' + review.id, fitting[review.kind].map(decision => [decision[0].toUpperCase() + decision.slice(1), () => openDecision(review, decision), decision + ' review ' + review.id])))
+    actions('review:' + review.id, fitting[review.kind].map(decision => [capital(decision), () => openDecision(review, decision), decision + ' review ' + review.id])))
 }
 
 function aboutOf({ kind, detail }) {
-  if (kind !== 'exhausted') return detail
+  if (kind !== 'exhausted' && kind !== 'unroutable') return detail
   try { return JSON.parse(detail).message || detail } catch { return detail }
 }
 
-/** Asks for the reason, and for what else the decision needs. */
+const agentInput = () => element('input', { required: '', pattern: '[a-z0-9][a-z0-9_.\\-]{0,63}', autocomplete: 'off' })
+const jsonInput = attributes => element('textarea', { rows: '6', spellcheck: 'false', ...attributes })
+const capital = text => text[0].toUpperCase() + text.slice(1)
+
 function openDecision(review, decision) {
-  const field = (label, made) => element('label', {}, label, made)
+  const output = decision === 'supply' ? jsonInput({ required: '' }) : null
+  const agent = decision === 'reassign' ? agentInput() : null
   const reason = element('textarea', { required: '', rows: '2', maxlength: '2000' })
-  const output = decision === 'supply' ? element('textarea', { required: '', rows: '6', spellcheck: 'false' }) : null
-  const agent = decision === 'reassign' ? element('input', { required: '', pattern: '[a-z0-9][a-z0-9_.\\-]{0,63}', autocomplete: 'off' }) : null
+  openForm(capital(decision) + (review.subtask ? ' ' + review.subtask : ''), [['Reason', reason], ['Output, as JSON', output], ['Agent', agent]], 'Decide', () => act('/reviews/' + encodeURIComponent(review.id) + '/decide', {
+    decision, reason: reason.value,
+    ...(output ? { output: asTyped(output.value) } : {}),
+    ...(agent ? { agent: agent.value } : {}),
+    ...(review.digest ? { digest: review.digest } : {}), // what was shown is what is decided
+  }))
+}
+
+function openReassign(name, path) {
+  const agent = agentInput()
+  openForm('Reassign ' + name, [['Agent', agent]], 'Reassign', () => act(path, { agent: agent.value }))
+}
+
+function openRerun(name, path) {
+  const input = jsonInput({})
+  openForm('Run ' + name + ' again', [['Input, as JSON; empty for the same as before', input]], 'Run again, with what started downstream of it', () =>
+    act(path, { from: [name], ...(input.value.trim() ? { input: asTyped(input.value) } : {}) }))
+}
+
+/** A dialog with fields [label, element]; it stays, and says what is wrong, until what it is for has been done. */
+function openForm(title, fields, words, run) {
+  const shown = fields.filter(([, made]) => made)
   const wrong = element('p', { class: 'bad small', role: 'alert' })
-  const cancel = element('button', { type: 'button', class: 'plain' }, 'Back')
-  const dialog = element('dialog', { 'aria-labelledby': 'decision-title' },
-    element('form', {},
-      element('h3', { id: 'decision-title' }, decision[0].toUpperCase() + decision.slice(1) + (review.subtask ? ' ' + review.subtask : '')),
-      field('Reason', reason), output && field('Output, as JSON', output), agent && field('Agent', agent), wrong,
-      element('p', { class: 'actions' }, element('button', {}, 'Decide'), cancel)))
-  cancel.addEventListener('click', () => dialog.close())
+  const back = element('button', { type: 'button', class: 'plain' }, 'Back')
+  const form = element('form', {}, element('h3', { id: 'form-title' }, title), shown.map(([label, made]) => element('label', {}, label, made)), wrong,
+    element('p', { class: 'actions' }, element('button', {}, words), back))
+  const dialog = element('dialog', { 'aria-labelledby': 'form-title' }, form)
+  back.addEventListener('click', () => dialog.close())
   dialog.addEventListener('close', () => dialog.remove())
-  dialog.querySelector('form').addEventListener('submit', async event => {
+  form.addEventListener('submit', async event => {
     event.preventDefault()
     try {
-      if (output) JSON.parse(output.value)
-      const parts = [['decision', JSON.stringify(decision)], ['reason', JSON.stringify(reason.value)]]
-      if (output) parts.push(['output', output.value]) // as it was typed
-      if (agent) parts.push(['agent', JSON.stringify(agent.value)])
-      const body = '{' + parts.map(([name, text]) => JSON.stringify(name) + ':' + text).join(',') + '}'
-      await ask('/reviews/' + encodeURIComponent(review.id) + '/decide', { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+      await run()
       dialog.close()
       changed()
     } catch (error) {
-      wrong.textContent = error instanceof SyntaxError ? 'The output is not JSON: ' + error.message : error.message
+      wrong.textContent = error instanceof SyntaxError ? 'That is not JSON: ' + error.message : error.message
     }
   })
   document.body.append(dialog)
   dialog.showModal()
-  reason.focus()
+  shown[0][1].focus()
 }
 
 /** What a button met; it stays until the next one does. */

@@ -64,13 +64,16 @@ function subtaskItem(task, subtask, dependencies, artifacts) {
     element('div', { class: 'facts small dim' },
       element('span', {}, subtask.agent ? 'agent ' + subtask.agent : 'for ' + subtask.capability),
       subtask.attempt > 0 ? element('span', {}, 'attempt ' + subtask.attempt) : null,
+      subtask.generation > 0 ? element('span', {}, 'run ' + (subtask.generation + 1)) : null,
+      subtask.cancel ? element('span', {}, 'cancel ' + subtask.cancel) : null,
       subtask.started_at && (finished ? subtask.finished_at : true) ? since(subtask.started_at, subtask.finished_at) : null,
       dependencies.length > 0 ? element('span', {}, 'after ' + (dependencies.length > 6 ? dependencies.slice(0, 6).join(', ') + ' and ' + (dependencies.length - 6) + ' more' : dependencies.join(', '))) : null),
     subtask.why && !finished ? element('p', { class: 'small why' }, subtask.why) : null,
     subtask.progress !== undefined && !finished ? expandable('progress:' + id, 'Progress', json(subtask.progress)) : null,
     subtask.failure ? expandable('failure:' + id, 'Failure: ' + subtask.failure.code, json(subtask.failure.message), subtask.failure.cause ? json(subtask.failure.cause) : null) : null,
     subtask.outputs !== undefined && subtask.outputs !== null ? expandable('outputs:' + id, 'Outputs', json(subtask.outputs)) : null,
-    artifacts.map(artifact => artifactLink(task.task_id, artifact)))
+    artifacts.map(artifact => artifactLink(task.task_id, artifact)),
+    subtaskActions(task, subtask))
 }
 
 function artifactLink(taskId, artifact) {

@@ -57,7 +57,7 @@ export function reviewRoutes(api: CoordinatorApi): Route[] {
       method: 'POST',
       path: '/reviews/:id/assign',
       id: 'assignReview',
-      summary: 'Say who is to decide a review, and until when.',
+      summary: 'Say who is to decide a review, until when, and who gets it then.',
       params: reviewPath,
       body: {
         schema: namedSchemas.AssignRequest,
@@ -65,15 +65,20 @@ export function reviewRoutes(api: CoordinatorApi): Route[] {
       },
       answers: { 200: { description: 'The review.', schema: namedSchemas.Review } },
       errors: ['review_not_found', 'state_conflict'],
-      async answer({ params, body: { assignee, due_at: dueAt }, caller }) {
-        return { json: await api.assignReview(caller, params.id, { assignee, ...(dueAt !== undefined && { dueAt: new Date(dueAt) }) }) }
+      async answer({ params, body: { assignee, due_at: dueAt, escalate_to: escalateTo }, caller }) {
+        const to = {
+          assignee,
+          ...(dueAt !== undefined && { dueAt: new Date(dueAt) }),
+          ...(escalateTo !== undefined && { escalateTo }),
+        }
+        return { json: await api.assignReview(caller, params.id, to) }
       },
     }),
     defineRoute({
       method: 'POST',
       path: '/reviews/:id/decide',
       id: 'decideReview',
-      summary: 'Decide a review. The first decision wins. `output` is kept byte for byte.',
+      summary: 'Decide a review. The first decision wins; with a `digest`, only what was shown is decided. `output` is kept byte for byte.',
       params: reviewPath,
       body: {
         schema: namedSchemas.DecideRequest,

@@ -1,4 +1,4 @@
-/** `GET /tasks`, `GET /tasks/:task_id`: what became of the work. */
+/** `GET /tasks`, `GET /tasks/:task_id`, `GET /tasks/:task_id/why`: what became of the work. */
 import { nameSchema, type TaskView, taskStatuses, terminalTaskStatuses } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
@@ -100,6 +100,22 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
           limit: query.limit ?? maxPage,
         })
         return { headers: { ...headers, ...retryAfter(task) }, json: task }
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/tasks/:task_id/why',
+      id: 'whyTask',
+      summary: 'What a task waits for, and each of its subtasks that waits, one sentence each.',
+      params: taskPath,
+      query: z.strictObject({
+        limit: wholeNumber(1, maxPage, `Nodes of a page; default ${maxPage}.`).optional(),
+        cursor: cursor.optional(),
+      }),
+      answers: { 200: { description: 'A page of what waits.', schema: namedSchemas.Why } },
+      errors: ['task_not_found'],
+      async answer({ params, query, caller }) {
+        return { json: await api.why(caller, params.task_id, { limit: query.limit ?? maxPage, cursor: query.cursor }) }
       },
     }),
   ]

@@ -155,11 +155,16 @@ export class FakeApi implements CoordinatorApi {
 
   async assignReview(...[, id, to]: Parameters<CoordinatorApi['assignReview']>) {
     this.called('assignReview', id, to)
-    return this.putReview({ ...this.findReview(id), assignee: to.assignee, due_at: to.dueAt?.toISOString() ?? null })
+    return this.putReview({
+      ...this.findReview(id),
+      assignee: to.assignee,
+      due_at: to.dueAt?.toISOString() ?? null,
+      escalate_to: to.escalateTo ?? null,
+    })
   }
 
-  async decideReview(...[caller, id, { decision, reason, output, agent }]: Parameters<CoordinatorApi['decideReview']>) {
-    this.called('decideReview', id, { decision, reason, output, agent })
+  async decideReview(...[caller, id, { decision, reason, output, agent, digest }]: Parameters<CoordinatorApi['decideReview']>) {
+    this.called('decideReview', id, { decision, reason, output, agent, digest })
     const review = this.findReview(id)
     if (review.status !== 'open')
       throw new BatonError('state_conflict', `review ${id} was decided (${review.decision}) by ${review.decided_by}`)
@@ -175,6 +180,15 @@ export class FakeApi implements CoordinatorApi {
   async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
     this.called('task', taskId, page)
     return this.find(taskId).task
+  }
+
+  async why(...[, taskId, page]: Parameters<CoordinatorApi['why']>) {
+    this.called('why', taskId, page)
+    const { task } = this.find(taskId)
+    const subtasks = task.subtasks.flatMap(({ subtask_id, name, state, why }) =>
+      why === undefined ? [] : [{ subtask_id, name, state, why }],
+    )
+    return { task_id: taskId, status: task.status, subtasks: subtasks.slice(0, page.limit), next_cursor: null }
   }
 
   async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<string> {
