@@ -67,9 +67,17 @@ export interface AddOptions {
 const ordinaryLeaseMs = 6_000
 
 export async function startFaultFleet(stage: () => Stage, options: FaultFleetOptions = {}): Promise<FaultFleet> {
-  const { servers } = stage()
-  const fleet = new FaultFleet(stage(), options, await createDatabase(servers))
-  cleanUp(() => fleet.stop())
+  return openFaultFleet(stage(), options, fleet => cleanUp(() => fleet.stop()))
+}
+
+/** The same outside of tests: whoever opens it stops it. `made` is told of the fleet before any of its processes starts. */
+export async function openFaultFleet(
+  stage: Stage,
+  options: FaultFleetOptions,
+  made: (fleet: FaultFleet) => void,
+): Promise<FaultFleet> {
+  const fleet = new FaultFleet(stage, options, await createDatabase(stage.servers))
+  made(fleet)
   const { coordinators = 1, workers = 2, proxies = {}, failpoints = {} } = options
   const ofMember = (name: MemberName) => ({
     ...(proxies[name] && { proxies: proxies[name] }),
