@@ -46,7 +46,7 @@ const queries = {
 
 type Rows = Pick<History, keyof typeof queries>
 
-/** Everything of a fleet; of a large one windows.ts has it in parts. */
+/** Everything of a fleet; of a large one parts.ts has it in parts. */
 export async function collectHistory(sources: Sources): Promise<History> {
   const { database, redisUrl, namespace, directory, operations, disturbances, open } = sources
   const rows = await readRows(database)

@@ -78,7 +78,11 @@ export class Driver {
       const own: Pick<Operation, 'fate' | 'status' | 'code'> =
         status === undefined
           ? { ...seen, fate: seen.fate === 'failed' ? 'failed' : 'unknown' } // refused as a whole, or nobody knows
-          : { fate: unknownStatus(status) ? 'unknown' : status < 300 ? 'ok' : 'failed', status, ...(result?.error && { code: result.error.code }) }
+          : {
+              fate: unknownStatus(status) ? 'unknown' : status < 300 ? 'ok' : 'failed',
+              status,
+              ...(result?.error && { code: result.error.code }),
+            }
       const operation: Operation = {
         n: ++this.count,
         kind: request.execute ? 'submit_and_execute' : 'submit',

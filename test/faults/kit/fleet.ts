@@ -71,11 +71,7 @@ export async function startFaultFleet(stage: () => Stage, options: FaultFleetOpt
 }
 
 /** The same outside of tests: whoever opens it stops it. `made` is told of the fleet before any of its processes starts. */
-export async function openFaultFleet(
-  stage: Stage,
-  options: FaultFleetOptions,
-  made: (fleet: FaultFleet) => void,
-): Promise<FaultFleet> {
+export async function openFaultFleet(stage: Stage, options: FaultFleetOptions, made: (fleet: FaultFleet) => void): Promise<FaultFleet> {
   const fleet = new FaultFleet(stage, options, await createDatabase(stage.servers))
   made(fleet)
   const { coordinators = 1, workers = 2, proxies = {}, failpoints = {} } = options
