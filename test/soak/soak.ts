@@ -75,7 +75,8 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
     await eventually(async () => (await liveRows(draining)).length === 0, { timeoutMs: drainMs, everyMs: 500 }).catch(() => undefined)
     const drainedMs = Date.now() - until
     await load.stop()
-    const leftovers = [...(await liveRows(fleet)), ...(await jobsLeft(fleet))]
+    const jobs = jobsLeft(fleet) // takes its time; meanwhile the history is read
+    const leftovers = await liveRows(fleet)
     lives.look()
     say(`${seconds(Date.now() - start)}  at rest; checking the history`)
 
@@ -84,6 +85,7 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
     const { violations, counts } = await judge(fleet, join(scratch, 'journals'))
     violations.push(...(await lostUnheard(fleet, { happened, leaseMs })))
     const checkedMs = performance.now() - checking
+    leftovers.push(...(await jobs))
     const sockets = Object.fromEntries(lives.now().map(({ member, pid }) => [member, socketsOf(pid)]))
     const logged = logLines(fleet)
     leftovers.push(...(await stopInOrder(fleet)))
