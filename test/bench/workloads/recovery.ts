@@ -21,7 +21,7 @@ const namespace = 'baton'
 const lookMs = 10
 const giveUpMs = 60_000
 
-const load = { everyMs: 100, tasks: 10, steps: 2, beforeMs: 4_000, afterMs: 8_000 }
+const load = { everyMs: 100, tasks: 5, steps: 2, beforeMs: 4_000, afterMs: 8_000 }
 
 export const recovery: Workload = async context => {
   const fleet = await startRecoveryFleet({ coordinators: 2, workers: 1 }, context)
