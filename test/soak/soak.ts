@@ -150,18 +150,10 @@ async function trouble({ fleet, load, faults, lives, start, say, signal }: Troub
 
 /** The whole history, part by part. */
 async function judge(fleet: FaultFleet, scratch: string) {
-  const sources = {
-    database: await fleet.database(),
-    redisUrl: fleet.servers.redisUrl,
-    namespace: fleet.namespace,
-    directory: fleet.directory,
-    operations: fleet.driver.operations,
-    disturbances: fleet.disturbances,
-    open: {},
-  }
+  const sources = await fleet.sources()
   const violations: Violation[] = []
   const counts = { checkedTasks: 0, checkedSubtasks: 0, checkedEvents: 0, executions: 0, retried: 0, lost: 0 }
-  const parts = await historyInParts(sources, scratch)
+  const parts = await historyInParts(sources, { scratch })
   for await (const part of parts) {
     violations.push(...check(part))
     counts.checkedTasks += part.tasks.length

@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline'
 import { readJobs, readRows, type Sources } from './collect.js'
 import type { History, JournalLine, Operation, Violation } from './history.js'
 
-const tasksInPart = 400
+const defaultTasksInPart = 400
 /** Lines of journals are kept back until there are this many characters of them. */
 const keptBack = 16 * 1024 * 1024
 
@@ -19,8 +19,14 @@ export interface Parts extends AsyncIterable<History> {
   readonly count: number
 }
 
-/** `scratch`: an empty folder for the sorted journals; whoever made it removes it. Asked of a fleet at rest. */
-export async function historyInParts(sources: Sources, scratch: string): Promise<Parts> {
+interface PartsOptions {
+  /** A folder for the sorted journals; whoever made it removes it. */
+  readonly scratch: string
+  readonly tasksInPart?: number
+}
+
+/** Asked of a fleet at rest. */
+export async function historyInParts(sources: Sources, { scratch, tasksInPart = defaultTasksInPart }: PartsOptions): Promise<Parts> {
   const { database, operations, directory } = sources
   const { rows: tasks } = await database.query<{ id: string; task_id: string }>({
     text: 'select id::text, task_id from tasks order by id',

@@ -17,7 +17,7 @@ import { openPostgres } from '../../../packages/coordinator/src/store/postgres.j
 import { cleanUp } from '../../harness/clean-up.js'
 import { redisCommand } from '../../harness/redis-command.js'
 import { check } from '../history/check.js'
-import { collectHistory, readJournals } from '../history/collect.js'
+import { collectHistory, readJournals, type Sources } from '../history/collect.js'
 import type { Disturbance, History, JournalLine, Violation } from '../history/history.js'
 import { settled } from '../history/settled.js'
 import { Driver } from './driver.js'
@@ -214,7 +214,12 @@ export class FaultFleet {
 
   /** Everything that is known of what happened. Meant for when the fleet has come to rest. */
   async history(open: History['open'] = {}): Promise<History> {
-    return collectHistory({
+    return collectHistory(await this.sources(open))
+  }
+
+  /** Where a history is read from. */
+  async sources(open: History['open'] = {}): Promise<Sources> {
+    return {
       database: await this.database(),
       redisUrl: this.servers.redisUrl,
       namespace: this.namespace,
@@ -222,7 +227,7 @@ export class FaultFleet {
       operations: this.driver.operations,
       disturbances: this.disturbances,
       open,
-    })
+    }
   }
 
   /** Heals, drains and checks; the answer is to be empty. `open`: tasks that may stay in other statuses than the last ones. */
