@@ -32,8 +32,9 @@ const judgedMs = 2 * 60_000
 
 const mib = 1_048_576
 
-export function slopeOf(life: Life, directory: string): Slope {
-  const all = readSamples(join(directory, `${life.pid}.jsonl`))
+/** `until`: when the load ended. A fleet at rest gives memory back, which would hide what grew. */
+export function slopeOf(life: Life, { directory, until }: { directory: string; until: number }): Slope {
+  const all = readSamples(join(directory, `${life.pid}.jsonl`)).filter(({ at }) => at <= until)
   const first = all[0]?.at ?? 0
   const late = all.filter(({ at }) => at - first >= warmUpMs)
   const reach = (late.at(-1)?.at ?? 0) - (late[0]?.at ?? 0)

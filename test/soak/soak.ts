@@ -103,7 +103,7 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
       faults: happened.map(each => ({ ...each, text: faultText(each.fault), from: each.from - start, until: each.until - start })),
       throughput,
       recoveries: happened.map(each => recoveryOf(each, { text: faultText(each.fault), bins, start, rate: meanRate })),
-      memory: lives.all().map(life => slopeOf(life, scratch)),
+      memory: lives.all().map(life => slopeOf(life, { directory: scratch, until })),
       sockets,
       drainedMs,
       checkedMs,
@@ -218,7 +218,10 @@ function logLines(fleet: FaultFleet): Record<string, number> {
   const counted = new Map<string, number>()
   for (const { name, lines } of [...fleet.coordinators, ...fleet.workers])
     for (const line of lines) {
-      const message = `${name.replace(/\d+$/, '')}: ${/"msg":"([^"]*)"/.exec(line)?.[1] ?? line.slice(0, 100)}`
+      const loop = /"loop":"([^"]*)"/.exec(line)?.[1]
+      const said = /"msg":"([^"]*)"/.exec(line)?.[1] ?? line.replace(/^\(node:\d+\)/, '(node)').slice(0, 100)
+      const cause = loop && `${loop}, ${/"message":"([^"]*)"/.exec(line)?.[1] ?? '?'}`.slice(0, 100)
+      const message = `${name.replace(/\d+$/, '')}: ${said}${cause ? ` (${cause})` : ''}`
       counted.set(message, (counted.get(message) ?? 0) + 1)
     }
   return Object.fromEntries([...counted].sort((a, b) => b[1] - a[1]).slice(0, 30))
