@@ -32,6 +32,8 @@ drop index subtasks_name;
 create unique index subtasks_name on subtasks (task_pk, superseded, name);
 
 alter table tasks add column broken boolean not null default false;
+-- Up to which of its subtasks the sweep of an ended task has come.
+alter table tasks add column swept_to int not null default 0;
 alter table tasks add column checkpoints text[] not null default '{}';
 -- 1: a breach of its due date or SLA was foreseen; 2: it happened.
 alter table tasks add column sla_alerts smallint not null default 0;

@@ -1,6 +1,6 @@
 /**
  * Cancels what is left of a task that failed or was cancelled: the task is flagged first, its subtasks follow in bounded
- * batches, by whichever coordinator comes by. Locks no task, so that it cannot meet a report in the other order.
+ * batches, by whichever coordinator comes by. Tasks are locked after subtasks, as reports do it.
  *
  * What runs is asked to stop: its next report acknowledges that, and after a grace it is forced (fail.ts).
  */
@@ -8,18 +8,28 @@ import { terminalSubtaskStates } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { from, sqlList } from './fragments.js'
 
+/** How many ended tasks one sweep looks at. */
+const tasksPerSweep = 200
+
 const sweep: Statement = {
   name: 'cancel_unfinished',
   text: `
 with task as materialized (
-  select id, tenant_id, task_id from tasks where unswept order by id limit 20
+  select id, swept_to from tasks where unswept order by id limit ${tasksPerSweep}
+),
+-- Each subtask is looked at once, in the order of the plan, however many there are.
+batch as materialized (
+  select k.id as task_pk, d.id, d.ordinal
+  from task k cross join lateral (
+    select d.id, d.ordinal from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.ordinal > k.swept_to order by d.ordinal limit $1
+  ) d
+  limit $1
 ),
 target as materialized (
   select s.id, s.state
-  from task k join subtasks d on d.task_pk = k.id and d.superseded = 0 join subtask_states s on s.id = d.id
+  from batch b join subtask_states s on s.id = b.id
   where s.state in (${from('cancel')}) and (s.state <> 'running' or s.cancel_requested_at is null)
   order by s.id
-  limit $1
   for update of s skip locked
 ),
 moved as (
@@ -37,6 +47,12 @@ closed as (
   update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = 'the task ended' from moved m where r.subtask_pk = m.id and r.status = 'open'
   returning r.id, r.tenant_id, r.task_pk, r.subtask_pk
 ),
+reached as (
+  select task_pk, max(ordinal) as ordinal from batch group by task_pk
+),
+advanced as (
+  update tasks k set swept_to = greatest(k.swept_to, r.ordinal) from reached r where k.id = r.task_pk
+),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
   select tenant_id, case when before = 'running' then 'subtask.cancel_requested' else 'subtask.cancelled' end, task_pk, id, nullif(attempt, 0), agent, worker_id, null from moved
@@ -46,28 +62,49 @@ event as (
 select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from moved where before = 'running') as running,
   (select coalesce(json_agg(distinct task_pk::text), '[]') from moved) as touched,
-  (select count(*)::int from moved) as moved`,
+  (select count(*)::int from batch) as looked`,
 }
 
+/** Of tasks that were swept to their end: those of which nothing is left are done with, the others are swept again. */
 const finish: Statement = {
   name: 'finish_sweep',
   text: `
-update tasks k set unswept = false, active = 0, reviewing = 0, blocked = 0
-where k.unswept and not exists (
-  select from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and d.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)})
-)`,
+with swept as materialized (
+  select k.id, not exists (
+    select from (select d.id from subtasks d where d.task_pk = k.id and d.superseded = 0 offset 0) d
+    cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s
+    where s.state not in (${sqlList(terminalSubtaskStates)})
+  ) as done
+  from (select id, swept_to from tasks where unswept order by id limit ${tasksPerSweep}) k
+  where not exists (select from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.ordinal > k.swept_to)
+),
+ended as (
+  update tasks k set
+    unswept = not s.done, swept_to = 0,
+    active = case when s.done then 0 else k.active end,
+    reviewing = case when s.done then 0 else k.reviewing end,
+    blocked = case when s.done then 0 else k.blocked end
+  from swept s where k.id = s.id and k.unswept
+  returning s.done
+)
+select count(*) filter (where done)::int as done from ended`,
 }
 
 export interface CancelSweep {
   /** Attempts that ran: their workers are told. */
   running: { worker_id: string; claim_id: string }[]
   touched: string[]
-  moved: number
+  /** Whether there may be more to do at once. */
+  more: boolean
 }
 
-/** Cancels up to `limit` subtasks of tasks that ended; tasks of which nothing is left are done with. */
+/** Cancels what is unfinished among up to `limit` subtasks of tasks that ended; tasks of which nothing is left are done with. */
 export async function cancelUnfinished(db: Queryable, limit: number): Promise<CancelSweep> {
-  const swept = (await db.query<CancelSweep>(sweep, [limit])).rows[0] as CancelSweep // a select without `from` has one row
-  if (swept.moved === 0) await db.query(finish)
-  return swept
+  const { looked, ...swept } = (await db.query<Omit<CancelSweep, 'more'> & { looked: number }>(sweep, [limit])).rows[0] as Omit<
+    CancelSweep,
+    'more'
+  > & { looked: number } // a select without `from` has one row
+  if (looked === limit) return { ...swept, more: true }
+  const done = (await db.query<{ done: number }>(finish)).rows[0]?.done ?? 0
+  return { ...swept, more: done > 0 }
 }
