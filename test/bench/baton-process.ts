@@ -1,4 +1,4 @@
-/** `baton up` as a user starts it: a process of its own, from the compiled command. */
+/** The command `baton` as a user starts it: a process of its own, compiled. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -9,10 +9,23 @@ const stopMs = 15_000
 
 export interface BatonProcess {
   readonly pid: number
+  /** Of a coordinator: where it answers. */
   readonly url: string
-  /** From its spawn until it had said that it takes requests, and `/readyz` agreed. */
-  readonly readyMs: number
+  /** Of a worker: its id in Baton. */
+  readonly id: string
+  /** Whether it has not ended yet. */
+  readonly lives: boolean
   stop(): Promise<void>
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>
+}
+
+interface BatonOptions {
+  /** Without `--json`, which is added. */
+  readonly args: readonly string[]
+  readonly settings?: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly signal: AbortSignal
 }
 
 /** The environment without what would steer a process past its arguments. */
@@ -24,41 +37,59 @@ export function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(kept)
 }
 
-/** Starts local mode with the no-op agent; `data` is a directory, or `memory`. Throws when it ends before it is ready. */
-export async function startBatonUp(options: { data: string; config: string; cwd: string; signal: AbortSignal }): Promise<BatonProcess> {
-  const { data, config, cwd, signal } = options
+/** Resolves when it says that it is ready; throws when it ends before. It ends with this process. */
+export async function startBaton({ args, settings, cwd, signal }: BatonOptions): Promise<BatonProcess> {
   signal.throwIfAborted()
-  const begun = performance.now()
-  const args = [main, 'up', '--json', '--host', '127.0.0.1', '--port', '0', '--data', data, '--config', config]
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, [main, ...args, '--json'], {
     cwd,
-    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn' },
+    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const killOnAbort = () => child.kill('SIGKILL')
-  process.once('exit', killOnAbort)
-  signal.addEventListener('abort', killOnAbort)
+  const killNow = () => child.kill('SIGKILL')
+  process.once('exit', killNow)
+  signal.addEventListener('abort', killNow)
   const ended = once(child, 'exit')
   void ended.finally(() => {
-    process.off('exit', killOnAbort)
-    signal.removeEventListener('abort', killOnAbort)
+    process.off('exit', killNow)
+    signal.removeEventListener('abort', killNow)
   })
   const ready = await Promise.race([firstLine(child), ended.then(([code]) => Promise.reject(endedEarly(code, signal)))])
-  const { url } = JSON.parse(ready) as { url: string } // written by our own command
-  const answer = await fetch(`${url}/readyz`)
-  if (!answer.ok) throw new Error(`baton up said that it is ready, and /readyz answered ${answer.status}`)
-  const readyMs = performance.now() - begun
+  const { url = '', id = '' } = JSON.parse(ready) as { url?: string; id?: string } // written by our own command
   return {
     pid: child.pid ?? 0, // it has written a line
     url,
-    readyMs,
+    id,
+    get lives() {
+      return child.exitCode === null && child.signalCode === null
+    },
     stop: async () => {
       child.kill('SIGTERM')
-      const timer = setTimeout(killOnAbort, stopMs)
+      const timer = setTimeout(killNow, stopMs)
       await ended
       clearTimeout(timer)
     },
+    kill: async () => {
+      killNow()
+      await ended
+    },
   }
+}
+
+/** Starts local mode with the no-op agent; `data` is a directory, or `memory`. */
+export async function startBatonUp(options: {
+  data: string
+  config: string
+  cwd: string
+  signal: AbortSignal
+}): Promise<
+  BatonProcess & { /** From its spawn until it had said that it takes requests, and `/readyz` agreed. */ readonly readyMs: number }
+> {
+  const { data, config, cwd, signal } = options
+  const begun = performance.now()
+  const baton = await startBaton({ args: ['up', '--host', '127.0.0.1', '--port', '0', '--data', data, '--config', config], cwd, signal })
+  const answer = await fetch(`${baton.url}/readyz`)
+  if (!answer.ok) throw new Error(`baton up said that it is ready, and /readyz answered ${answer.status}`)
+  return Object.assign(baton, { readyMs: performance.now() - begun })
 }
 
 async function firstLine(child: ChildProcess): Promise<string> {
@@ -68,5 +99,5 @@ async function firstLine(child: ChildProcess): Promise<string> {
 }
 
 function endedEarly(code: unknown, signal: AbortSignal): unknown {
-  return signal.aborted ? signal.reason : new Error(`baton up ended with code ${String(code)} before it was ready`)
+  return signal.aborted ? signal.reason : new Error(`baton ended with code ${String(code)} before it was ready`)
 }

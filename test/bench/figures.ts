@@ -4,7 +4,7 @@
  */
 import { median } from './measure.js'
 
-export type Target = { readonly below: number } | { readonly atLeast: number }
+export type Target = { readonly below: number } | { readonly atMost: number } | { readonly atLeast: number }
 
 export interface Figure {
   readonly name: string
@@ -28,18 +28,20 @@ export function figure(name: string, unit: string, runs: readonly number[], targ
 }
 
 /** The figure of several runs where the worst counts, such as a peak. */
-export function peak(name: string, unit: string, runs: readonly number[]): Figure {
-  return { name, unit, runs, value: Math.max(...runs) }
+export function peak(name: string, unit: string, runs: readonly number[], target?: Target): Figure {
+  return { name, unit, runs, value: Math.max(...runs), ...(target && { target }) }
 }
 
 /** A value that is not a number meets no target. */
 export function isMet({ value, target }: Figure): boolean {
   if (target === undefined) return true
-  return 'below' in target ? value < target.below : value >= target.atLeast
+  if ('below' in target) return value < target.below
+  return 'atMost' in target ? value <= target.atMost : value >= target.atLeast
 }
 
 export function targetText(target: Target): string {
-  return 'below' in target ? `< ${numberText(target.below)}` : `>= ${numberText(target.atLeast)}`
+  if ('below' in target) return `< ${numberText(target.below)}`
+  return 'atMost' in target ? `<= ${numberText(target.atMost)}` : `>= ${numberText(target.atLeast)}`
 }
 
 /** The lines of a section: title, how, table. */

@@ -14,8 +14,9 @@ import { chains } from './workloads/chains.js'
 import { coldDemo } from './workloads/cold-demo.js'
 import { idle } from './workloads/idle.js'
 import { localReady } from './workloads/local-ready.js'
+import { recovery } from './workloads/recovery.js'
 
-const workloads: Readonly<Record<string, Workload>> = { 'cold-demo': coldDemo, 'local-ready': localReady, idle, chains }
+const workloads: Readonly<Record<string, Workload>> = { 'cold-demo': coldDemo, 'local-ready': localReady, idle, chains, recovery }
 const suites: Readonly<Record<string, readonly string[]>> = { smoke: ['cold-demo', 'local-ready', 'idle', 'chains'] }
 
 const usage = [

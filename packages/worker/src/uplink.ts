@@ -22,6 +22,7 @@ export class Uplink {
   /** The coordinator that answered last. */
   private coordinator: string | undefined
   private timeoutMs = unknownLeaseTimeoutMs
+  private repeat = repeat
 
   constructor(options: UplinkOptions) {
     this.options = options
@@ -31,6 +32,8 @@ export class Uplink {
   stickTo(coordinator: string, leaseMs: number): void {
     this.coordinator = coordinator
     this.timeoutMs = Math.max(250, leaseMs / 4)
+    // After an outage coordinators believe in silence when a lease has passed: by then the heartbeat has to be through.
+    this.repeat = { ...repeat, maxMs: Math.min(repeat.maxMs, leaseMs / 6) }
   }
 
   /** Asks until a coordinator has answered. Throws `attempt_aborted` when the signal fires first. */
@@ -49,7 +52,7 @@ export class Uplink {
           { type: request.type, failures, reason: reply?.failure.message ?? 'no answer' },
           'no coordinator answers; asking on',
         )
-      await pause(backoffMs(repeat, Math.min(failures, 6), Math.random()), signal)
+      await pause(backoffMs(this.repeat, Math.min(failures, 6), Math.random()), signal)
     }
   }
 

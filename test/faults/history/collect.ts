@@ -18,23 +18,53 @@ export interface Sources {
 
 const digest = (column: string) => `case when ${column} is not null then encode(sha256(convert_to(${column}, 'UTF8')), 'hex') end`
 
-const queries = {
-  events: `select xid::text, seq::float8 as seq, at::text, name, task_pk::text, subtask_pk::text, attempt, worker_id, data::json as data from events`,
-  tasks: `select id::text, tenant_id, task_id, status from tasks`,
-  subtasks: `select d.id::text, d.uuid::text, d.task_pk::text, d.name, d.generation, d.on_failure, ${digest('d.input')} as input_sha256,
-    s.state, s.unmet, s.attempt, s.charged, s.attempt_limit, s.dispatch from subtasks d join subtask_states s on s.id = d.id`,
-  dependencies: `select from_id::text, to_id::text from dependencies`,
-  attempts: `select subtask_pk::text, attempt, claim_id::text, worker_id, outcome, charged, ${digest('output')} as output_sha256 from attempts`,
-  reviews: `select id::text, task_pk::text, subtask_pk::text, kind, status, decision from reviews`,
-  workers: `select id, pid from workers`,
-} as const satisfies Partial<Record<keyof History, string>>
+const subtaskIds = `select id from subtasks where task_pk = any ($1::bigint[])`
 
+/** What is read, and how it is limited to some tasks. */
+const queries = {
+  events: {
+    all: `select xid::text, seq::float8 as seq, at::text, name, task_pk::text, subtask_pk::text, attempt, worker_id, data::json as data from events`,
+    of: 'where task_pk = any ($1::bigint[])',
+  },
+  tasks: { all: `select id::text, tenant_id, task_id, status from tasks`, of: 'where id = any ($1::bigint[])' },
+  subtasks: {
+    all: `select d.id::text, d.uuid::text, d.task_pk::text, d.name, d.generation, d.on_failure, ${digest('d.input')} as input_sha256,
+      s.state, s.unmet, s.attempt, s.charged, s.attempt_limit, s.dispatch from subtasks d join subtask_states s on s.id = d.id`,
+    of: 'where d.task_pk = any ($1::bigint[])',
+  },
+  dependencies: { all: `select from_id::text, to_id::text from dependencies`, of: `where from_id in (${subtaskIds})` },
+  attempts: {
+    all: `select subtask_pk::text, attempt, claim_id::text, worker_id, outcome, charged, ${digest('output')} as output_sha256 from attempts`,
+    of: `where subtask_pk in (${subtaskIds})`,
+  },
+  reviews: {
+    all: `select id::text, task_pk::text, subtask_pk::text, kind, status, decision from reviews`,
+    of: 'where task_pk = any ($1::bigint[])',
+  },
+  workers: { all: `select id, pid from workers`, of: '' },
+} as const satisfies Partial<Record<keyof History, { readonly all: string; readonly of: string }>>
+
+type Rows = Pick<History, keyof typeof queries>
+
+/** Everything of a fleet; of a large one parts.ts has it in parts. */
 export async function collectHistory(sources: Sources): Promise<History> {
   const { database, redisUrl, namespace, directory, operations, disturbances, open } = sources
+  const rows = await readRows(database)
+  const jobs = await readJobs(redisUrl, namespace)
+  return { ...rows, jobs, journal: readJournals(directory), operations: [...operations], disturbances: [...disturbances], open }
+}
+
+/** Of all tasks, or of those with these internal ids. */
+export async function readRows(database: Database, taskPks?: readonly string[]): Promise<Rows> {
   // One snapshot: what is read apart would contradict itself while anything moves.
-  const rows = await database.transaction(async tx => {
+  return database.transaction(async tx => {
     await tx.query({ text: 'set transaction isolation level repeatable read, read only' })
-    const read = async <K extends keyof typeof queries>(name: K) => (await tx.query({ text: queries[name] })).rows as unknown as History[K] // as the query says
+    const read = async <K extends keyof Rows>(name: K) => {
+      const { all, of } = queries[name]
+      const limited = taskPks !== undefined && of !== ''
+      const { rows } = await tx.query({ text: limited ? `${all} ${of}` : all, patient: true }, limited ? [taskPks] : [])
+      return rows as unknown as History[K] // as the query says
+    }
     return {
       events: await read('events'),
       tasks: await read('tasks'),
@@ -45,8 +75,6 @@ export async function collectHistory(sources: Sources): Promise<History> {
       workers: await read('workers'),
     }
   })
-  const jobs = await readJobs(redisUrl, namespace)
-  return { ...rows, jobs, journal: readJournals(directory), operations: [...operations], disturbances: [...disturbances], open }
 }
 
 /** Every worker's account of itself. A line that a kill cut off is none. */
@@ -80,7 +108,7 @@ repeat
 until cursor == '0'
 return {ok = table.concat(ids, ' ')}`
 
-async function readJobs(redisUrl: string, namespace: string): Promise<string[]> {
+export async function readJobs(redisUrl: string, namespace: string): Promise<string[]> {
   const listed = await redisCommand(redisUrl, 'EVAL', listJobs, '0', namespace)
   return listed.split(' ').filter(Boolean)
 }

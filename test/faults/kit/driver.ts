@@ -64,6 +64,39 @@ export class Driver {
     })
   }
 
+  /**
+   * Hands many in at once (`POST /tasks/batch`); each is an operation of its own in the log. Answers in order.
+   */
+  async submitMany(requests: readonly OrchestrateRequest[], options: OperationOptions = {}): Promise<Operation[]> {
+    const began = performance.now()
+    const text = JSON.stringify({ tasks: requests })
+    const { body, ...seen } = await this.ask<BatchResults>({ method: 'POST', path: '/tasks/batch', text, ...options })
+    const tookMs = Math.round(performance.now() - began)
+    return requests.map((request, i) => {
+      const result = body?.results?.[i]
+      const status = result?.status_code
+      const own: Pick<Operation, 'fate' | 'status' | 'code'> =
+        status === undefined
+          ? { ...seen, fate: seen.fate === 'failed' ? 'failed' : 'unknown' } // refused as a whole, or nobody knows
+          : {
+              fate: unknownStatus(status) ? 'unknown' : status < 300 ? 'ok' : 'failed',
+              status,
+              ...(result?.error && { code: result.error.code }),
+            }
+      const operation: Operation = {
+        n: ++this.count,
+        kind: request.execute ? 'submit_and_execute' : 'submit',
+        taskId: request.task_id,
+        at: Date.now(),
+        tookMs,
+        ...own,
+        inputs: Object.fromEntries((request.subtasks ?? []).flatMap(subtask => digestOfInput(subtask))),
+      }
+      this.operations.push(operation)
+      return operation
+    })
+  }
+
   execute(taskId: string, options: OperationOptions = {}): Promise<Outcome> {
     return this.task('execute', taskId, `/execute/${taskId}`, options)
   }
@@ -130,6 +163,12 @@ export class Driver {
     }
   }
 
+  private ask<T>({ method, path, text, coordinator, timeoutMs = 5_000 }: Question): Promise<Seen<T>> {
+    const urls = this.urls()
+    const url = urls[(coordinator ?? this.turn++) % Math.max(1, urls.length)]
+    return answerOf<T>(url, { method, path, text, timeoutMs })
+  }
+
   private task(
     kind: Operation['kind'],
     taskId: string | undefined,
@@ -140,13 +179,10 @@ export class Driver {
     return this.send({ ...options, kind, taskId, method: 'POST', path, text: JSON.stringify(body) })
   }
 
-  private async send<T>({ kind, taskId, method, path, text, inputs, coordinator, timeoutMs = 5_000, bad }: Sent): Promise<Outcome<T>> {
-    const urls = this.urls()
-    const url = urls[(coordinator ?? this.turn++) % Math.max(1, urls.length)]
+  private async send<T>({ kind, taskId, method, path, text, inputs, coordinator, timeoutMs, bad }: Sent): Promise<Outcome<T>> {
     const n = ++this.count
     const began = performance.now()
-    const seen = await answerOf<T>(url, { method, path, text, timeoutMs })
-    const { body, ...rest } = seen
+    const { body, ...rest } = await this.ask<T>({ method, path, text, coordinator, timeoutMs })
     const operation: Operation = {
       n,
       kind,
@@ -160,6 +196,19 @@ export class Driver {
     this.operations.push(operation)
     return { ...operation, body }
   }
+}
+
+/** What the batch route answers, as far as the log needs it. */
+interface BatchResults {
+  readonly results?: readonly { readonly status_code: number; readonly error?: { readonly code: string } }[]
+}
+
+interface Question {
+  readonly method: string
+  readonly path: string
+  readonly text: string | undefined
+  readonly coordinator?: number | undefined
+  readonly timeoutMs?: number | undefined
 }
 
 type Seen<T> = Pick<Operation, 'fate' | 'status' | 'code' | 'reason'> & { body: T | undefined }

@@ -17,7 +17,7 @@ import { openPostgres } from '../../../packages/coordinator/src/store/postgres.j
 import { cleanUp } from '../../harness/clean-up.js'
 import { redisCommand } from '../../harness/redis-command.js'
 import { check } from '../history/check.js'
-import { collectHistory, readJournals } from '../history/collect.js'
+import { collectHistory, readJournals, type Sources } from '../history/collect.js'
 import type { Disturbance, History, JournalLine, Violation } from '../history/history.js'
 import { settled } from '../history/settled.js'
 import { Driver } from './driver.js'
@@ -67,9 +67,13 @@ export interface AddOptions {
 const ordinaryLeaseMs = 6_000
 
 export async function startFaultFleet(stage: () => Stage, options: FaultFleetOptions = {}): Promise<FaultFleet> {
-  const { servers } = stage()
-  const fleet = new FaultFleet(stage(), options, await createDatabase(servers))
-  cleanUp(() => fleet.stop())
+  return openFaultFleet(stage(), options, fleet => cleanUp(() => fleet.stop()))
+}
+
+/** The same outside of tests: whoever opens it stops it. `made` is told of the fleet before any of its processes starts. */
+export async function openFaultFleet(stage: Stage, options: FaultFleetOptions, made: (fleet: FaultFleet) => void): Promise<FaultFleet> {
+  const fleet = new FaultFleet(stage, options, await createDatabase(stage.servers))
+  made(fleet)
   const { coordinators = 1, workers = 2, proxies = {}, failpoints = {} } = options
   const ofMember = (name: MemberName) => ({
     ...(proxies[name] && { proxies: proxies[name] }),
@@ -210,7 +214,12 @@ export class FaultFleet {
 
   /** Everything that is known of what happened. Meant for when the fleet has come to rest. */
   async history(open: History['open'] = {}): Promise<History> {
-    return collectHistory({
+    return collectHistory(await this.sources(open))
+  }
+
+  /** Where a history is read from. */
+  async sources(open: History['open'] = {}): Promise<Sources> {
+    return {
       database: await this.database(),
       redisUrl: this.servers.redisUrl,
       namespace: this.namespace,
@@ -218,7 +227,7 @@ export class FaultFleet {
       operations: this.driver.operations,
       disturbances: this.disturbances,
       open,
-    })
+    }
   }
 
   /** Heals, drains and checks; the answer is to be empty. `open`: tasks that may stay in other statuses than the last ones. */

@@ -1,6 +1,13 @@
 /** The kit itself: what it says that it does to a fleet is done. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { cleanUp } from '../../harness/clean-up.js'
 import { eventually } from '../../harness/eventually.js'
+import { check } from '../history/check.js'
+import type { History } from '../history/history.js'
+import { acrossParts, historyInParts } from '../history/parts.js'
 import { choices, faultStage, startFaultFleet } from './index.js'
 
 const stage = faultStage()
@@ -24,6 +31,9 @@ test('members are frozen, cut off, killed and started again; the history knows o
   expect(await driver.known(submit)).toMatchObject({ fate: 'ok', taskId: 'late' })
   expect(await driver.submit({ task_id: '?', title: 'bad' }, { bad: true })).toMatchObject({ fate: 'failed', status: 400 })
 
+  // Progress travels with heartbeats.
+  const saved = () => fleet.rows('select from subtask_states where progress is not null')
+  await eventually(async () => (await saved()).length === 4)
   const [paused, killed] = [fleet.worker(0), fleet.worker(1)]
   const before = killed.pid
   paused.pause()
@@ -31,6 +41,10 @@ test('members are frozen, cut off, killed and started again; the history knows o
   expect(killed.exit).toEqual({ code: null, signal: 'SIGKILL' })
   await killed.restart()
   expect(killed.pid).not.toBe(before)
+  // All four were held by one of the two; each begins again elsewhere, with what it had saved, while the one is still frozen.
+  const again = () => fleet.journal().filter(line => line.event === 'start' && line.attempt > 1)
+  await eventually(() => new Set(again().map(line => line.subtask)).size === 4, { timeoutMs: 15_000 })
+  expect(again().filter(line => line.saved === null)).toEqual([])
   fleet.release('gate')
 
   expect(await fleet.violations()).toEqual([])
@@ -40,9 +54,6 @@ test('members are frozen, cut off, killed and started again; the history knows o
     ['worker0', 'paused'],
     ['worker1', 'killed'],
   ])
-  // Both held some of the four, and all were begun again elsewhere with what had been saved.
-  const again = history.journal.filter(line => line.event === 'start' && line.attempt > 1)
-  expect(new Set(again.map(line => line.subtask)).size).toBe(4)
 })
 
 test('a failpoint before anything is ready leaves a dead member, and the restart is without it', async () => {
@@ -81,6 +92,38 @@ test('agents do what their input says', async () => {
     large: 'completed',
     kills: 'completed',
   })
+})
+
+test('a history in parts is the whole history', async () => {
+  const fleet = await startFaultFleet(stage, { workers: 1 })
+  const { driver } = fleet
+  const requests = Array.from({ length: 25 }, (_, i) => ({
+    task_id: `t${i}`,
+    title: 't',
+    execute: true,
+    subtasks: [
+      { name: 'a', capability: 'fault', input: { echo: i } },
+      { name: 'b', capability: 'fault', depends_on: ['a'] },
+    ],
+  }))
+  await eventually(async () => (await driver.submitMany(requests)).every(({ fate }) => fate === 'ok'))
+  expect(await fleet.violations()).toEqual([])
+  const whole = await fleet.history()
+
+  const scratch = mkdtempSync(join(tmpdir(), 'baton-parts-'))
+  cleanUp(() => rmSync(scratch, { recursive: true }))
+  const parts: History[] = []
+  for await (const part of await historyInParts(await fleet.sources(), { scratch, tasksInPart: 10 })) parts.push(part)
+  expect(parts.map(({ tasks }) => tasks.length)).toEqual([10, 10, 5, 0])
+  expect(parts.flatMap(check)).toEqual([])
+  expect(await acrossParts(await fleet.sources(), parts[3] ?? whole)).toEqual([])
+  for (const what of ['tasks', 'subtasks', 'dependencies', 'attempts', 'journal', 'operations'] as const)
+    expect(
+      parts.reduce((sum, part) => sum + part[what].length, 0),
+      what,
+    ).toBe(whole[what].length)
+  const ofTasks = whole.events.filter(({ task_pk }) => task_pk !== null)
+  expect(parts.reduce((sum, { events }) => sum + events.length, 0)).toBe(ofTasks.length)
 })
 
 test('choices are those of the seed', () => {

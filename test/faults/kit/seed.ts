@@ -17,6 +17,11 @@ export function choices(what: string): Choices {
   if (given && !/^\d{1,10}$/.test(given)) throw new Error(`BATON_TEST_SEED is a whole number, not ${given}`)
   const seed = given ? Number(given) : randomInt(2 ** 32)
   process.stdout.write(`${what}: BATON_TEST_SEED=${seed}\n`)
+  return seeded(seed)
+}
+
+/** The choices of a seed that was chosen elsewhere. */
+export function seeded(seed: number): Choices {
   const random = mulberry32(seed)
   const between = (min: number, max: number) => min + Math.floor(random() * (max - min + 1))
   return {

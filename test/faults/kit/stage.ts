@@ -33,11 +33,7 @@ const safeFromKill = { fsync: 'off', full_page_writes: 'off', synchronous_commit
 export function faultStage(options: StageOptions = {}): () => Stage {
   let stage: Stage | undefined
   beforeAll(async () => {
-    const [servers, programs] = await Promise.all([
-      startServers({ postgres: { settings: { ...safeFromKill, ...options.postgres } }, redis: { ...options.redis } }),
-      buildPrograms(),
-    ])
-    stage = { servers, programs }
+    stage = await openStage(options)
   })
   afterAll(async () => {
     await Promise.all([stage?.servers.stop(), stage?.programs.remove()])
@@ -46,4 +42,13 @@ export function faultStage(options: StageOptions = {}): () => Stage {
     if (!stage) throw new Error('the stage is set before the tests of the file, not outside of them')
     return stage
   }
+}
+
+/** The same outside of tests: whoever opens it stops the servers and removes the programs. */
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const [servers, programs] = await Promise.all([
+    startServers({ postgres: { settings: { ...safeFromKill, ...options.postgres } }, redis: { ...options.redis } }),
+    buildPrograms(),
+  ])
+  return { servers, programs }
 }

@@ -40,8 +40,8 @@ export async function startTcpProxy(options: { target: { host: string; port: num
 
   const drop = (pair: Pair) => {
     pairs.delete(pair)
-    pair.client.resetAndDestroy()
-    pair.upstream?.resetAndDestroy()
+    reset(pair.client)
+    if (pair.upstream) reset(pair.upstream)
   }
 
   const open = (pair: Pair) => {
@@ -110,6 +110,12 @@ export async function startTcpProxy(options: { target: { host: string; port: num
       return stopped
     },
   }
+}
+
+/** A socket that is just saying goodbye cannot be reset: the driver would refuse, and leave its handle open for good. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 function forward(client: Socket, upstream: Socket): void {

@@ -36,7 +36,7 @@ interface InboxOptions {
 }
 
 const group = 'coordinators'
-const rejoinMs = 500
+const longestRejoinMs = 500
 /** Room for the envelope and for what other fields of a claim's reply take. */
 const replyBytes = maxMessageBytes - 100_000
 
@@ -77,6 +77,7 @@ export class Inbox implements Service {
     this.shared = undefined
     void left?.unsubscribe().catch(() => undefined)
     this.options.log.warn('Postgres cannot commit; this coordinator leaves the group until it can')
+    const rejoinMs = Math.min(longestRejoinMs, this.options.leaseMs / 6) // workers have less than a lease to be heard again
     const look = () => {
       this.options.database.query({ text: 'select 1' }).then(
         async () => {
