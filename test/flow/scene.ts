@@ -4,7 +4,7 @@ import { type Agent, type AgentContext, defineAgent } from '@baton/worker'
 import { expect, vi } from 'vitest'
 import type { OpenLocal } from './open-local.js'
 
-const patience = { timeout: 15_000, interval: 10 }
+const patience = { timeout: 25_000, interval: 10 }
 
 export type Scene = ReturnType<typeof createScene>
 

@@ -22,6 +22,9 @@ const subtask = (changes: Partial<WaitingSubtask> = {}): WaitingSubtask => ({
   assignee: null,
   failureMessage: null,
   outOfTime: false,
+  waitedOut: null,
+  losses: 0,
+  cancelling: false,
   ...changes,
 })
 
