@@ -101,6 +101,7 @@ export class Executor {
   private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
     const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId }
     const reply = await this.options.lanes.report({ ...item, outcome })
+    this.options.log.debug({ subtask: attempt.subtask, attempt: attemptNumber, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })

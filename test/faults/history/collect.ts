@@ -80,7 +80,8 @@ repeat
 until cursor == '0'
 return {ok = table.concat(ids, ' ')}`
 
-async function readJobs(redisUrl: string, namespace: string): Promise<string[]> {
+/** Ids of the jobs that wait or are active, in whichever queue. */
+export async function readJobs(redisUrl: string, namespace: string): Promise<string[]> {
   const listed = await redisCommand(redisUrl, 'EVAL', listJobs, '0', namespace)
   return listed.split(' ').filter(Boolean)
 }

@@ -18,6 +18,8 @@ export interface Outcome<T = unknown> extends Operation {
 export interface OperationOptions {
   /** Which of the live coordinators is asked first; default: by turns. */
   readonly coordinator?: number
+  /** The coordinator that is asked, whether it lives or not. */
+  readonly url?: string
   /** How long one answer may take; default 5,000. */
   readonly timeoutMs?: number
   /** The request is wrong on purpose: it has to be refused (I14). */
@@ -140,9 +142,9 @@ export class Driver {
     return this.send({ ...options, kind, taskId, method: 'POST', path, text: JSON.stringify(body) })
   }
 
-  private async send<T>({ kind, taskId, method, path, text, inputs, coordinator, timeoutMs = 5_000, bad }: Sent): Promise<Outcome<T>> {
+  private async send<T>({ kind, taskId, method, path, text, inputs, timeoutMs = 5_000, bad, ...whom }: Sent): Promise<Outcome<T>> {
     const urls = this.urls()
-    const url = urls[(coordinator ?? this.turn++) % Math.max(1, urls.length)]
+    const url = whom.url ?? urls[(whom.coordinator ?? this.turn++) % Math.max(1, urls.length)]
     const n = ++this.count
     const began = performance.now()
     const seen = await answerOf<T>(url, { method, path, text, timeoutMs })
