@@ -27,6 +27,7 @@ const defaultGraceMs = 10_000
 export class Executor {
   private readonly options: ExecutorOptions
   private readonly attempts = new Map<string, Attempt>()
+  private readonly asked = new Map<string, string>()
   private draining = false
 
   constructor(options: ExecutorOptions) {
@@ -36,6 +37,11 @@ export class Executor {
   /** Attempts that run at present. */
   get active(): ReadonlyMap<string, Attempt> {
     return this.attempts
+  }
+
+  /** Claims that are not answered yet, with their subtasks: they may have been granted. */
+  get claiming(): ReadonlyMap<string, string> {
+    return this.asked
   }
 
   /** Claims nothing any more. */
@@ -64,7 +70,10 @@ export class Executor {
     const { s: subtask, a: attemptNumber } = parsed.data
     failpoint('worker.after-fetch')
     const claimId = randomUUID()
-    const reply = await lanes.claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
+    this.asked.set(claimId, subtask)
+    const reply = await lanes
+      .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
+      .finally(() => this.asked.delete(claimId))
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
       return
@@ -92,6 +101,7 @@ export class Executor {
   private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
     const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId }
     const reply = await this.options.lanes.report({ ...item, outcome })
+    this.options.log.debug({ subtask: attempt.subtask, attempt: attemptNumber, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })

@@ -3,7 +3,7 @@ import { maxMessageBytes, silentLogger } from '@baton/shared/node'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type AgentContext, defineAgent } from './agent.js'
 import { Heartbeat } from './heartbeat.js'
-import type { Script } from './testing/fake-coordinator.js'
+import { grant, type Script } from './testing/fake-coordinator.js'
 import { delivery, type ExecutorStage, startExecutor } from './testing/start-executor.js'
 
 let stage: ExecutorStage
@@ -72,6 +72,41 @@ test('a claim that is lost is aborted', async () => {
     delivery,
   )
   expect(seen).toHaveBeenCalledWith(expect.objectContaining({ code: 'attempt_aborted' }))
+})
+
+test('a claim that is not answered yet is listed, and is not aborted once it is granted', async () => {
+  let listed = () => {}
+  const wasListed = new Promise<void>(resolve => {
+    listed = resolve
+  })
+  const stillAsked = { abort: [] as string[] }
+  const { coordinator, executor } = await beat({
+    // The claim is granted, and the answer to the heartbeat that was sent before comes after.
+    heartbeat: async ({ active }) => {
+      if (active.length === 0 || stillAsked.abort.length > 0) return reply()
+      stillAsked.abort = active.map(claim => claim.claim_id)
+      listed()
+      await vi.waitFor(() => expect(executor.active.size).toBe(1))
+      return reply(stillAsked)
+    },
+    claim: async ({ items }) => {
+      await wasListed
+      return { body: { results: items.map(() => ({ status: 'granted', grant: grant() })) } }
+    },
+  })
+  const seen = vi.fn()
+  const delivered = executor.deliver(
+    agent(context => context.signal.addEventListener('abort', () => seen(context.signal.reason))),
+    delivery,
+  )
+  await wasListed
+  const before = coordinator.of('heartbeat').length
+  await vi.waitFor(() => expect(coordinator.of('heartbeat').length).toBeGreaterThan(before + 2))
+  expect(stillAsked.abort).toEqual([...executor.active.keys()])
+  expect(seen).not.toHaveBeenCalled()
+  executor.releaseAll()
+  await delivered
+  expect(executor.claiming.size).toBe(0)
 })
 
 test('the word to drain is passed on, and the state told from then on', async () => {

@@ -1,6 +1,9 @@
 /**
  * Tells a coordinator that the worker lives and which claims it holds; learns which it no longer holds.
- * Invariant H1: a heartbeat always fits into one message; progress that has no room waits for the next one.
+ *
+ * Invariants: H1 a heartbeat always fits into one message; progress that has no room waits for the next one. H2 a claim is
+ * listed from when it is asked for: it may be granted and its answer lost, and its lease must not run out while it is
+ * repeated.
  */
 import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'
@@ -89,11 +92,13 @@ export class Heartbeat {
     const now = performance.now()
     const lagMs = Math.max(0, now - this.lastTick - everyMs)
     this.lastTick = now
+    const running = new Set(this.options.executor.active.keys())
     const reply = await this.send(this.stopping.signal, lagMs)
     this.lastTick = performance.now()
     for (const answered of this.waiting.splice(0)) answered()
     if (!reply.known && (this.state === 'ready' || this.state === 'starting')) await this.register()
-    for (const claimId of reply.abort) this.options.executor.abort(claimId, lostClaim())
+    // Of a claim that was still asked for, this only says that it had not been granted yet.
+    for (const claimId of reply.abort) if (running.has(claimId)) this.options.executor.abort(claimId, lostClaim())
     if (reply.drain && (this.state === 'ready' || this.state === 'starting')) this.options.onDrain()
   }
 
@@ -107,8 +112,16 @@ export class Heartbeat {
       if (progress !== undefined) room -= Buffer.byteLength(JSON.stringify(progress))
       return { subtask: attempt.subtask, claim_id: attempt.claimId, ...(progress !== undefined && { progress }) }
     })
+    const claiming = [...executor.claiming].map(([claim_id, subtask]) => ({ subtask, claim_id })) // H2
     return uplink.ask<HeartbeatReply>(
-      { type: 'heartbeat', worker_id: worker().id, state: this.state, active, load, loop_lag_ms: Math.round(lagMs) },
+      {
+        type: 'heartbeat',
+        worker_id: worker().id,
+        state: this.state,
+        active: [...active, ...claiming],
+        load,
+        loop_lag_ms: Math.round(lagMs),
+      },
       signal,
     )
   }

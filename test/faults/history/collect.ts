@@ -108,6 +108,7 @@ repeat
 until cursor == '0'
 return {ok = table.concat(ids, ' ')}`
 
+/** Ids of the jobs that wait or are active, in whichever queue. */
 export async function readJobs(redisUrl: string, namespace: string): Promise<string[]> {
   const listed = await redisCommand(redisUrl, 'EVAL', listJobs, '0', namespace)
   return listed.split(' ').filter(Boolean)

@@ -18,6 +18,8 @@ export interface Outcome<T = unknown> extends Operation {
 export interface OperationOptions {
   /** Which of the live coordinators is asked first; default: by turns. */
   readonly coordinator?: number
+  /** The coordinator that is asked, whether it lives or not. */
+  readonly url?: string
   /** How long one answer may take; default 5,000. */
   readonly timeoutMs?: number
   /** The request is wrong on purpose: it has to be refused (I14). */
@@ -163,10 +165,10 @@ export class Driver {
     }
   }
 
-  private ask<T>({ method, path, text, coordinator, timeoutMs = 5_000 }: Question): Promise<Seen<T>> {
+  private ask<T>({ method, path, text, url, coordinator, timeoutMs = 5_000 }: Question): Promise<Seen<T>> {
     const urls = this.urls()
-    const url = urls[(coordinator ?? this.turn++) % Math.max(1, urls.length)]
-    return answerOf<T>(url, { method, path, text, timeoutMs })
+    const whom = url ?? urls[(coordinator ?? this.turn++) % Math.max(1, urls.length)]
+    return answerOf<T>(whom, { method, path, text, timeoutMs })
   }
 
   private task(
@@ -179,10 +181,10 @@ export class Driver {
     return this.send({ ...options, kind, taskId, method: 'POST', path, text: JSON.stringify(body) })
   }
 
-  private async send<T>({ kind, taskId, method, path, text, inputs, coordinator, timeoutMs, bad }: Sent): Promise<Outcome<T>> {
+  private async send<T>({ kind, taskId, method, path, text, inputs, url, coordinator, timeoutMs, bad }: Sent): Promise<Outcome<T>> {
     const n = ++this.count
     const began = performance.now()
-    const { body, ...rest } = await this.ask<T>({ method, path, text, coordinator, timeoutMs })
+    const { body, ...rest } = await this.ask<T>({ method, path, text, url, coordinator, timeoutMs })
     const operation: Operation = {
       n,
       kind,
@@ -208,6 +210,7 @@ interface Question {
   readonly path: string
   readonly text: string | undefined
   readonly coordinator?: number | undefined
+  readonly url?: string | undefined
   readonly timeoutMs?: number | undefined
 }
 

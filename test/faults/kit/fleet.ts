@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServerName, Servers } from '@baton/cli/servers'
 import { silentLogger } from '@baton/shared/node'
+import { afterAll, beforeAll } from 'vitest'
 import { childEnvironment } from '../../../packages/cli/src/env.js'
 import { durationsAt } from '../../../packages/coordinator/src/durations.js'
 import type { Database } from '../../../packages/coordinator/src/store/database.js'
@@ -17,7 +18,7 @@ import { openPostgres } from '../../../packages/coordinator/src/store/postgres.j
 import { cleanUp } from '../../harness/clean-up.js'
 import { redisCommand } from '../../harness/redis-command.js'
 import { check } from '../history/check.js'
-import { collectHistory, readJournals, type Sources } from '../history/collect.js'
+import { collectHistory, readJobs, readJournals, type Sources } from '../history/collect.js'
 import type { Disturbance, History, JournalLine, Violation } from '../history/history.js'
 import { settled } from '../history/settled.js'
 import { Driver } from './driver.js'
@@ -85,6 +86,22 @@ export async function openFaultFleet(stage: Stage, options: FaultFleetOptions, m
   return fleet
 }
 
+/**
+ * One fleet for all rows of a file, to be called once, outside of tests, after `faultStage`. A row leaves behind what the
+ * next ones need: the first members, in order, with nothing of its own still running.
+ */
+export function sharedFleet(stage: () => Stage, options: FaultFleetOptions = {}): () => FaultFleet {
+  let fleet: FaultFleet | undefined
+  beforeAll(async () => {
+    fleet = await startFaultFleet(stage, options)
+  })
+  afterAll(() => fleet?.stop()) // before the servers of the stage, which was called before
+  return () => {
+    if (!fleet) throw new Error('the fleet is started before the tests of the file, not outside of them')
+    return fleet
+  }
+}
+
 interface OwnDatabase {
   readonly url: string
   drop(): Promise<void>
@@ -125,6 +142,8 @@ export class FaultFleet {
   private started = { coordinators: 0, workers: 0 }
   private readonly starting = new Set<Promise<FaultMember>>()
   private stopped: Promise<void> | undefined
+  /** Violations that were answered, as JSON. */
+  private readonly told = new Set<string>()
 
   constructor(stage: Stage, options: FaultFleetOptions, own: OwnDatabase) {
     this.stage = stage
@@ -192,6 +211,11 @@ export class FaultFleet {
     return redisCommand(this.servers.redisUrl, ...command)
   }
 
+  /** Ids of the jobs that wait or are active. */
+  jobs(): Promise<string[]> {
+    return readJobs(this.servers.redisUrl, this.namespace)
+  }
+
   /** Lets agents go on whose input has `hold: name`. */
   release(name: string): void {
     writeFileSync(join(this.directory, `release-${name}`), '')
@@ -230,11 +254,16 @@ export class FaultFleet {
     }
   }
 
-  /** Heals, drains and checks; the answer is to be empty. `open`: tasks that may stay in other statuses than the last ones. */
+  /**
+   * Heals, drains and checks; the answer is to be empty. `open`: tasks that may stay in other statuses than the last ones.
+   * A violation is told once, so that where rows share a fleet it fails the row that brought it.
+   */
   async violations(options: { readonly timeoutMs?: number; readonly open?: History['open'] } = {}): Promise<Violation[]> {
     this.heal()
     await this.drain(options)
-    return check(await this.history(options.open))
+    const found = check(await this.history(options.open)).filter(violation => !this.told.has(JSON.stringify(violation)))
+    for (const violation of found) this.told.add(JSON.stringify(violation))
+    return found
   }
 
   stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.js'
 
 let echo: Server
@@ -54,6 +54,22 @@ test('a cut drops every connection and refuses new ones until it is healed', asy
 
   proxy.heal()
   expect(await send(await dial(), 'after')).toBe('after')
+})
+
+test('a connection that is just being ended leaves nothing behind when it is cut', async () => {
+  const client = await dial()
+  await send(client, 'before')
+  const { end } = Socket.prototype
+  const passedOn = vi.spyOn(Socket.prototype, 'end').mockImplementation(function (this: Socket) {
+    Reflect.apply(end, this, [])
+    proxy.cut() // while the end is on its way
+    return this
+  })
+  Reflect.apply(end, client, [])
+  await vi.waitFor(() => expect(passedOn).toHaveBeenCalled())
+  passedOn.mockRestore()
+  client.destroy()
+  await expect.poll(() => process.getActiveResourcesInfo().filter(kind => kind === 'TCPSocketWrap')).toEqual([])
 })
 
 test('a stall keeps connections, forwards nothing, and loses nothing', async () => {
