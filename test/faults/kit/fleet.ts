@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServerName, Servers } from '@baton/cli/servers'
 import { type Isolation, subjects, type WorkerRequest } from '@baton/shared'
-import { type Bus, connectNatsBus, silentLogger } from '@baton/shared/node'
+import { type Bus, type BusSubscription, connectNatsBus, silentLogger } from '@baton/shared/node'
 import { childEnvironment } from '../../../packages/cli/src/env.js'
 import { durationsAt } from '../../../packages/coordinator/src/durations.js'
 import type { Database } from '../../../packages/coordinator/src/store/database.js'
@@ -221,9 +221,9 @@ export class FaultFleet {
   }
 
   /** Hears what workers say to coordinator n by its name, as it hears it. */
-  async overhear(n: number, listener: (request: WorkerRequest) => void): Promise<void> {
+  async overhear(n: number, listener: (request: WorkerRequest) => void): Promise<BusSubscription> {
     const subject = subjects(this.namespace).coordinator(this.coordinator(n).id)
-    await (await this.bus()).subscribe(subject, {}, text => listener(JSON.parse(text) as WorkerRequest)) // our workers' words
+    return (await this.bus()).subscribe(subject, {}, text => listener(JSON.parse(text) as WorkerRequest)) // our workers' words
   }
 
   /** One command to the private Redis, such as `FLUSHALL`. */
