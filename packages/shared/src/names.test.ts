@@ -62,7 +62,7 @@ describe('subtask ids and capabilities', () => {
 describe('subjects', () => {
   test('are all under the namespace, and different', () => {
     const named = subjects('prod-1')
-    const all = [named.coordinators, named.coordinator('x'), named.worker('x'), named.workers, named.pulses]
+    const all = [named.coordinators, named.everyCoordinator, named.coordinator('x'), named.worker('x'), named.workers, named.pulses]
     expect(new Set(all).size).toBe(all.length)
     for (const subject of all) expect(subject).toMatch(/^prod-1\.[a-z.]+/)
   })

@@ -59,6 +59,8 @@ export function subjects(namespace: string) {
   return {
     /** Requests of workers to any coordinator (served by a queue group). */
     coordinators: `${namespace}.coordinators`,
+    /** Requests of workers to every coordinator at once: the first answer counts. For when one is silent. */
+    everyCoordinator: `${namespace}.every-coordinator`,
     /** Requests of workers to one coordinator. */
     coordinator: (id: string) => `${namespace}.coordinator.${id}`,
     /** Words to one worker: abort, drain. */

@@ -228,8 +228,10 @@ export interface ReadReply {
   dependencies?: DependencyView[]
 }
 
-/** Every reply's envelope. `busy` and `error`: nothing was committed, ask again (elsewhere). */
-export type Reply<T> = { v: number; status: 'ok'; body: T } | { v: number; status: 'busy' | 'error'; failure: Failure }
+/** Every reply's envelope. `busy` and `error`: nothing was committed, ask again (elsewhere). `coordinator`: who answered. */
+export type Reply<T> =
+  | { v: number; status: 'ok'; body: T; coordinator?: string }
+  | { v: number; status: 'busy' | 'error'; failure: Failure }
 
 /** Words to workers. */
 export const workerWordSchema = z.discriminatedUnion('type', [

@@ -43,16 +43,40 @@ test.each<[string, Answer]>([
   ['is busy', busy],
   ['fails in a way that passes', { error: failure('internal', 'a fault') }],
   ['does not answer in time', 'silence'],
-])('a request whose coordinator %s goes to the group', async (_, answer) => {
+])('a request whose coordinator %s goes to another', async (_, answer) => {
   const own = await startFakeCoordinator(connect(), { read: () => answer }, { id: 'own', alone: true })
   const other = await startFakeCoordinator(connect(), { read: () => ({ body: 'other' }) }, { id: 'other' })
   const uplink = makeUplink()
   uplink.stickTo('own', 400)
   expect(await uplink.ask(read, never)).toBe('other')
   expect([own.requests.length, other.requests.length]).toEqual([1, 1])
-  // It stays with the group, until it registers anew.
-  await uplink.ask(read, never)
-  expect([own.requests.length, other.requests.length]).toEqual([1, 2])
+  // And it stays there.
+  await other.stop()
+  const third = await startFakeCoordinator(connect(), {}, { id: 'third' })
+  await startFakeCoordinator(connect(), { read: () => ({ body: 'still' }) }, { id: 'other', alone: true })
+  expect(await uplink.ask(read, never)).toBe('still')
+  expect([own.requests.length, third.requests.length]).toEqual([1, 0])
+})
+
+test('a request is not handed to a silent coordinator twice: all are asked, whoever else the group would choose', async () => {
+  const one = async (i: number) => {
+    const named = subjects(`silent${i}`)
+    const silent = await startFakeCoordinator(connect(), { read: () => 'silence' }, { id: 'silent', named })
+    await startFakeCoordinator(connect(), { read: () => ({ body: 'heard' }) }, { id: 'other', named })
+    const uplink = new Uplink({ bus: connect(), subjects: named, log: silentLogger() })
+    uplink.stickTo('silent', 100)
+    expect(await uplink.ask(read, never)).toBe('heard')
+    expect(silent.requests.length).toBeLessThanOrEqual(2) // by name, and together with the other
+  }
+  await Promise.all(Array.from({ length: 20 }, (_, i) => one(i)))
+})
+
+test('coordinators that are not asked all together yet are reached through their group', async () => {
+  const named = { ...subjects('test'), everyCoordinator: 'test.unknown' }
+  await startFakeCoordinator(connect(), { read: (_, n) => (n === 1 ? 'silence' : { body: 'at last' }) }, { named })
+  const uplink = makeUplink()
+  uplink.stickTo('c1', 400)
+  expect(await uplink.ask(read, never)).toBe('at last')
 })
 
 test('a request whose coordinator is gone goes to the group at once', async () => {

@@ -1,9 +1,16 @@
 /**
- * Requests to coordinators, repeated until one is answered: an answer means committed. A worker stays with one
- * coordinator; a request that is not answered within a quarter of the lease goes to another through their group.
+ * Requests to coordinators, repeated until one is answered: an answer means committed. Whoever is asked may have taken the
+ * request and only its answer be lost, so every request may be taken twice.
+ *
+ * Invariants: U1 a worker stays with one coordinator while it answers, and looks for one anew now and then, so that the
+ * load spreads again after one was away. U2 a request that is not answered within a quarter of the lease goes to all of
+ * them at once, since their group might hand it to the silent one again.
  */
 import { BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
 import { type Bus, failpointAfter, type Logger, NoReplyError } from '@baton/shared/node'
+
+/** Undefined: nobody was there to be asked. */
+type Answer<T> = Reply<T> | 'silence' | undefined
 
 type Unversioned<R> = R extends WorkerRequest ? Omit<R, 'v'> : never
 export type UplinkRequest = Unversioned<WorkerRequest>
@@ -16,11 +23,14 @@ interface UplinkOptions {
 
 const repeat = { initialMs: 50, factor: 2, maxMs: 1_000, jitter: 0.5 }
 const unknownLeaseTimeoutMs = 1_500
+/** How long a worker stays with the coordinator that it was handed to, at most; half of it random. */
+const stayMs = 60_000
 
 export class Uplink {
   private readonly options: UplinkOptions
   /** The coordinator that answered last. */
   private coordinator: string | undefined
+  private stayUntil = 0
   private timeoutMs = unknownLeaseTimeoutMs
   private repeat = repeat
 
@@ -30,7 +40,7 @@ export class Uplink {
 
   /** Stays with this coordinator while it answers. */
   stickTo(coordinator: string, leaseMs: number): void {
-    this.coordinator = coordinator
+    this.stay(coordinator)
     this.timeoutMs = Math.max(250, leaseMs / 4)
     // After an outage coordinators believe in silence when a lease has passed: by then the heartbeat has to be through.
     this.repeat = { ...repeat, maxMs: Math.min(repeat.maxMs, leaseMs / 6) }
@@ -39,35 +49,51 @@ export class Uplink {
   /** Asks until a coordinator has answered. Throws `attempt_aborted` when the signal fires first. */
   async ask<T>(request: UplinkRequest, signal: AbortSignal): Promise<T> {
     const payload = JSON.stringify({ v: protocolVersion, ...request })
-    for (let failures = 0; ; ) {
+    for (let failures = 0, silent = false; ; ) {
       if (signal.aborted) throw new BatonError('attempt_aborted', 'the worker stops')
-      const asked = this.once<T>(payload, signal)
+      const asked: Promise<Answer<T>> = this.once<T>(payload, signal, silent)
       if (request.type === 'report') await failpointAfter('worker.after-report-sent', () => this.options.bus.answers(1_000))
-      const reply = await asked
-      if (reply?.status === 'ok') return reply.body
-      if (reply?.status === 'error' && !reply.failure.retryable) throw new BatonError('internal', reply.failure.message)
+      const reply: Answer<T> = await asked
+      if (typeof reply === 'object' && reply.status === 'ok') return reply.body
+      if (typeof reply === 'object' && reply.status === 'error' && !reply.failure.retryable)
+        throw new BatonError('internal', reply.failure.message)
       failures++
+      silent = reply === 'silence' && !silent // when all of them are, the group may reach one that does not know the word
       if (failures % 20 === 0)
         this.options.log.warn(
-          { type: request.type, failures, reason: reply?.failure.message ?? 'no answer' },
+          { type: request.type, failures, reason: typeof reply === 'object' ? reply.failure.message : 'no answer' },
           'no coordinator answers; asking on',
         )
       await pause(backoffMs(this.repeat, Math.min(failures, 6), Math.random()), signal)
     }
   }
 
-  private async once<T>(payload: string, signal: AbortSignal): Promise<Reply<T> | undefined> {
-    const { bus, subjects } = this.options
-    const subject = this.coordinator === undefined ? subjects.coordinators : subjects.coordinator(this.coordinator)
+  private async once<T>(payload: string, signal: AbortSignal, silent: boolean): Promise<Answer<T>> {
+    const { bus } = this.options
+    const { subject, chosen } = this.addressee(silent)
     try {
       const reply = JSON.parse(await bus.request(subject, payload, { timeoutMs: this.timeoutMs, signal })) as Reply<T> // a coordinator's word is trusted
       if (reply.status !== 'ok') this.coordinator = undefined
+      else if (!chosen && reply.coordinator !== undefined) this.stay(reply.coordinator)
       return reply
     } catch (error) {
       if (!(error instanceof NoReplyError)) throw error
       this.coordinator = undefined
-      return undefined
+      return error.reason === 'timeout' ? 'silence' : undefined
     }
+  }
+
+  /** `chosen`: the coordinator that it stays with. */
+  private addressee(silent: boolean): { subject: string; chosen: boolean } {
+    const { subjects } = this.options
+    if (silent) return { subject: subjects.everyCoordinator, chosen: false } // U2
+    const chosen = this.coordinator !== undefined && performance.now() < this.stayUntil
+    return { subject: chosen && this.coordinator !== undefined ? subjects.coordinator(this.coordinator) : subjects.coordinators, chosen }
+  }
+
+  private stay(coordinator: string): void {
+    this.coordinator = coordinator
+    this.stayUntil = performance.now() + stayMs * (0.5 + Math.random() / 2) // U1
   }
 }
 

@@ -9,7 +9,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServerName, Servers } from '@baton/cli/servers'
-import { silentLogger } from '@baton/shared/node'
+import { type Isolation, subjects, type WorkerRequest } from '@baton/shared'
+import { type Bus, type BusSubscription, connectNatsBus, silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll } from 'vitest'
 import { childEnvironment } from '../../../packages/cli/src/env.js'
 import { durationsAt } from '../../../packages/coordinator/src/durations.js'
@@ -22,6 +23,7 @@ import { collectHistory, readJobs, readJournals, type Sources } from '../history
 import type { Disturbance, History, JournalLine, Violation } from '../history/history.js'
 import { settled } from '../history/settled.js'
 import { Driver } from './driver.js'
+import { Ghost, type GhostOptions } from './ghost.js'
 import { CoordinatorMember, type FaultMember, type MemberOptions, WorkerMember } from './member.js'
 import type { Stage } from './stage.js'
 
@@ -35,6 +37,8 @@ export interface FaultAgent {
   /** Default 50. */
   readonly concurrency?: number
   readonly sla?: string
+  /** Default `inline`. The fleet's workers start so that its children can be run from their sources. */
+  readonly isolation?: Isolation
 }
 
 export interface FaultFleetOptions {
@@ -62,7 +66,12 @@ export interface AddOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** Of a worker; default: those of the fleet. */
   readonly agents?: readonly FaultAgent[]
+  /** Arguments for Node itself, such as `--import file:///…`. */
+  readonly nodeArguments?: readonly string[]
 }
+
+/** Lets children of isolated agents run from their sources. */
+const sourceLoader = new URL('../../harness/source-loader.mjs', import.meta.url).href
 
 /** The lease for which the built-in durations are made. */
 const ordinaryLeaseMs = 6_000
@@ -122,6 +131,7 @@ async function createDatabase({ databaseUrl }: Servers): Promise<OwnDatabase> {
 export class FaultFleet {
   readonly coordinators: CoordinatorMember[] = []
   readonly workers: WorkerMember[] = []
+  readonly ghosts: Ghost[] = []
   /** The test's own way to the API: whatever it does is in the history. */
   readonly driver: Driver
   /** Those of the stage: `redis.kill()`, `postgres.restart()`, `nats.signal('SIGSTOP')`. What is done is to be undone. */
@@ -139,6 +149,7 @@ export class FaultFleet {
   private readonly own: OwnDatabase
   private readonly settings: Readonly<Record<string, string>>
   private opened: Promise<Database> | undefined
+  private spoken: Promise<Bus> | undefined
   private started = { coordinators: 0, workers: 0 }
   private readonly starting = new Set<Promise<FaultMember>>()
   private stopped: Promise<void> | undefined
@@ -181,9 +192,29 @@ export class FaultFleet {
     const agents = options.agents ?? this.options.agents ?? [{ name: 'fault' }]
     const settings = { ...options.settings, FAULT_AGENTS: JSON.stringify(agents) }
     const command = ['worker', '--agents', this.stage.programs.agents]
-    const member = await this.begin(WorkerMember.start(this.member(`worker${n}`, command, { ...options, settings })))
+    const nodeArguments = [...(agents.some(agent => agent.isolation) ? ['--import', sourceLoader] : []), ...(options.nodeArguments ?? [])]
+    const member = await this.begin(WorkerMember.start(this.member(`worker${n}`, command, { ...options, settings, nodeArguments })))
     this.workers[n] = member
     return member
+  }
+
+  /** A worker that is played by the test. Its agent is nobody else's. */
+  async addGhost(options: GhostOptions): Promise<Ghost> {
+    const ghost = await Ghost.join(
+      {
+        name: `ghost${this.ghosts.length}`,
+        namespace: this.namespace,
+        natsUrl: this.servers.natsUrl,
+        leaseMs: this.leaseMs,
+        heartbeatMs: this.leaseMs / 4,
+        coordinator: n => subjects(this.namespace).coordinator(this.coordinator(n).id),
+        rows: (text, params) => this.rows(text, params),
+        disturbances: this.disturbances,
+      },
+      options,
+    )
+    this.ghosts.push(ghost)
+    return ghost
   }
 
   /** Coordinator n, from 0. */
@@ -204,6 +235,18 @@ export class FaultFleet {
   /** Rows of a query of the test's own. */
   async rows<R>(text: string, params: readonly unknown[] = []): Promise<R[]> {
     return (await (await this.database()).query<R>({ text }, params)).rows
+  }
+
+  /** The test's own connection to NATS. */
+  bus(): Promise<Bus> {
+    this.spoken ??= connectNatsBus({ url: this.servers.natsUrl, name: 'test', log: silentLogger() })
+    return this.spoken
+  }
+
+  /** Hears what workers say to coordinator n by its name, as it hears it. */
+  async overhear(n: number, listener: (request: WorkerRequest) => void): Promise<BusSubscription> {
+    const subject = subjects(this.namespace).coordinator(this.coordinator(n).id)
+    return (await this.bus()).subscribe(subject, {}, text => listener(JSON.parse(text) as WorkerRequest)) // our workers' words
   }
 
   /** One command to the private Redis, such as `FLUSHALL`. */
@@ -269,8 +312,10 @@ export class FaultFleet {
   stop(): Promise<void> {
     this.stopped ??= (async () => {
       await Promise.allSettled(this.starting)
+      await Promise.all(this.ghosts.map(ghost => ghost.leave()))
       await Promise.all(this.members().map(member => member.dispose()))
       await (await this.opened?.catch(() => undefined))?.close()
+      await (await this.spoken?.catch(() => undefined))?.close()
       await this.own.drop()
       rmSync(this.directory, { recursive: true, force: true })
     })()
@@ -291,7 +336,7 @@ export class FaultFleet {
     const isWorker = name.startsWith('worker')
     return {
       name,
-      command: [process.execPath, this.stage.programs.baton, ...args, '--json'],
+      command: [process.execPath, ...(options.nodeArguments ?? []), this.stage.programs.baton, ...args, '--json'],
       settings: { ...this.settings, ...options.settings },
       stores: { redis: redisUrl, nats: natsUrl, ...(!isWorker && { postgres: this.databaseUrl }) },
       proxied: options.proxies ?? [],

@@ -181,6 +181,12 @@ export class CoordinatorMember extends FaultMember {
   get url(): string {
     return String(this.process.ready?.url ?? '')
   }
+
+  /** Its id in Baton; another one after a restart. */
+  get id(): string {
+    const line = this.lines.findLast(said => said.includes('"coordinator ready"'))
+    return line === undefined ? '' : String((JSON.parse(line) as { coordinator_id?: unknown }).coordinator_id)
+  }
 }
 
 export class WorkerMember extends FaultMember {

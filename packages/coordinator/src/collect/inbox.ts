@@ -1,6 +1,7 @@
 /**
- * Where workers' requests arrive: on this coordinator's own subject, and, by turns with the others, on the group's.
- * An answer means committed. A coordinator that cannot commit leaves the group; one that is over its limit says `busy`.
+ * Where workers' requests arrive: on this coordinator's own subject, by turns with the others on the group's, and with all
+ * others on everyone's, where workers turn when a coordinator is silent. All requests may be taken twice. An answer means
+ * committed. A coordinator that cannot commit leaves what it shares with others; one that is over its limit says `busy`.
  */
 import {
   assertNever,
@@ -44,7 +45,7 @@ export class Inbox implements Service {
   readonly name = 'inbox'
   private readonly options: InboxOptions
   private own: BusSubscription | undefined
-  private shared: BusSubscription | undefined
+  private readonly shared = new Set<BusSubscription>()
   private rejoining: NodeJS.Timeout | undefined
   private stopped = false
 
@@ -61,21 +62,31 @@ export class Inbox implements Service {
   async stop(): Promise<void> {
     this.stopped = true
     clearTimeout(this.rejoining)
-    await this.shared?.unsubscribe()
+    await this.unshare()
     await this.own?.unsubscribe()
   }
 
   private async join(): Promise<void> {
     const { bus, subjects } = this.options
-    this.shared ??= await bus.serve(subjects.coordinators, { group }, payload => this.answer(payload))
+    const answer = (payload: string) => this.answer(payload)
+    const joined = await Promise.all([
+      bus.serve(subjects.coordinators, { group }, answer),
+      bus.serve(subjects.everyCoordinator, {}, answer),
+    ])
+    for (const subscription of joined) this.shared.add(subscription)
+    if (this.rejoining !== undefined || this.stopped) await this.unshare() // it has left meanwhile
+  }
+
+  private async unshare(): Promise<void> {
+    const left = [...this.shared]
+    this.shared.clear()
+    await Promise.allSettled(left.map(subscription => subscription.unsubscribe()))
   }
 
   /** Nothing can be committed: others shall be asked, until the database answers again. */
   private leave(): void {
     if (this.rejoining !== undefined || this.stopped) return
-    const left = this.shared
-    this.shared = undefined
-    void left?.unsubscribe().catch(() => undefined)
+    void this.unshare()
     this.options.log.warn('Postgres cannot commit; this coordinator leaves the group until it can')
     const rejoinMs = Math.min(longestRejoinMs, this.options.leaseMs / 6) // workers have less than a lease to be heard again
     const look = () => {
@@ -113,16 +124,17 @@ export class Inbox implements Service {
 
   private async route(request: WorkerRequest): Promise<string> {
     const { claims, reports, heartbeats, database, coordinatorId, leaseMs, heartbeatMs } = this.options
+    const answer = (body: unknown) => ok(body, coordinatorId)
     switch (request.type) {
       case 'register':
         await heartbeats.register(request.worker)
-        return ok({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
+        return answer({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
       case 'claim':
-        return fitted(await claims.take(request.worker_id, request.items))
+        return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
-        return ok({ results: await reports.take(request.items) })
+        return answer({ results: await reports.take(request.items) })
       case 'heartbeat':
-        return ok(await heartbeats.take(request))
+        return answer(await heartbeats.take(request))
       case 'chunk': {
         const status = await putChunk(database, {
           subtask: request.subtask,
@@ -131,14 +143,14 @@ export class Inbox implements Service {
           n: request.n,
           data: Buffer.from(request.data, 'base64'),
         })
-        return ok(
+        return answer(
           status === 'too_large'
             ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) }
             : { status },
         )
       }
       case 'read':
-        return ok(await answerRead(database, request))
+        return answer(await answerRead(database, request))
       default:
         return assertNever(request)
     }
@@ -166,8 +178,8 @@ function parse(payload: string): { request: WorkerRequest; problem?: never } | {
   return { request: parsed.data }
 }
 
-function ok(body: unknown): string {
-  const reply: Reply<unknown> = { v: protocolVersion, status: 'ok', body }
+function ok(body: unknown, coordinator: string): string {
+  const reply: Reply<unknown> = { v: protocolVersion, status: 'ok', coordinator, body }
   return JSON.stringify(reply)
 }
 
@@ -177,12 +189,12 @@ function refuse(status: 'busy' | 'error', cause: Failure): string {
 }
 
 /** The grants that fit into one message; the others are claimed again, which grants the same. */
-function fitted(results: Awaited<ReturnType<Claims['take']>>): string {
+function fitted(results: Awaited<ReturnType<Claims['take']>>, coordinator: string): string {
   let bytes = 0
   const texts = results.map((result, i) => {
     const text = JSON.stringify(result)
     bytes += Buffer.byteLength(text) + 1
     return bytes > replyBytes && i > 0 && result.status === 'granted' ? '{"status":"again"}' : text
   })
-  return `{"v":${protocolVersion},"status":"ok","body":{"results":[${texts.join(',')}]}}`
+  return `{"v":${protocolVersion},"status":"ok","coordinator":${JSON.stringify(coordinator)},"body":{"results":[${texts.join(',')}]}}`
 }

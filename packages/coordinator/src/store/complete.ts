@@ -58,6 +58,8 @@ export const verdicts = `
   (select coalesce(json_agg(json_build_array(j.n, case
     when j.current and j.nth = 1 then 'accepted'
     when j.current then 'duplicate'
+    -- Accepted while this statement waited for the row, whose attempt it cannot see.
+    when j.state = 'completed' and j.attempt = j.row_attempt and j.claim_id = j.row_claim_id then 'duplicate'
     when exists (select from attempts a where a.subtask_pk = j.id and a.attempt = j.attempt and a.claim_id = j.claim_id and a.outcome in ('completed', 'failed', 'released')) then 'duplicate'
     else 'stale' end)), '[]') from judged j) as verdicts`
 

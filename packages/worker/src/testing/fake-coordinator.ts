@@ -27,7 +27,7 @@ const usual: Required<Script> = {
   read: () => ({ body: { status: 'not_found', data: '', next_offset: null } }),
 }
 
-/** Serves its own subject, and the group's unless `alone`. */
+/** Serves its own subject, and those of the group and of everyone unless `alone`. */
 export async function startFakeCoordinator(
   bus: Bus,
   script: Script = {},
@@ -43,12 +43,15 @@ export async function startFakeCoordinator(
     counts.set(request.type, n)
     const answer = await (current[request.type] as (request: WorkerRequest, n: number) => Answer | Promise<Answer>)(request, n)
     if (answer === 'silence') throw new Error('left unanswered')
-    if ('body' in answer) return JSON.stringify({ v: 1, status: 'ok', body: answer.body })
+    if ('body' in answer) return JSON.stringify({ v: 1, status: 'ok', coordinator: id, body: answer.body })
     if ('busy' in answer) return JSON.stringify({ v: 1, status: 'busy', failure: answer.busy })
     return JSON.stringify({ v: 1, status: 'error', failure: answer.error })
   }
   const served: BusSubscription[] = [await bus.serve(named.coordinator(id), {}, serve)]
-  if (!alone) served.push(await bus.serve(named.coordinators, { group: 'coordinators' }, serve))
+  if (!alone) {
+    served.push(await bus.serve(named.coordinators, { group: 'coordinators' }, serve))
+    served.push(await bus.serve(named.everyCoordinator, {}, serve))
+  }
   return {
     id,
     requests,
