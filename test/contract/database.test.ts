@@ -378,6 +378,8 @@ test.each([
   ['57P01', true],
   ['57P03', true],
   ['53300', true],
+  ['53100', true],
+  ['58030', true],
   ['08006', true],
   ['E2BIG', false],
   ['EPERM', false],

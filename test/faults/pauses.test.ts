@@ -69,7 +69,13 @@ test('30: coordinators stopped for ten leases: no attempt of a living worker is 
 
   // One that a worker stays with: it is that worker's requests that have to move.
   const heard = [0, 0]
-  await Promise.all(heard.map((_, n) => pair.overhear(n, () => heard[n]++)))
+  await Promise.all(
+    heard.map((_, n) =>
+      pair.overhear(n, () => {
+        heard[n] = (heard[n] ?? 0) + 1
+      }),
+    ),
+  )
   const victim = await eventually(() => (heard.some(count => count > 0) ? heard.findIndex(count => count > 0) : false))
   const other = 1 - victim
   pair.coordinator(victim).pause()

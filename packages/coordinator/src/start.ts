@@ -31,6 +31,7 @@ import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
 import { migrate } from './store/migrate.js'
+import { withRepeats } from './store/repeat.js'
 import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
 import { version } from './version.js'
@@ -79,7 +80,8 @@ const configured = (duration: string | undefined, ms: number): number =>
 export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
   const durations = durationsAt(options.timeScale ?? 1)
-  const { database, queue, bus } = stores
+  const { queue, bus } = stores
+  const database = withRepeats(stores.database)
   const id = `${hostname()
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, '-')
@@ -189,7 +191,19 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     log,
     onFleetChange: () => dispatcher.fleetChanged(),
   })
-  const inbox = new Inbox({ bus, subjects: named, coordinatorId: id, database, claims, reports, heartbeats, leaseMs, heartbeatMs, log })
+  const inbox = new Inbox({
+    bus,
+    subjects: named,
+    coordinatorId: id,
+    database,
+    claims,
+    reports,
+    heartbeats,
+    leaseMs,
+    heartbeatMs,
+    log,
+    onDeaf: () => watcher.deaf(),
+  })
 
   // watch: what is late, what was lost
   const watcher: Watcher = new Watcher({

@@ -72,6 +72,7 @@ export { type Plan, type PlanMaker, type PlannedSubtask, type Understanding, uns
 export {
   type ActiveClaim,
   type ArtifactRef,
+  answerWithinMs,
   artifactNameSchema,
   type ChunkReply,
   type ClaimItem,

@@ -228,9 +228,12 @@ export interface ReadReply {
   dependencies?: DependencyView[]
 }
 
-/** Every reply's envelope. `busy` and `error`: nothing was committed, ask again (elsewhere). `coordinator`: who answered. */
+/** How long a worker waits for an answer before it asks another coordinator. */
+export const answerWithinMs = (leaseMs: number): number => Math.max(250, leaseMs / 4)
+
+/** Every reply's envelope, with the id of the coordinator that answers. `busy` and `error`: nothing was committed, ask again (elsewhere). */
 export type Reply<T> =
-  | { v: number; status: 'ok'; body: T; coordinator?: string }
+  | { v: number; status: 'ok'; coordinator?: string; body: T }
   | { v: number; status: 'busy' | 'error'; failure: Failure }
 
 /** Words to workers. */

@@ -6,7 +6,7 @@
  * load spreads again after one was away. U2 a request that is not answered within a quarter of the lease goes to all of
  * them at once, since their group might hand it to the silent one again.
  */
-import { BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
+import { answerWithinMs, BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
 import { type Bus, failpointAfter, type Logger, NoReplyError } from '@baton/shared/node'
 
 /** Undefined: nobody was there to be asked. */
@@ -41,7 +41,7 @@ export class Uplink {
   /** Stays with this coordinator while it answers. */
   stickTo(coordinator: string, leaseMs: number): void {
     this.stay(coordinator)
-    this.timeoutMs = Math.max(250, leaseMs / 4)
+    this.timeoutMs = answerWithinMs(leaseMs)
     // After an outage coordinators believe in silence when a lease has passed: by then the heartbeat has to be through.
     this.repeat = { ...repeat, maxMs: Math.min(repeat.maxMs, leaseMs / 6) }
   }

@@ -12,6 +12,7 @@ export {
   startFaultFleet,
 } from './fleet.js'
 export { Ghost, type Held, reportOf, resultOf } from './ghost.js'
+export { lasts, listen, pairs, subtasksOf } from './load.js'
 export type { CoordinatorMember, FaultProxy, WorkerMember } from './member.js'
 export { type Choices, choices, seeded } from './seed.js'
 export { faultStage, openStage, type Stage, type StageOptions } from './stage.js'

@@ -14,6 +14,8 @@ export interface ServerHandle {
   readonly port: number
   /** The process of now, for CPU accounting (the postmaster for Postgres); a restart changes it. */
   readonly pid: number
+  /** Where it keeps its data. */
+  readonly directory: string
   /** Stops gracefully, after 10 seconds with SIGKILL; removes a temporary data directory. Idempotent. */
   stop(): Promise<void>
   /** SIGKILL for the whole process tree, as in a crash, and waits until it is gone. The data stays. */

@@ -70,8 +70,8 @@ export async function startManaged(program: ServerProgram, options: ServerOption
 
 class ManagedServer implements ServerHandle {
   readonly name: ServerName
+  readonly directory: string
   readonly #program: ServerProgram
-  readonly #directory: string
   readonly #temporary: boolean
   readonly #fixedPort: number | undefined
   readonly #log: ServerLog
@@ -86,7 +86,7 @@ class ManagedServer implements ServerHandle {
   constructor(program: ServerProgram, at: { directory: string; temporary: boolean; options: ServerOptions }) {
     this.name = program.name
     this.#program = program
-    this.#directory = at.directory
+    this.directory = at.directory
     this.#temporary = at.temporary
     this.#fixedPort = at.options.port
     this.#port = at.options.port ?? 0
@@ -158,7 +158,7 @@ class ManagedServer implements ServerHandle {
     this.#stopped ??= this.#inTurn(async () => {
       await this.#end()
       this.#state = { kind: 'stopped' }
-      if (this.#temporary) await rm(this.#directory, { recursive: true, force: true, maxRetries: 5 })
+      if (this.#temporary) await rm(this.directory, { recursive: true, force: true, maxRetries: 5 })
       this.#watchdog.dismiss()
     })
     return this.#stopped
@@ -176,7 +176,7 @@ class ManagedServer implements ServerHandle {
     this.#log.clear()
     const place = this.#place()
     const args = this.#program.args(place)
-    const process = await ServerProcess.spawn({ command, args, env, user, cwd: this.#directory, log: this.#log })
+    const process = await ServerProcess.spawn({ command, args, env, user, cwd: this.directory, log: this.#log })
     const { pid } = process
     this.#watchdog.watch(pid) // M4
     this.#lastPid = pid
@@ -198,7 +198,7 @@ class ManagedServer implements ServerHandle {
   }
 
   #place(): Place {
-    return { port: this.#port, directory: this.#directory, temporary: this.#temporary }
+    return { port: this.#port, directory: this.directory, temporary: this.#temporary }
   }
 
   // M1

@@ -101,6 +101,7 @@ function fakeHandle(name: ServerName, events: string[]): ServerHandle {
     url: `${name}://binary`,
     port: 1,
     pid: 1,
+    directory: '/nowhere',
     stop: async () => void events.push(`stop ${name}`),
     kill: nothing,
     restart: nothing,

@@ -4,6 +4,7 @@
  * committed. A coordinator that cannot commit leaves what it shares with others; one that is over its limit says `busy`.
  */
 import {
+  answerWithinMs,
   assertNever,
   BatonError,
   type Failure,
@@ -17,7 +18,7 @@ import {
 } from '@baton/shared'
 import { type Bus, type BusSubscription, LaneFullError, type Logger, maxMessageBytes, type Service } from '@baton/shared/node'
 import { putChunk } from '../store/chunks.js'
-import { type Database, isUnavailable } from '../store/database.js'
+import { type Database, isUnavailable, mayPass } from '../store/database.js'
 import type { Claims } from './claims.js'
 import type { Heartbeats } from './heartbeats.js'
 import { answerRead } from './reads.js'
@@ -33,6 +34,8 @@ interface InboxOptions {
   readonly heartbeats: Heartbeats
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** Workers could not be heard here until now: the group was left, or is joined again. */
+  readonly onDeaf: () => void
   readonly log: Logger
 }
 
@@ -87,6 +90,7 @@ export class Inbox implements Service {
   private leave(): void {
     if (this.rejoining !== undefined || this.stopped) return
     void this.unshare()
+    this.options.onDeaf()
     this.options.log.warn('Postgres cannot commit; this coordinator leaves the group until it can')
     const rejoinMs = Math.min(longestRejoinMs, this.options.leaseMs / 6) // workers have less than a lease to be heard again
     const look = () => {
@@ -95,6 +99,7 @@ export class Inbox implements Service {
           this.rejoining = undefined
           if (this.stopped) return
           await this.join()
+          this.options.onDeaf()
           this.options.log.info('Postgres commits again; this coordinator is back in the group')
         },
         () => {
@@ -108,33 +113,50 @@ export class Inbox implements Service {
   private async answer(payload: string): Promise<string> {
     const parsed = parse(payload)
     if (parsed.request === undefined) return refuse('error', failure('invalid_request', parsed.problem))
+    const deafness = this.whenDeaf(parsed.request)
     try {
       return await this.route(parsed.request)
     } catch (error) {
       if (error instanceof LaneFullError)
         return refuse('busy', failure('too_many_requests', 'this coordinator has more than it can take in'))
-      if (isUnavailable(error)) {
-        this.leave()
+      if (isUnavailable(error)) this.leave()
+      if (mayPass(error)) {
+        this.options.log.debug({ err: error, type: parsed.request.type }, 'a request of a worker could not be committed')
         return refuse('busy', failure('unavailable', 'this coordinator cannot commit at present'))
       }
       this.options.log.error({ err: error, type: parsed.request.type }, 'a request of a worker failed')
       return refuse('error', error instanceof BatonError ? toFailure(error) : failure('internal', 'a fault in the coordinator'))
+    } finally {
+      clearTimeout(deafness)
     }
+  }
+
+  /**
+   * By heartbeats it is judged which worker lives (I12). Who does not answer one in the time that a worker waits for it
+   * may not find out for seconds why: its connections are all taken, or the server is silent.
+   */
+  private whenDeaf({ type }: WorkerRequest): NodeJS.Timeout | undefined {
+    if (type !== 'heartbeat') return undefined
+    return setTimeout(() => this.leave(), answerWithinMs(this.options.leaseMs))
+  }
+
+  private ok(body: unknown): string {
+    const reply: Reply<unknown> = { v: protocolVersion, status: 'ok', coordinator: this.options.coordinatorId, body }
+    return JSON.stringify(reply)
   }
 
   private async route(request: WorkerRequest): Promise<string> {
     const { claims, reports, heartbeats, database, coordinatorId, leaseMs, heartbeatMs } = this.options
-    const answer = (body: unknown) => ok(body, coordinatorId)
     switch (request.type) {
       case 'register':
         await heartbeats.register(request.worker)
-        return answer({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
+        return this.ok({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
       case 'claim':
         return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
-        return answer({ results: await reports.take(request.items) })
+        return this.ok({ results: await reports.take(request.items) })
       case 'heartbeat':
-        return answer(await heartbeats.take(request))
+        return this.ok(await heartbeats.take(request))
       case 'chunk': {
         const status = await putChunk(database, {
           subtask: request.subtask,
@@ -143,14 +165,14 @@ export class Inbox implements Service {
           n: request.n,
           data: Buffer.from(request.data, 'base64'),
         })
-        return answer(
+        return this.ok(
           status === 'too_large'
             ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) }
             : { status },
         )
       }
       case 'read':
-        return answer(await answerRead(database, request))
+        return this.ok(await answerRead(database, request))
       default:
         return assertNever(request)
     }
@@ -176,11 +198,6 @@ function parse(payload: string): { request: WorkerRequest; problem?: never } | {
         .join('; '),
     }
   return { request: parsed.data }
-}
-
-function ok(body: unknown, coordinator: string): string {
-  const reply: Reply<unknown> = { v: protocolVersion, status: 'ok', coordinator, body }
-  return JSON.stringify(reply)
 }
 
 function refuse(status: 'busy' | 'error', cause: Failure): string {

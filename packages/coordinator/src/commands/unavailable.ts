@@ -1,6 +1,6 @@
 /** What callers learn while Postgres is away: 503 and when to ask again, not a fault of ours. */
 import { BatonError } from '@baton/shared'
-import { isUnavailable } from '../store/database.js'
+import { mayPass } from '../store/database.js'
 import type { CoordinatorApi } from './api.js'
 
 const retryAfterSeconds = 2
@@ -13,10 +13,10 @@ export function withUnavailable(api: CoordinatorApi): CoordinatorApi {
       try {
         return await (method as (...args: unknown[]) => unknown).apply(api, args) // every member of the API is a method
       } catch (error) {
-        if (error instanceof BatonError || !isUnavailable(error)) throw error
+        if (error instanceof BatonError || !mayPass(error)) throw error
         throw new BatonError(
           'unavailable',
-          'Postgres does not answer at present; nothing was changed that was not acknowledged. Try again',
+          'Postgres cannot commit this at present; nothing was changed that was not acknowledged. Try again',
           {
             cause: error,
             extra: { retry_after_seconds: retryAfterSeconds },

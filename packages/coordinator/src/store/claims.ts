@@ -102,6 +102,12 @@ started as (
   from ruled r
   where s.id = r.id and r.status = 'granted' and r.state in (${from('claim')}) and r.nth = 1
 ),
+renewed as (
+  -- Who repeats a claim lives; the answer that was lost may have taken longer than the lease.
+  update subtask_states s set lease_until = clock_timestamp() + coalesce(s.lease_ms, $2::int) * interval '1 millisecond'
+  from ruled r
+  where s.id = r.id and r.status = 'granted' and r.state = 'running' and r.nth = 1
+),
 returned as (
   -- Not this worker, or not now: still due, and not its fault.
   update subtask_states s set state = case when r.status = 'deferred' then 'retrying' else 'ready' end, queue = null,

@@ -54,10 +54,10 @@ export function isTransient(error: unknown): boolean {
   return state === '40001' || state === '40P01' || state === '55P03'
 }
 
-/** Whether the database, not the statement, was at fault: it is away, starting, shutting down, closed, or out of connections. */
+/** Whether the database, not the statement, was at fault: it is away, starting, shutting down, closed, or out of connections, memory or disk. */
 export function isUnavailable(error: unknown): boolean {
   const state = sqlState(error)
-  if (state !== undefined) return state.startsWith('08') || state.startsWith('57P') || state === '53300'
+  if (state !== undefined) return /^(08|53|57P|58)/.test(state)
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code === 'string' && /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|HOST|NET|AI)/.test(code)) return true
   return (
@@ -67,4 +67,14 @@ export function isUnavailable(error: unknown): boolean {
         error.message,
       ))
   )
+}
+
+/** Whether it took longer than a statement may: too much was asked at once, or somebody else held the rows. */
+export function isOverrun(error: unknown): boolean {
+  return sqlState(error) === '57014'
+}
+
+/** Whether neither the statement nor its data was at fault: asked again later, it may succeed. */
+export function mayPass(error: unknown): boolean {
+  return isTransient(error) || isUnavailable(error) || isOverrun(error)
 }

@@ -79,6 +79,11 @@ export class Watcher implements Service {
     await this.ticker.stop()
   }
 
+  /** Workers could not be heard by this coordinator until now. */
+  deaf(): void {
+    this.calm.disturb()
+  }
+
   /** Something is to be swept now. */
   wake(): void {
     this.ticker.wake()
