@@ -180,7 +180,7 @@ test('20: restarted empty: noticed at once by its missing epoch key', async () =
   // Nothing but the key explains what is rung again: the next comparison with Postgres is far away.
   const scale = 6
   const before = shared()
-  await Promise.all(before.coordinators.map(coordinator => coordinator.stop()))
+  await Promise.all(before.coordinators.map(coordinator => coordinator.kill()))
   await before.addCoordinator({ settings: { BATON_TIME_SCALE: String(scale) } })
   const reconcileMs = 5_000 * scale
   const fleet = await underLoad('r20-', 40)

@@ -19,7 +19,6 @@ import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask, type Subtask
 import type { Database } from '../store/database.js'
 import type { EffectsRow } from '../store/fragments.js'
 import { readTask } from '../store/read-task.js'
-import { repeatTransient } from '../store/repeat.js'
 import { rerunTask } from '../store/rerun.js'
 import type { Room } from '../store/room.js'
 import type { Routes } from '../store/routes.js'
@@ -93,7 +92,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       reason: string,
     ): Promise<{ task_id: string; status: TaskStatus }> {
       const { tenantId, actor } = caller
-      const result = await repeatTransient(() => controlTask(database, verb, { tenantId, taskId }, { reason, actor }))
+      const result = await controlTask(database, verb, { tenantId, taskId }, { reason, actor })
       if (!result) throw noTask(taskId)
       const changed = result.before !== result.status
       const idempotent = (already[verb] as readonly TaskStatus[]).includes(result.before)
@@ -113,7 +112,7 @@ export function createControl({ database, subjects, publish, routes, room, after
     /** Opens the gate of manual execution or of a checkpoint. Throws `subtask_not_found`, `state_conflict`. */
     async releaseSubtask(caller: Caller, taskId: string, subtaskId: string): Promise<{ subtask_id: string; state: SubtaskState }> {
       const { tenantId, actor } = caller
-      const result = await repeatTransient(() => releaseSubtask(database, { tenantId, taskId, subtaskId }, actor))
+      const result = await releaseSubtask(database, { tenantId, taskId, subtaskId }, actor)
       if (!result) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
       const extra = { task_status: result.task_status, subtask_state: result.state }
       if (result.gate !== null && (terminalTaskStatuses as readonly TaskStatus[]).includes(result.task_status))
@@ -132,7 +131,7 @@ export function createControl({ database, subjects, publish, routes, room, after
     /** Throws `subtask_not_found`, `state_conflict`. */
     async cancelSubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
       const found = await subtask(caller, taskId, subtaskId)
-      const result = await repeatTransient(() => cancelSubtask(database, found.id, { reason, actor: caller.actor }, room()))
+      const result = await cancelSubtask(database, found.id, { reason, actor: caller.actor }, room())
       if (result.state !== null) {
         tellWorkers(result.running)
         await after.apply(result)
@@ -148,7 +147,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       const found = await subtask(caller, taskId, subtaskId)
       if (found.state === 'needs_review' && found.review !== null) await decide(caller, found.review, { decision: 'retry', reason })
       else if (found.state === 'retrying' || found.state === 'blocked') {
-        await repeatTransient(() => retrySubtask(database, found.id, { reason, actor: caller.actor }))
+        await retrySubtask(database, found.id, { reason, actor: caller.actor })
         after.changed([found.task_pk])
       }
       const now = await subtask(caller, taskId, subtaskId)
@@ -175,7 +174,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       if (found.agent === agent && !finished) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
       const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
       if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')
-      const result = await repeatTransient(() => reassignSubtask(database, found.id, routeId, { reason, actor: caller.actor }))
+      const result = await reassignSubtask(database, found.id, routeId, { reason, actor: caller.actor })
       if (result.state === null)
         throw refused(
           taskId,
@@ -199,7 +198,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       const from = [...new Set(request.from)]
       const { input, references } = await editedInput(caller, taskId, request)
       const rerun = { tenantId, taskId, from, input, references, reason: request.reason ?? null, actor }
-      const outcome = await repeatTransient(() => rerunTask(database, rerun))
+      const outcome = await rerunTask(database, rerun)
       switch (outcome.kind) {
         case 'no_task':
           throw noTask(taskId)

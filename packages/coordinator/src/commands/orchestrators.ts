@@ -33,7 +33,6 @@ import {
   setOrchestratorStatus,
   updateOrchestratorRow,
 } from '../store/orchestrators.js'
-import { repeatTransient } from '../store/repeat.js'
 import { controlSystem } from '../store/system.js'
 import type { Caller, OrchestratorFilters } from './api.js'
 import { badCursor } from './task-view.js'
@@ -101,18 +100,16 @@ export function createOrchestrators({ database, heartbeatMs, onReady, onRoom }: 
 
     /** Throws `orchestrator_not_found`, `invalid_request`. */
     async updateOrchestrator({ tenantId, actor }: Caller, id: string, request: UpdateOrchestratorRequest): Promise<OrchestratorView> {
-      const row = await repeatTransient(() =>
-        database.transaction(async tx => {
-          const before = await readOrchestratorRow(tx, { tenantId, id }, { lock: true })
-          if (!before) throw notFound(id)
-          const after = define(request, { ...before, limits: limitsOf({}) })
-          const changed = (['name', 'description', 'agent_id', 'default_worker_agent_id', 'metadata'] as const).filter(
-            field => after[field] !== before[field],
-          )
-          if (changed.length === 0) return before
-          return (await updateOrchestratorRow(tx, { tenantId, id }, after, { changed, actor })) ?? before
-        }),
-      )
+      const row = await database.transaction(async tx => {
+        const before = await readOrchestratorRow(tx, { tenantId, id }, { lock: true })
+        if (!before) throw notFound(id)
+        const after = define(request, { ...before, limits: limitsOf({}) })
+        const changed = (['name', 'description', 'agent_id', 'default_worker_agent_id', 'metadata'] as const).filter(
+          field => after[field] !== before[field],
+        )
+        if (changed.length === 0) return before
+        return (await updateOrchestratorRow(tx, { tenantId, id }, after, { changed, actor })) ?? before
+      })
       forgetOrchestrators(database)
       onRoom()
       return viewOf(row)
@@ -131,7 +128,7 @@ export function createOrchestrators({ database, heartbeatMs, onReady, onRoom }: 
           'the orchestrator `default` always runs; pause single tasks, or everything with POST /pause',
           { extra: { orchestrator_status: 'running' } },
         )
-      const row = await repeatTransient(() => setOrchestratorStatus(database, { tenantId, id }, status, { reason, actor }))
+      const row = await setOrchestratorStatus(database, { tenantId, id }, status, { reason, actor })
       if (!row) throw notFound(id)
       forgetOrchestrators(database)
       if (row.status === 'running' && row.before !== 'running') onReady()
@@ -142,27 +139,25 @@ export function createOrchestrators({ database, heartbeatMs, onReady, onRoom }: 
     async deleteOrchestrator({ tenantId, actor }: Caller, id: string): Promise<{ deleted_id: string }> {
       if (id === defaultOrchestratorId)
         throw new BatonError('state_conflict', 'the orchestrator `default` cannot be deleted: it owns every task that names no other')
-      await repeatTransient(() =>
-        database.transaction(async tx => {
-          const row = await readOrchestratorRow(tx, { tenantId, id }, { lock: true })
-          if (!row) throw notFound(id)
-          const unfinished = await countUnfinished(tx, { tenantId, id })
-          if (unfinished > 0)
-            throw new BatonError(
-              'state_conflict',
-              `orchestrator ${id} has ${unfinished} unfinished ${unfinished === 1 ? 'task' : 'tasks'}, which deleting it would strand; let ${unfinished === 1 ? 'it' : 'them'} end or cancel ${unfinished === 1 ? 'it' : 'them'} first (GET /tasks?orchestrator_id=${id})`,
-              { extra: { orchestrator_status: row.status, unfinished_tasks: unfinished } },
-            )
-          await deleteOrchestratorRow(tx, { tenantId, id }, actor)
-        }),
-      )
+      await database.transaction(async tx => {
+        const row = await readOrchestratorRow(tx, { tenantId, id }, { lock: true })
+        if (!row) throw notFound(id)
+        const unfinished = await countUnfinished(tx, { tenantId, id })
+        if (unfinished > 0)
+          throw new BatonError(
+            'state_conflict',
+            `orchestrator ${id} has ${unfinished} unfinished ${unfinished === 1 ? 'task' : 'tasks'}, which deleting it would strand; let ${unfinished === 1 ? 'it' : 'them'} end or cancel ${unfinished === 1 ? 'it' : 'them'} first (GET /tasks?orchestrator_id=${id})`,
+            { extra: { orchestrator_status: row.status, unfinished_tasks: unfinished } },
+          )
+        await deleteOrchestratorRow(tx, { tenantId, id }, actor)
+      })
       forgetOrchestrators(database)
       return { deleted_id: id }
     },
 
     /** Idempotent: a second pause changes neither since when, nor by whom. */
     async controlSystem({ tenantId, actor }: Caller, verb: 'pause' | 'resume', reason: string | null): Promise<SystemStanding> {
-      const row = await repeatTransient(() => controlSystem(database, verb, tenantId, { reason, actor }))
+      const row = await controlSystem(database, verb, tenantId, { reason, actor })
       forgetOrchestrators(database)
       if (verb === 'resume' && row.before) onReady()
       return { paused: row.paused_at !== null, since: row.paused_at?.toISOString() ?? null, by: row.paused_by, reason: row.pause_reason }

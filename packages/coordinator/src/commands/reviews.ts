@@ -12,7 +12,6 @@ import {
 } from '@baton/shared'
 import type { Database } from '../store/database.js'
 import type { EffectsRow } from '../store/fragments.js'
-import { repeatTransient } from '../store/repeat.js'
 import { assignReview, decideReview, listReviews, type ReviewRow, readReview } from '../store/reviews.js'
 import type { Room } from '../store/room.js'
 import type { Routes } from '../store/routes.js'
@@ -61,7 +60,7 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
       const review = await required(caller, id)
       const { tenantId, actor } = caller
       const assignment = { tenantId, id, assignee: to.assignee, dueAt: to.dueAt ?? null, escalateTo: to.escalateTo, actor }
-      const done = await repeatTransient(() => assignReview(database, assignment))
+      const done = await assignReview(database, assignment)
       const present = await required(caller, id)
       if (!done) throw notOpen(present)
       after.changed([review.task_pk])
@@ -97,7 +96,7 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
         digest: decision.digest ?? null,
         actor: caller.actor,
       }
-      const decided = await repeatTransient(() => decideReview(database, ruling, room()))
+      const decided = await decideReview(database, ruling, room())
       if (!decided.done) throw notDecided(await required(caller, id), decision.digest)
       await after.apply(decided)
       after.ready()

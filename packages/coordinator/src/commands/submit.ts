@@ -21,7 +21,6 @@ import type { Database, Queryable } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
 import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
-import { repeatTransient } from '../store/repeat.js'
 import type { Routes } from '../store/routes.js'
 import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
@@ -263,7 +262,7 @@ export class Submitter {
       })
       return { ids: taken.length > 0 ? await insertTasksIn(tx, together(taken)) : new Set(), refused }
     }
-    return repeatTransient(() => this.options.database.transaction(insert))
+    return this.options.database.transaction(insert)
   }
 
   private async existing(caller: Caller, task: NewTask): Promise<SubmitOutcome> {

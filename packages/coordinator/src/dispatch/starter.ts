@@ -5,7 +5,6 @@
 import { type Logger, type Service, Ticker } from '@baton/shared/node'
 import { startWaiting, tasksWait } from '../store/admission.js'
 import type { Database } from '../store/database.js'
-import { repeatTransient } from '../store/repeat.js'
 
 interface StarterOptions {
   readonly database: Database
@@ -81,7 +80,7 @@ export class Starter implements Service {
   /** Answers whether there may be more to start at once. */
   private async startSome(): Promise<boolean> {
     const { database, resolves, onStarted } = this.options
-    const started = await repeatTransient(() => startWaiting(database, { limit: perRun, resolves }))
+    const started = await startWaiting(database, { limit: perRun, resolves })
     if (started.length > 0) onStarted(started.map(task => task.id))
     return started.length === perRun
   }

@@ -6,7 +6,7 @@
  * its key. The connections switch off whatever could read a whole table (postgres.ts), and nothing here misses it.
  *
  * Rows are locked in the order subtask_states (by id), then tasks (by id); a deadlock that is left (a child with a
- * smaller id than its spawned parent) is broken by Postgres and the statement repeated (lanes.ts).
+ * smaller id than its spawned parent) is broken by Postgres and the statement repeated (repeat.ts).
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { subtaskTransitions, taskTransitions } from '@baton/shared'

@@ -4,7 +4,7 @@ import { type Database, isTransient, type Queryable, type Rows, type Statement }
 const maxRepeats = 8
 
 /** `work` has to be one statement or one transaction, so that nothing of it was kept when it failed. */
-export async function repeatTransient<T>(work: () => Promise<T>): Promise<T> {
+async function repeatTransient<T>(work: () => Promise<T>): Promise<T> {
   for (let repeat = 0; ; repeat++) {
     try {
       return await work()

@@ -15,7 +15,6 @@ import { readDue } from '../store/due.js'
 import { type BackoffLimits, expireAttempts } from '../store/fail.js'
 import type { EffectsRow } from '../store/fragments.js'
 import { expireWaits } from '../store/overdue.js'
-import { repeatTransient } from '../store/repeat.js'
 import type { Room } from '../store/room.js'
 import { escalateReviews, warnOfDelays } from '../store/warnings.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
@@ -123,7 +122,7 @@ export class Watcher implements Service {
   /** Ends what is due (W2); answers whether there may be more. */
   private async sweep(which: keyof typeof lines, at: string): Promise<boolean> {
     const { database, room, backoff, after, log, leaseMs } = this.options
-    const swept = await repeatTransient(() => expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff))
+    const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
     failpoint('watch.mid-sweep')
     log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
@@ -141,7 +140,7 @@ export class Watcher implements Service {
     const { database, clock, room, after, log } = this.options
     const started = clock.monotonicMs()
     if (started < this.nextLongLook) return false
-    const waits = await repeatTransient(() => expireWaits(database, at, sweepLimit, room()))
+    const waits = await expireWaits(database, at, sweepLimit, room())
     const took = clock.monotonicMs() - started
     const overdue = await this.sweep('overdue', at)
     const more = overdue || waits.ended === sweepLimit
@@ -155,7 +154,7 @@ export class Watcher implements Service {
   }
 
   private async escalate(at: string): Promise<void> {
-    this.options.after.changed(await repeatTransient(() => escalateReviews(this.options.database, at, sweepLimit)))
+    this.options.after.changed(await escalateReviews(this.options.database, at, sweepLimit))
   }
 
   private async loseWorkers(at: string): Promise<void> {
@@ -166,7 +165,7 @@ export class Watcher implements Service {
 
   /** Cancels what is left of tasks that ended. */
   private async cancelRest(): Promise<boolean> {
-    const { running, touched, more } = await repeatTransient(() => cancelUnfinished(this.options.database, sweepLimit))
+    const { running, touched, more } = await cancelUnfinished(this.options.database, sweepLimit)
     this.tellWorkers(running)
     this.options.after.changed(touched)
     return more
