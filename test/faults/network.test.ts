@@ -1,6 +1,6 @@
 /** Faults 32 to 35 of the table in README.md: a coordinator is cut off; words of workers come twice, late, or out of order. */
 
-import { failure, type ReportReply, subjects } from '@baton/shared'
+import { failure, type ReportItem, type ReportReply, subjects } from '@baton/shared'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { eventually } from '../harness/eventually.js'
 import { choices, type FaultFleet, faultStage, type Ghost, type Held, reportOf, resultOf, startFaultFleet } from './kit/index.js'
@@ -161,7 +161,7 @@ test('34: reports reordered, attempt 1 after attempt 2: the result is the newest
   const [after, before, together, turned, failed, raced] = pairs as [Pair, Pair, Pair, Pair, Pair, Pair] // six
   type Pair = (typeof pairs)[number]
   const [late, good] = [(pair: Pair) => resultOf(pair.old, { attempt: 1 }), (pair: Pair) => resultOf(pair.present, { attempt: 2 })]
-  const statuses = async (ghost: Ghost, items: unknown[], to: number) => (await ghost.report(items, { to })).map(reply => reply.status)
+  const statuses = async (ghost: Ghost, items: ReportItem[], to: number) => (await ghost.report(items, { to })).map(reply => reply.status)
 
   expect(await statuses(second, [good(after)], 0)).toEqual(['accepted'])
   expect(await statuses(first, [late(after)], 1)).toEqual(['stale'])

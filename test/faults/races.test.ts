@@ -4,7 +4,7 @@ import { type OrchestrateRequest, protocolVersion } from '@baton/shared'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { readMigrations } from '../../packages/coordinator/src/store/migrate.js'
 import { eventually } from '../harness/eventually.js'
-import { choices, type FaultFleet, faultStage, type Outcome, resultOf, startFaultFleet } from './kit/index.js'
+import { choices, type FaultFleet, faultStage, type Outcome, reportOf, resultOf, startFaultFleet } from './kit/index.js'
 
 vi.setConfig({ testTimeout: 90_000 }) // a few seconds on a machine of its own
 const stage = faultStage()
@@ -231,12 +231,7 @@ test('46: a rolling upgrade: workers of the version before, and coordinators of 
     const claim = { worker_id: old.id, subtask: large.subtask, claim_id: large.claimId }
     expect(await old.ask({ type: 'chunk', ...claim, name: '$output', n: 0, data }, { to: 1 })).toEqual({ status: 'stored' })
     expect(await old.ask({ type: 'read', ...claim, what: { kind: 'input' }, offset: 0 })).toMatchObject({ status: 'ok', data: '{"i":0}' })
-    const chunked = {
-      subtask: large.subtask,
-      attempt: large.attempt,
-      claim_id: large.claimId,
-      outcome: { kind: 'completed', output: null },
-    }
+    const chunked = reportOf(large, { kind: 'completed', output: null })
     const items = [chunked, ...two.slice(1).map(held => resultOf(held, {}))]
     expect((await old.report(items, { to: 0 })).map(reply => reply.status)).toEqual(['accepted', 'accepted'])
     const others = await present.report(rest.map(held => resultOf(held, {})))
@@ -254,7 +249,7 @@ test('46: a rolling upgrade: workers of the version before, and coordinators of 
   // Older and newer words than that are refused, and change nothing.
   const beat = { type: 'heartbeat', worker_id: present.id, state: 'stopped', active: [], load: {}, loop_lag_ms: 0 }
   for (const v of [protocolVersion - 2, protocolVersion + 1, '1', undefined]) {
-    const reply = await present.askOnce({ v, ...beat })
+    const reply = await present.askOnce(JSON.stringify({ v, ...beat }))
     expect(reply).toMatchObject({ status: 'error', failure: { code: 'invalid_request', retryable: false } })
     expect(reply.status === 'error' && reply.failure.message).toContain(`speaks ${protocolVersion}`)
   }

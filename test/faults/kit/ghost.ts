@@ -60,8 +60,9 @@ type Unversioned<R> = R extends WorkerRequest ? Omit<R, 'v'> : never
 export type GhostRequest = Unversioned<WorkerRequest>
 
 let ghosts = 0
-const answerMs = 5_000
+const answerMs = 1_000
 const answeredMs = 20_000
+const againMs = 20
 /** Pids that no process has. */
 const noPid = 2 ** 24
 
@@ -73,8 +74,9 @@ export class Ghost {
   private readonly place: Place
   private readonly bus: Bus
   private readonly held = new Map<string, Held>()
-  private beating: NodeJS.Timeout | undefined
-  private said: Promise<unknown> = Promise.resolve()
+  private beating: Promise<void> | undefined
+  private silent = false
+  private left = false
 
   private constructor(place: Place, bus: Bus, { agent, version = protocolVersion }: GhostOptions) {
     this.place = place
@@ -87,10 +89,8 @@ export class Ghost {
     const bus = await connectNatsBus({ url: place.natsUrl, name: place.name, log: silentLogger() })
     const ghost = new Ghost(place, bus, options)
     await ghost.register()
-    ghost.beating = setInterval(() => {
-      ghost.said = ghost.heartbeat().catch(() => undefined) // the next one follows
-    }, place.heartbeatMs)
     await ghost.heartbeat()
+    ghost.beating = ghost.beat()
     return ghost
   }
 
@@ -103,7 +103,7 @@ export class Ghost {
 
   /** What is held is given up: nothing is heard of it any more, without a goodbye. */
   silence(): void {
-    clearInterval(this.beating)
+    this.silent = true
     this.place.disturbances.push({ member: this.place.name, pid: this.pid, what: 'fell silent' })
   }
 
@@ -146,37 +146,60 @@ export class Ghost {
     return (await this.ask<{ results: ClaimReply[] }>({ type: 'claim', worker_id: this.id, items: [...items] }, asking)).results
   }
 
-  /** Replies in order. Items may be anything: that is judged at the other side. */
-  async report(items: readonly unknown[], asking: Asking = {}): Promise<ReportReply[]> {
-    const { results } = await this.ask<{ results: ReportReply[] }>({ type: 'report', worker_id: this.id, items: [...items] }, asking)
-    for (const item of items) this.held.delete((item as ReportItem | null)?.claim_id ?? '') // whatever it is
-    return results
+  /** Replies in order. What was answered is not held any more, unless it was rejected. */
+  async report(items: readonly ReportItem[], asking: Asking = {}): Promise<ReportReply[]> {
+    const replies = await this.reportTexts(
+      items.map(item => JSON.stringify(item)),
+      asking,
+    )
+    for (const [n, item] of items.entries()) if (replies[n]?.status !== 'rejected') this.held.delete(item.claim_id)
+    return replies
+  }
+
+  /** Replies in order. The texts may be any JSON: it is judged at the other side. */
+  async reportTexts(items: readonly string[], asking: Asking = {}): Promise<ReportReply[]> {
+    const text = `{"v":${this.version},"type":"report","worker_id":"${this.id}","items":[${items.join(',')}]}`
+    return (await this.untilAnswered<{ results: ReportReply[] }>(text, asking)).results
   }
 
   /** G2. */
-  async ask<T>(request: GhostRequest, asking: Asking = {}): Promise<T> {
-    return eventually(
-      async () => {
-        const reply = await this.askOnce<T>({ v: this.version, ...request }, asking)
-        if (reply.status === 'ok') return reply.body as Exclude<T, false> // bodies are objects
-        throw new Error(`${request.type} was answered ${reply.status}: ${reply.failure.message}`)
-      },
-      { timeoutMs: answeredMs },
-    )
+  ask<T>(request: GhostRequest, asking: Asking = {}): Promise<T> {
+    return this.untilAnswered(JSON.stringify({ v: this.version, ...request }), asking)
   }
 
   /** Sends it as it is, and once. */
-  async askOnce<T>(request: unknown, { to }: Asking = {}): Promise<Reply<T>> {
+  async askOnce<T>(text: string, { to }: Asking = {}): Promise<Reply<T>> {
     const subject = to === undefined ? subjects(this.place.namespace).coordinators : this.place.coordinator(to)
-    return JSON.parse(await this.bus.request(subject, JSON.stringify(request), { timeoutMs: answerMs })) as Reply<T> // ours
+    return JSON.parse(await this.bus.request(subject, text, { timeoutMs: answerMs })) as Reply<T> // ours
+  }
+
+  private async untilAnswered<T>(text: string, asking: Asking): Promise<T> {
+    for (const deadline = performance.now() + answeredMs; ; ) {
+      const reply = await this.askOnce<T>(text, asking).catch((error: Error) => error)
+      if (!(reply instanceof Error) && reply.status === 'ok') return reply.body
+      const why = reply instanceof Error ? reply.message : `${reply.status}: ${reply.failure.message}`
+      if (this.left || performance.now() > deadline) throw new Error(`${text.slice(0, 200)} was answered ${why}`)
+      await pause(againMs)
+    }
   }
 
   async leave(): Promise<void> {
-    clearInterval(this.beating)
-    await this.said
+    this.silent = true
+    this.left = true
+    await this.beating
     await this.bus.close()
   }
+
+  /** G1. */
+  private async beat(): Promise<void> {
+    while (!this.silent) {
+      await pause(this.place.heartbeatMs)
+      if (!this.silent) await this.heartbeat().catch(() => undefined) // the next one follows
+    }
+  }
 }
+
+const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 /** The report that an attempt came to this. */
 export function reportOf({ subtask, attempt, claimId }: Held, outcome: Outcome): ReportItem {

@@ -9,7 +9,7 @@ import { type Completed, type CompletedItem, completeAttempts } from '../store/c
 import type { Database, Queryable } from '../store/database.js'
 import type { Room } from '../store/room.js'
 import { insertSpawned, lockSpawner } from '../store/spawn.js'
-import type { SpawnPlanner } from './spawn.js'
+import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface Means {
   readonly database: Database
@@ -78,6 +78,8 @@ async function readSpawned(db: Queryable, claimId: string) {
   const text = decode(await readChunks(db, claimId, spawnChunkName))
   const parsed = z.array(subtaskRequestSchema).safeParse(JSON.parse(text))
   if (!parsed.success) throw new Rejection(failure('spawn_invalid', 'the spawned subtasks are not acceptable'))
+  const problem = spawnProblem(parsed.data)
+  if (problem) throw new Rejection(problem)
   return parsed.data
 }
 

@@ -23,7 +23,7 @@ import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
-import type { SpawnPlanner } from './spawn.js'
+import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface ReportsOptions {
   readonly database: Database
@@ -61,20 +61,9 @@ export class Reports {
   }
 
   private async takeOne(item: unknown): Promise<ReportReply> {
-    const parsed = reportItemSchema.safeParse(item)
-    if (!parsed.success)
-      return rejected(
-        failure(
-          'result_invalid',
-          `the report is not acceptable: ${parsed.error.issues
-            .map(i => `${i.path.join('.')}: ${i.message}`)
-            .slice(0, 5)
-            .join('; ')}`,
-        ),
-      )
-    const report = parsed.data
-    const problem = problemOf(report.outcome)
-    if (problem) return rejected(problem)
+    const judged = judge(item)
+    if (judged.report === undefined) return rejected(judged.problem)
+    const { report } = judged
     const { outcome } = report
     switch (outcome.kind) {
       case 'completed':
@@ -155,11 +144,31 @@ export class Reports {
   }
 }
 
-/** Why an outcome cannot be stored as it is, judged alone so that its batch-mates are safe. */
-function problemOf(outcome: Outcome): Failure | undefined {
-  if (outcome.kind !== 'completed' || outcome.output === null) return undefined
+type Judged = { report: ReportItem; problem?: never } | { report?: never; problem: Failure }
+
+/** What an item says, or why it cannot be taken; never throws, so that its batch-mates are safe. */
+function judge(item: unknown): Judged {
   try {
-    parseStrictJson(outcome.output)
+    const parsed = reportItemSchema.safeParse(item)
+    if (!parsed.success) {
+      const issues = parsed.error.issues.slice(0, 5).map(i => `${i.path.join('.')}: ${i.message}`)
+      return { problem: failure('result_invalid', `the report is not acceptable: ${issues.join('; ')}`) }
+    }
+    const problem = problemOf(parsed.data.outcome)
+    return problem ? { problem } : { report: parsed.data }
+  } catch (error) {
+    const reason = error instanceof RangeError ? 'it nests too deep' : error instanceof Error ? error.message : String(error) // the stack is exhausted
+    return { problem: failure('result_invalid', `the report cannot be read: ${reason}`) }
+  }
+}
+
+/** Why an outcome cannot be stored as it is. */
+function problemOf(outcome: Outcome): Failure | undefined {
+  if (outcome.kind !== 'completed') return undefined
+  const spawned = outcome.spawn && spawnProblem(outcome.spawn)
+  if (spawned) return spawned
+  try {
+    if (outcome.output !== null) parseStrictJson(outcome.output)
     return undefined
   } catch (error) {
     return failure('result_invalid', `the output cannot be stored: ${error instanceof Error ? error.message : String(error)}`)

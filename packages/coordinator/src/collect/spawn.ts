@@ -3,7 +3,7 @@
  * subtasks may depend on each other and on their spawner; whatever waits for the spawner waits for them too.
  */
 import { randomUUID } from 'node:crypto'
-import { type Failure, failure, maxSubtasks, type PlannedSubtask, type SubtaskRequest } from '@baton/shared'
+import { type Failure, failure, jsonProblem, maxSubtasks, type PlannedSubtask, plainValue, type SubtaskRequest } from '@baton/shared'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import { planExplicitly } from '../plan/explicit.js'
 import { validateGraph } from '../plan/validate-graph.js'
@@ -105,6 +105,17 @@ export class SpawnPlanner {
   }
 }
 
+/** Why the inputs of what was spawned cannot be stored: the same rules as for a request. */
+export function spawnProblem(requests: readonly SubtaskRequest[]): Failure | undefined {
+  for (const [n, { input }] of requests.entries()) {
+    const problem = jsonProblem(plainValue(input))
+    if (problem) return refusal(`spawned[${n}].input ${problem}`)
+  }
+  return undefined
+}
+
+const refusal = (reason: string): Failure => failure('spawn_invalid', `what was spawned is not acceptable: ${reason}`)
+
 function refuse(reason: string): SpawnPlan {
-  return { ok: false, failure: failure('spawn_invalid', `what was spawned is not acceptable: ${reason}`) }
+  return { ok: false, failure: refusal(reason) }
 }
