@@ -53,7 +53,7 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
         proxies,
         settings: {
           LOG_LEVEL: 'warn',
-          NODE_OPTIONS: `--import=${pathToFileURL(join(import.meta.dirname, 'memory-process.mjs')).href}`,
+          NODE_OPTIONS: `--trace-warnings --import=${pathToFileURL(join(import.meta.dirname, 'memory-process.mjs')).href}`,
           SOAK_MEMORY_DIRECTORY: scratch,
         },
       },
