@@ -15,8 +15,8 @@ const uncovered = 'not yet'
 
 /** The titles of the tests of a file, as the documents write them: without backticks. */
 function titlesIn(file: string): string[] {
-  const calls = repositoryFile(file).matchAll(/\btest(?:\.each\([\s\S]*?\))?\(\s*(?:'((?:\\.|[^'\\])*)'|`([^`]*)`)/g)
-  return [...calls].map(([, quoted, template]) => (quoted ?? template ?? '').replaceAll("\\'", "'").replaceAll('`', ''))
+  const calls = repositoryFile(file).matchAll(/\btest(?:\.each\([\s\S]*?\))?\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g)
+  return [...calls].map(([, , title = '']) => title.replaceAll("\\'", "'").replaceAll('`', ''))
 }
 
 /** `41: …`, `27 and 28: …`: the rows that a test covers. */

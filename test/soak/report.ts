@@ -34,7 +34,7 @@ export interface SoakFindings {
   readonly checkedMs: number
   readonly leftovers: readonly string[]
   readonly violationCount: number
-  /** The first of them. */
+  /** The first of each invariant. */
   readonly violations: readonly Violation[]
   readonly logged: Readonly<Record<string, number>>
 }

@@ -21,7 +21,8 @@ import { verdictsOf } from './verdicts.js'
 const leaseMs = 6_000
 const heartbeatMs = 2_000
 const drainMs = 180_000
-const shownViolations = 50
+/** Of each invariant. */
+const shownViolations = 20
 
 export interface SoakOptions {
   readonly minutes: number
@@ -53,7 +54,7 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
         proxies,
         settings: {
           LOG_LEVEL: 'warn',
-          NODE_OPTIONS: `--import=${pathToFileURL(join(import.meta.dirname, 'memory-process.mjs')).href}`,
+          NODE_OPTIONS: `--trace-warnings --import=${pathToFileURL(join(import.meta.dirname, 'memory-process.mjs')).href}`,
           SOAK_MEMORY_DIRECTORY: scratch,
         },
       },
@@ -109,7 +110,7 @@ export async function soak({ minutes, seed, rate, say, signal }: SoakOptions): P
       checkedMs,
       leftovers,
       violationCount: violations.length,
-      violations: violations.slice(0, shownViolations),
+      violations: firstOfEach(violations),
       logged,
     }
     return { ...report, verdicts: verdictsOf(report) }
@@ -165,6 +166,15 @@ async function judge(fleet: FaultFleet, scratch: string) {
     if (part.tasks.length === 0) violations.push(...(await acrossParts(sources, part)))
   }
   return { violations, counts }
+}
+
+function firstOfEach(violations: readonly Violation[]): Violation[] {
+  const seen = new Map<string, number>()
+  return violations.filter(({ invariant }) => {
+    const n = (seen.get(invariant) ?? 0) + 1
+    seen.set(invariant, n)
+    return n <= shownViolations
+  })
 }
 
 /** Every process that a member ever was. */

@@ -73,6 +73,7 @@ export function replayTask(events: readonly EventRow[]): Replay<TaskStatus | und
       status === undefined
         ? to === 'planned'
         : isLegalTaskStep(status, to) ||
+          (event.name === 'task.rerun' && to === status) || // of a task that has not ended: it goes on as it is
           (quietlyRunning.includes(status) && isLegalTaskStep('running', to)) ||
           (status === 'planned' && to === 'running')
     if (!legal) problems.push(`${status ?? 'nothing'} → ${to} (${event.name}, event ${event.seq})`)

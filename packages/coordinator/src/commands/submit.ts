@@ -1,6 +1,10 @@
 /**
  * Takes tasks in: plans each, then stores all that have gathered in one statement. Keyed by tenant and `task_id`: a
  * repeat of the same request finds the task, another request under the same id is refused with the fields that differ.
+ *
+ * Invariant S1: storing and showing repeats each go through a lane with one batch out at a time, and a body asks once for
+ * each orchestrator: however much comes at once, it takes a few connections to the database and not all. Whoever repeats
+ * because answers are slow would otherwise keep claims and reports from being committed, and make them slower still (I12).
  */
 import { createHash, randomUUID } from 'node:crypto'
 import {
@@ -22,7 +26,7 @@ import type { QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
 import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
 import type { Routes } from '../store/routes.js'
-import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests } from '../store/submit.js'
+import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests, type StoredDigest } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
 import { resolveTaskReferences } from './task-references.js'
@@ -65,6 +69,12 @@ interface Prepared {
 
 type Stored = 'new' | 'existing' | BatonError
 
+/** A request whose task exists: the same, or in conflict with it. */
+interface Repeat {
+  readonly caller: Caller
+  readonly task: NewTask
+}
+
 interface Inserted {
   /** Of the tasks that were new. */
   readonly ids: ReadonlySet<string>
@@ -74,6 +84,8 @@ interface Inserted {
 
 /** Of small graphs, this many subtasks share a statement; a larger graph goes alone. */
 const subtasksPerBatch = 4_000
+/** Repeats that are looked up at once, to be shown one after the other. */
+const repeatsPerBatch = 50
 /** When to try again where an orchestrator is full. */
 const retryFullSeconds = 5
 
@@ -82,6 +94,7 @@ export class Submitter {
   private readonly lane: BatchLane<Prepared, Stored>
   /** Apart, so that nobody else waits for the lock of an orchestrator. */
   private readonly guardedLane: BatchLane<Prepared, Stored>
+  private readonly repeats: BatchLane<Repeat, SubmitOutcome | BatonError>
 
   constructor(options: SubmitterOptions) {
     this.options = options
@@ -93,13 +106,21 @@ export class Submitter {
     }
     this.lane = new BatchLane({ ...limits, send: batch => this.store(batch, graphs => this.insert(graphs)) })
     this.guardedLane = new BatchLane({ ...limits, send: batch => this.store(batch, graphs => this.insertGuarded(graphs)) })
+    this.repeats = new BatchLane({ maxItems: repeatsPerBatch, maxWaiting: limits.maxWaiting, send: batch => this.answerRepeats(batch) })
   }
 
   /** Results in order; one bad request does not refuse its neighbours. */
   submit(caller: Caller, requests: readonly OrchestrateRequest[], { dryRun }: { dryRun: boolean }): Promise<SubmitOutcome[]> {
+    const asked = new Map<string, ReturnType<typeof readOrchestrator>>()
+    // Once for all requests that name it.
+    const orchestratorOf = (id: string) => {
+      const reading = asked.get(id) ?? readOrchestrator(this.options.database, caller.tenantId, id)
+      asked.set(id, reading)
+      return reading
+    }
     return Promise.all(
       requests.map(request =>
-        this.submitOne(caller, request, dryRun).catch((error: unknown): SubmitOutcome => {
+        this.submitOne(caller, request, { dryRun, orchestratorOf }).catch((error: unknown): SubmitOutcome => {
           if (error instanceof BatonError) return { kind: 'refused', error }
           throw error
         }),
@@ -107,10 +128,14 @@ export class Submitter {
     )
   }
 
-  private async submitOne(caller: Caller, request: OrchestrateRequest, dryRun: boolean): Promise<SubmitOutcome> {
-    const { database, planner, now } = this.options
+  private async submitOne(
+    caller: Caller,
+    request: OrchestrateRequest,
+    { dryRun, orchestratorOf }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
+  ): Promise<SubmitOutcome> {
+    const { planner, now } = this.options
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
-    const orchestrator = await readOrchestrator(database, caller.tenantId, orchestratorId)
+    const orchestrator = await orchestratorOf(orchestratorId)
     if (!orchestrator) throw noOrchestrator(orchestratorId)
     const plan = planner.plan(request, now(), {
       ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
@@ -119,7 +144,11 @@ export class Submitter {
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
     if (stored instanceof BatonError) throw stored
-    if (stored === 'existing') return this.existing(caller, prepared.task)
+    if (stored === 'existing') {
+      const repeated = await this.repeats.push({ caller, task: prepared.task })
+      if (repeated instanceof BatonError) throw repeated
+      return repeated
+    }
     if (!prepared.task.waits) return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     await this.options.startWaiting()
     return { kind: 'created', task: (await this.options.read(caller, request.task_id)).task }
@@ -265,8 +294,25 @@ export class Submitter {
     return this.options.database.transaction(insert)
   }
 
-  private async existing(caller: Caller, task: NewTask): Promise<SubmitOutcome> {
-    const [stored] = await readDigests(this.options.database, [{ tenant_id: task.tenant_id, task_id: task.task_id }])
+  /** One after the other (S1). */
+  private async answerRepeats(batch: readonly Repeat[]): Promise<(SubmitOutcome | BatonError)[]> {
+    const digests = await readDigests(
+      this.options.database,
+      batch.map(({ task: { tenant_id, task_id } }) => ({ tenant_id, task_id })),
+    )
+    const byKey = new Map(digests.map(digest => [taskKey(digest), digest]))
+    const answers: (SubmitOutcome | BatonError)[] = []
+    for (const { caller, task } of batch)
+      answers.push(
+        await this.existing(caller, task, byKey.get(taskKey(task))).catch((error: unknown) => {
+          if (error instanceof BatonError) return error
+          throw error
+        }),
+      )
+    return answers
+  }
+
+  private async existing(caller: Caller, task: NewTask, stored: StoredDigest | undefined): Promise<SubmitOutcome> {
     if (!stored) throw new BatonError('unavailable', `task ${task.task_id} could not be stored; try again`)
     if (stored.digest !== task.digest) {
       const before = JSON.parse(stored.field_digests) as Record<string, string>
