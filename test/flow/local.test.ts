@@ -104,7 +104,7 @@ type Subtasks = NonNullable<Parameters<Local['client']['tasks']['submit']>[0]['s
 async function run(subtasks: Subtasks, extra: Record<string, unknown> = {}): Promise<TaskView> {
   const task_id = `t${++count}`
   await local.client.tasks.submit({ task_id, title: 'A test', subtasks, execute: true, ...extra })
-  return local.client.tasks.wait(task_id, { timeoutMs: 20_000 })
+  return local.client.tasks.wait(task_id, { timeoutMs: 60_000 })
 }
 const named = (task: TaskView, name: string): SubtaskView => {
   const found = task.subtasks.find(s => s.name === name)
