@@ -13,7 +13,7 @@ export default defineConfig({
     execArgv: ['--import', new URL('test/harness/source-loader.mjs', import.meta.url).href],
     maxWorkers: 2,
     silent: 'passed-only',
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 120_000,
   },
 })
