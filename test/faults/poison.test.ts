@@ -82,7 +82,7 @@ test('38: an agent that kills its process, among 50 innocent neighbours: at most
 })
 
 test('39: results of 50 MB, depth 100,000, NUL, lone surrogates: refused with a clear code, batch-mates are accepted', async () => {
-  const fleet = await startFaultFleet(stage, { coordinators: 1, workers: 1 })
+  const fleet = await startFaultFleet(stage, { coordinators: 1, workers: 1, leaseMs: 3_000 }) // 50 MB of text take an event loop a while
   const { driver } = fleet
   const awkward = { huge: 'result_too_large', deep: 'result_invalid', nul: 'result_invalid', surrogate: 'result_invalid' } as const
   const mates = Array.from({ length: 20 }, (_, i) => ({ name: `mate${i}`, capability: 'fault', input: { echo: { i } } }))

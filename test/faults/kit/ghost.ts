@@ -54,13 +54,17 @@ export interface Held {
 export interface Asking {
   /** Coordinator n; default: whichever of their group takes it. */
   readonly to?: number
+  /** How long one answer may take; default 10,000. */
+  readonly timeoutMs?: number
 }
 
 type Unversioned<R> = R extends WorkerRequest ? Omit<R, 'v'> : never
 export type GhostRequest = Unversioned<WorkerRequest>
 
 let ghosts = 0
-const answerMs = 1_000
+/** Long: a repeat would be answered otherwise than what it repeats. */
+const answerMs = 10_000
+const beatAnswerMs = 500
 const answeredMs = 20_000
 const againMs = 20
 /** Pids that no process has. */
@@ -168,9 +172,9 @@ export class Ghost {
   }
 
   /** Sends it as it is, and once. */
-  async askOnce<T>(text: string, { to }: Asking = {}): Promise<Reply<T>> {
+  async askOnce<T>(text: string, { to, timeoutMs = answerMs }: Asking = {}): Promise<Reply<T>> {
     const subject = to === undefined ? subjects(this.place.namespace).coordinators : this.place.coordinator(to)
-    return JSON.parse(await this.bus.request(subject, text, { timeoutMs: answerMs })) as Reply<T> // ours
+    return JSON.parse(await this.bus.request(subject, text, { timeoutMs })) as Reply<T> // ours
   }
 
   private async untilAnswered<T>(text: string, asking: Asking): Promise<T> {
@@ -194,7 +198,7 @@ export class Ghost {
   private async beat(): Promise<void> {
     while (!this.silent) {
       await pause(this.place.heartbeatMs)
-      if (!this.silent) await this.heartbeat().catch(() => undefined) // the next one follows
+      if (!this.silent) await this.heartbeat(undefined, { timeoutMs: beatAnswerMs }).catch(() => undefined) // the next one follows
     }
   }
 }
