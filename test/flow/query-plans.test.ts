@@ -73,6 +73,9 @@ const recorder: Queryable = {
   },
 }
 
+/** The same, also within transactions. */
+const recording = { ...recorder, transaction: work => work(recorder) } as Database // nothing else is asked of it
+
 beforeAll(async () => {
   database = await openPostgres({ url: await freshDatabase(), log: silentLogger() })
   await migrate(database)
@@ -93,7 +96,7 @@ beforeAll(async () => {
   )
   for (const which of ['lost', 'late', 'overdue', 'unheeded'] as const)
     await expireAttempts(recorder, which, { at: '2026-01-01', leaseMs: 1, limit: 500 }, room, backoff)
-  await expireWaits(recorder, '2026-01-01', 500, room)
+  await expireWaits(recording, '2026-01-01', 500, room)
   await warnOfDelays(recorder, '2026-01-01', 500)
   await escalateReviews(recorder, '2026-01-01', 500)
   await rerunTask(
@@ -101,9 +104,9 @@ beforeAll(async () => {
     { tenantId: 1, taskId: 't', from: [], input: null, references: ['x'], reason: null, actor: 'a' },
   )
   await findSubtask(recorder, { tenantId: 1, taskId: 't', subtaskId: 's' })
-  await cancelSubtask(recorder, '1', { reason: 'r', actor: 'a' }, room)
-  await retrySubtask(recorder, '1', { reason: 'r', actor: 'a' })
-  await reassignSubtask(recorder, '1', 1, { reason: 'r', actor: 'a' })
+  await cancelSubtask(recording, '1', { reason: 'r', actor: 'a' }, room)
+  await retrySubtask(recording, '1', { reason: 'r', actor: 'a' })
+  await reassignSubtask(recording, '1', 1, { reason: 'r', actor: 'a' })
   await grantClaims(recorder, [{ id: '1', attempt: 1, claim_id: uuid, agent: 'a', worker_id: 'w' }], {
     leaseMs: 1,
     defaultSlaMs: 1,
@@ -117,10 +120,10 @@ beforeAll(async () => {
   )
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)
-  await unblockRoutable(recorder, { provided: [1], roomy: [1] })
+  await unblockRoutable(recording, { provided: [1], roomy: [1] })
   await recallQueued(recorder, ['q'])
   await ringAgain(recorder, [row])
-  await cancelUnfinished(recorder, 1)
+  await cancelUnfinished(recording, 1)
   await readDue(recorder, { leaseMs: 1, graceMs: 1 })
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)

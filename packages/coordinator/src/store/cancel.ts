@@ -5,32 +5,38 @@
  * What runs is asked to stop: its next report acknowledges that, and after a grace it is forced (fail.ts).
  */
 import { terminalSubtaskStates } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Database, Statement } from './database.js'
 import { from, sqlList } from './fragments.js'
+import { lockedFirst } from './locked-first.js'
 
 /** How many ended tasks one sweep looks at. */
 const tasksPerSweep = 200
 
-const sweep: Statement = {
-  name: 'cancel_unfinished',
-  text: `
-with task as materialized (
+/** Each subtask is looked at once, in the order of the plan, however many there are. */
+const batch = `
+task as materialized (
   select id, swept_to from tasks where unswept order by id limit ${tasksPerSweep}
 ),
--- Each subtask is looked at once, in the order of the plan, however many there are.
 batch as materialized (
   select k.id as task_pk, d.id, d.ordinal
   from task k cross join lateral (
     select d.id, d.ordinal from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.ordinal > k.swept_to order by d.ordinal limit $1
   ) d
   limit $1
-),
+)`
+const isLeft = `s.state in (${from('cancel')}) and (s.state <> 'running' or s.cancel_requested_at is null)`
+
+const lockLeft: Statement = {
+  name: 'lock_unfinished',
+  text: `with ${batch} select s.id from batch b join subtask_states s on s.id = b.id where ${isLeft} order by s.id for update of s skip locked`,
+}
+
+const sweep: Statement = {
+  name: 'cancel_unfinished',
+  text: `
+with ${batch},
 target as materialized (
-  select s.id, s.state
-  from batch b join subtask_states s on s.id = b.id
-  where s.state in (${from('cancel')}) and (s.state <> 'running' or s.cancel_requested_at is null)
-  order by s.id
-  for update of s skip locked
+  select s.id, s.state from subtask_states s where s.id = any ($2::bigint[]) and ${isLeft}
 ),
 moved as (
   update subtask_states s set
@@ -90,6 +96,10 @@ ended as (
 select count(*) filter (where done)::int as done from ended`,
 }
 
+interface Looked extends Omit<CancelSweep, 'more'> {
+  readonly looked: number
+}
+
 export interface CancelSweep {
   /** Attempts that ran: their workers are told. */
   running: { worker_id: string; claim_id: string }[]
@@ -99,12 +109,10 @@ export interface CancelSweep {
 }
 
 /** Cancels what is unfinished among up to `limit` subtasks of tasks that ended; tasks of which nothing is left are done with. */
-export async function cancelUnfinished(db: Queryable, limit: number): Promise<CancelSweep> {
-  const { looked, ...swept } = (await db.query<Omit<CancelSweep, 'more'> & { looked: number }>(sweep, [limit])).rows[0] as Omit<
-    CancelSweep,
-    'more'
-  > & { looked: number } // a select without `from` has one row
+export async function cancelUnfinished(database: Database, limit: number): Promise<CancelSweep> {
+  const { rows } = await lockedFirst(database, lockLeft, [limit], (tx, ids) => tx.query<Looked>(sweep, [limit, ids]))
+  const { looked, ...swept } = rows[0] as Looked // a select without `from` has one row
   if (looked === limit) return { ...swept, more: true }
-  const done = (await db.query<{ done: number }>(finish)).rows[0]?.done ?? 0
+  const done = (await database.query<{ done: number }>(finish)).rows[0]?.done ?? 0
   return { ...swept, more: done > 0 }
 }

@@ -90,7 +90,7 @@ ruled as materialized (
     when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
     when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
     when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' or j.tenant_id = any ${pausedTenants} then 'held'
-    when not j.eligible then 'not_eligible'
+    when j.eligible is not true then 'not_eligible' -- null where the route pins nobody
     when j.crowded then 'deferred'
     else 'granted' end as status
   from judged j
@@ -106,7 +106,7 @@ renewed as (
   -- Who repeats a claim lives; the answer that was lost may have taken longer than the lease.
   update subtask_states s set lease_until = clock_timestamp() + coalesce(s.lease_ms, $2::int) * interval '1 millisecond'
   from ruled r
-  where s.id = r.id and r.status = 'granted' and r.state = 'running' and r.nth = 1
+  where s.id = r.id and r.status = 'granted' and r.state = 'running'
 ),
 returned as (
   -- Not this worker, or not now: still due, and not its fault.

@@ -56,6 +56,8 @@ verdict as materialized (
 /** One row per item that names a row, as json `[[n, verdict], …]`. */
 export const verdicts = `
   (select coalesce(json_agg(json_build_array(j.n, case
+    -- What comes after a cancel was asked for acknowledges it, and changes nothing else; a repeat of it reads the same.
+    when j.current and j.cancelling then 'stale'
     when j.current and j.nth = 1 then 'accepted'
     when j.current then 'duplicate'
     -- Accepted while this statement waited for the row, whose attempt it cannot see.

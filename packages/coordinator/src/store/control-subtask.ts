@@ -3,7 +3,7 @@
  * that; what is in review is decided in reviews.ts instead.
  */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Database, Queryable, Statement } from './database.js'
 import {
   childEvents,
   type EffectsRow,
@@ -18,6 +18,7 @@ import {
   touched,
   unlockDependents,
 } from './fragments.js'
+import { lockedFirst, lockSubtask } from './locked-first.js'
 import type { Room } from './room.js'
 
 export interface SubtaskPlace {
@@ -63,16 +64,24 @@ const live = `k.status not in (${sqlList(terminalTaskStatuses)})`
  * not, is cancelled with it, and its task cannot be completed any more; unless its `on_failure` lets its dependents go
  * on: then it counts as skipped, or as failed.
  */
-const cancel: Statement = {
-  name: 'cancel_subtask',
-  text: `
-with recursive ${roomCte('$2')},
+const part = `
 part(id) as (
   select $1::bigint
   union
   select e.to_id from part p join dependencies e on e.from_id = p.id
   where p.id <> $1 or (select d.on_failure not in ('skip', 'continue') from subtasks d where d.id = $1)
-),
+)`
+
+const lockPart: Statement = {
+  name: 'lock_cancelled_part',
+  text: `with recursive ${part} select s.id from part p join subtask_states s on s.id = p.id order by s.id for update of s`,
+}
+
+const cancel: Statement = {
+  name: 'cancel_subtask',
+  text: `
+with recursive ${roomCte('$2')},
+${part},
 target as materialized (
   select s.id, s.state, d.on_failure, s.id = $1 as chosen, s.cancel_requested_at is not null as cancelling
   from part p join subtask_states s on s.id = p.id join subtasks d on d.id = s.id join tasks k on k.id = s.task_pk
@@ -147,12 +156,13 @@ export interface SubtaskCancelled extends EffectsRow {
 }
 
 export async function cancelSubtask(
-  db: Queryable,
+  database: Database,
   id: string,
   why: { reason: string; actor: string },
   room: Room,
 ): Promise<SubtaskCancelled> {
-  const { rows } = await db.query<SubtaskCancelled>(cancel, [id, JSON.stringify(room), why.reason, why.actor])
+  const params = [id, JSON.stringify(room), why.reason, why.actor]
+  const { rows } = await lockedFirst(database, lockPart, [id], tx => tx.query<SubtaskCancelled>(cancel, params))
   return rows[0] as SubtaskCancelled // a select without `from` has one row
 }
 
@@ -186,8 +196,10 @@ select (select count(*)::int from moved) as moved`,
 }
 
 /** Makes a subtask ready at once that waits for its backoff or for a provider. False: it is in another state. */
-export async function retrySubtask(db: Queryable, id: string, why: { reason: string; actor: string }): Promise<boolean> {
-  return (await db.query<{ moved: number }>(retryNow, [id, why.reason, why.actor])).rows[0]?.moved === 1
+export async function retrySubtask(database: Database, id: string, why: { reason: string; actor: string }): Promise<boolean> {
+  const params = [id, why.reason, why.actor]
+  const { rows } = await lockedFirst(database, lockSubtask, [id], tx => tx.query<{ moved: number }>(retryNow, params))
+  return rows[0]?.moved === 1
 }
 
 /** A running attempt ends uncharged; whatever was on its way to a queue starts anew on the new route. */
@@ -244,11 +256,12 @@ export interface SubtaskReassigned {
 }
 
 export async function reassignSubtask(
-  db: Queryable,
+  database: Database,
   id: string,
   routeId: number,
   why: { reason: string; actor: string },
 ): Promise<SubtaskReassigned> {
-  const { rows } = await db.query<SubtaskReassigned>(reassign, [id, routeId, why.reason, why.actor])
+  const params = [id, routeId, why.reason, why.actor]
+  const { rows } = await lockedFirst(database, lockSubtask, [id], tx => tx.query<SubtaskReassigned>(reassign, params))
   return rows[0] as SubtaskReassigned // a select without `from` has one row
 }

@@ -25,7 +25,15 @@ moved as (
   from task k where t.id = k.id and k.status in (${sqlList(taskTransitions[verb].from)})
   returning t.id, t.tenant_id, t.status
 ),
-${(verb === 'pause' ? openPauses : closePauses)('paused', 'task', 'select tenant_id, id::text as ref from moved')},
+${
+  verb === 'pause'
+    ? openPauses('paused', 'task', 'select tenant_id, id::text as ref from moved')
+    : closePauses(
+        'unpaused',
+        'task',
+        "select m.tenant_id, m.id::text as ref from moved m join task k on k.id = m.id where k.status = 'paused'",
+      )
+},
 event as (
   insert into events (tenant_id, name, task_pk, data)
   select m.tenant_id, ${event}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status

@@ -6,8 +6,9 @@
  * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
  */
 import type { SubtaskState } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Database, Queryable, Statement } from './database.js'
 import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
+import { lockedFirst } from './locked-first.js'
 import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
 
@@ -208,11 +209,16 @@ const block = shift('block_unroutable', {
   event: 'subtask.blocked',
   alert: firstBlocked,
 })
+const lockBlocked: Statement = {
+  name: 'lock_blocked',
+  text: `select s.id from subtask_states s where s.state = 'blocked' and s.route_id = any ($1::int[]) order by s.id limit 500 for update skip locked`,
+}
+
 const unblock = shift('unblock_routable', {
   from: 'blocked',
   to: 'ready',
   // What waited longer than its queue wait for workers that were all busy is not helped by their being there, but by room.
-  guard: `s.route_id = any ($1::int[]) and (s.route_id = any ($2::int[]) or not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open'))`,
+  guard: `s.id = any ($3::bigint[]) and s.route_id = any ($1::int[]) and (s.route_id = any ($2::int[]) or not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open'))`,
   changes: `1 as active, -(id in (select subtask_pk from closed))::int as reviewing, -(id not in (select subtask_pk from closed))::int as blocked`,
   event: 'subtask.ready',
 })
@@ -230,8 +236,14 @@ export async function blockUnroutable(db: Queryable, routes: readonly number[], 
 }
 
 /** Makes blocked rows ready again whose route has a provider; those in review only where the provider has room, too. */
-export async function unblockRoutable(db: Queryable, routes: { provided: readonly number[]; roomy: readonly number[] }): Promise<Shifted> {
-  return (await db.query<Shifted>(unblock, [[...routes.provided], [...routes.roomy]])).rows[0] as Shifted // as above
+export async function unblockRoutable(
+  database: Database,
+  { provided, roomy }: { provided: readonly number[]; roomy: readonly number[] },
+): Promise<Shifted> {
+  const { rows } = await lockedFirst(database, lockBlocked, [[...provided]], (tx, ids) =>
+    tx.query<Shifted>(unblock, [[...provided], [...roomy], ids]),
+  )
+  return rows[0] as Shifted // as above
 }
 
 /** Takes back rows from queues that have lost their last consumer; not charged, since nothing ran. */

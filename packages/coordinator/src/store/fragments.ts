@@ -121,16 +121,18 @@ delta as (
   having (sum(active) <> 0 or sum(reviewing) <> 0 or sum(blocked) <> 0${[failedTasks, brokenTasks].map(cte => (cte === undefined ? '' : ` or task_pk in (select task_pk from ${cte})`)).join('')}) and ${few('count(*)')}
 ),
 task_row as materialized (
-  select k.id, k.status, d.active, d.reviewing, d.blocked
+  -- The sums are of the row as it was locked. An update of a row that another transaction changed after this statement
+  -- began is checked against the old row first, and a counter that it sees too low would break the statement off.
+  select k.id, k.status, k.active + d.active as active, k.reviewing + d.reviewing as reviewing, k.blocked + d.blocked as blocked
   from delta d join tasks k on k.id = d.task_pk
   order by k.id
   for update of k
 ),
 task_moved as (
   update tasks k set
-    active = k.active + r.active,
-    reviewing = k.reviewing + r.reviewing,
-    blocked = k.blocked + r.blocked,
+    active = r.active,
+    reviewing = r.reviewing,
+    blocked = r.blocked,
     status = ${rolledUpStatus(failedTasks, brokenTasks)},
     finished_at = case when ${rolledUpStatus(failedTasks, brokenTasks)} in ('completed', 'failed') then coalesce(k.finished_at, clock_timestamp()) else k.finished_at end${
       failedTasks === undefined ? '' : `,\n    unswept = k.unswept or ${rolledUpStatus(failedTasks, brokenTasks)} = 'failed'`
@@ -154,9 +156,9 @@ const rolledUpStatus = (failedTasks?: string, brokenTasks?: string): string => `
     : `\n      when k.status in (${sqlList(taskTransitions.fail.from)}) and k.id in (select task_pk from ${failedTasks}) then 'failed'`
 }
       when k.status not in (${sqlList(taskTransitions.complete.from)}) then k.status
-      when k.active + r.active > 0 then 'running'
-      when k.reviewing + r.reviewing > 0 then 'needs_review'
-      when k.blocked + r.blocked > 0 then 'blocked'
+      when r.active > 0 then 'running'
+      when r.reviewing > 0 then 'needs_review'
+      when r.blocked > 0 then 'blocked'
       when ${broken(brokenTasks)} then 'failed'
       else 'completed'
     end`

@@ -197,7 +197,7 @@ with gone as (
   where o.tenant_id = $1 and o.id = $2 and o.deleted_at is null
   returning o.tenant_id, o.id, o.status
 ),
-${closePauses('resumed', 'orchestrator', 'select tenant_id, id as ref from gone')},
+${closePauses('resumed', 'orchestrator', `select tenant_id, id as ref from gone where status <> 'running'`)},
 ${orchestratorEvent('gone', `'orchestrator.deleted'`, `json_build_object('orchestrator', o.id, 'from', o.status, 'by', $3::text)`)}
 select id from gone`,
 }

@@ -4,7 +4,7 @@
  * is not looked at.
  */
 
-import type { Queryable, Statement } from './database.js'
+import type { Database, Statement } from './database.js'
 import {
   childEvents,
   type EffectsRow,
@@ -17,34 +17,41 @@ import {
   touched,
   unlockDependents,
 } from './fragments.js'
+import { lockedFirst } from './locked-first.js'
 import { deadlinePassed, queueWaitPassed } from './pauses.js'
 import type { Room } from './room.js'
 
 const waiting = (state: string): string =>
   `select s.id, s.state, s.task_pk, s.attempt, s.ready_at, s.queue_wait_ms, s.scheduled_at, s.deadline_ms from subtask_states s where s.state = '${state}'`
 
+/** Rows whose wait was over at `at`, as `(id, late)`. */
+const over = (rows: string, at: string): string => `
+  select s.id, s.late
+  from (select w.*, coalesce(w.scheduled_at + w.deadline_ms * interval '1 millisecond' < ${at}, false) as late from (${rows}) w) s
+  where (s.late or (s.state <> 'retrying' and s.ready_at + s.queue_wait_ms * interval '1 millisecond' < ${at}))
+    and (case when s.late then ${deadlinePassed('s', at)} else ${queueWaitPassed('s', at)} end)
+    and not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open')`
+
+const lockOver: Statement = {
+  name: 'lock_expired_waits',
+  text: `
+with candidate as materialized (
+  ${over(['ready', 'queued', 'blocked', 'retrying'].map(waiting).join(' union all '), '$2::timestamptz')}
+  order by s.id
+  limit $1
+)
+select s.id from candidate c join subtask_states s on s.id = c.id order by s.id for update of s skip locked`,
+}
+
 const statement: Statement = {
   name: 'expire_waits',
   text: `
 with ${roomCte('$2')},
-candidate as materialized (
-  select s.id, s.state, s.attempt, s.late
-  from (
-    select w.*, coalesce(w.scheduled_at + w.deadline_ms * interval '1 millisecond' < $3::timestamptz, false) as late
-    from (${['ready', 'queued', 'blocked', 'retrying'].map(waiting).join(' union all ')}) w
-  ) s
-  where (s.late or (s.state <> 'retrying' and s.ready_at + s.queue_wait_ms * interval '1 millisecond' < $3::timestamptz))
-    and (case when s.late then ${deadlinePassed('s', '$3::timestamptz')} else ${queueWaitPassed('s', '$3::timestamptz')} end)
-    and not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open')
-  order by s.id
-  limit $1
-),
 target as materialized (
-  select s.id, s.tenant_id, s.task_pk, s.route_id, s.state, s.attempt, c.late
-  from candidate c join subtask_states s on s.id = c.id
-  where s.state = c.state and s.attempt = c.attempt
-  order by s.id
-  for update of s skip locked
+  select s.id, s.tenant_id, s.task_pk, s.route_id, s.state, s.attempt, o.late
+  from (
+    ${over(`select s.* from subtask_states s where s.id = any ($1::bigint[]) and s.state in ('ready', 'queued', 'blocked', 'retrying')`, '$3::timestamptz')}
+  ) o join subtask_states s on s.id = o.id
 ),
 ruling as materialized (
   select t.*, d.on_failure, case when not t.late and d.on_failure = 'review' then 'wait' else d.on_failure end as ruling,
@@ -110,6 +117,9 @@ export interface WaitsExpired extends EffectsRow {
 }
 
 /** Ends up to `limit` waits that were over at the database's time `at`. Reads every live row that does not run. */
-export async function expireWaits(db: Queryable, at: string, limit: number, room: Room): Promise<WaitsExpired> {
-  return (await db.query<WaitsExpired>(statement, [limit, JSON.stringify(room), at])).rows[0] as WaitsExpired // a select without `from` has one row
+export async function expireWaits(database: Database, at: string, limit: number, room: Room): Promise<WaitsExpired> {
+  const { rows } = await lockedFirst(database, lockOver, [limit, at], (tx, ids) =>
+    tx.query<WaitsExpired>(statement, [ids, JSON.stringify(room), at]),
+  )
+  return rows[0] as WaitsExpired // a select without `from` has one row
 }

@@ -15,11 +15,14 @@ ${cte} as (
   on conflict (tenant_id, scope, ref) where to_at = 'infinity' do nothing
 )`
 
-/** Ends the pause of each row of `things(tenant_id, ref)`, where one is open. */
+/**
+ * Ends the pause of each row of `things(tenant_id, ref)`: of things that were paused (P2). An update would not see a pause
+ * that began while its statement waited for the thing; what an insert conflicts with, it sees.
+ */
 export const closePauses = (cte: string, scope: PauseScope, things: string): string => `
 ${cte} as (
-  update pauses p set to_at = greatest(clock_timestamp(), p.from_at) from (${things}) t
-  where p.tenant_id = t.tenant_id and p.scope = '${scope}' and p.ref = t.ref and p.to_at = 'infinity'
+  insert into pauses as p (tenant_id, scope, ref) select tenant_id, '${scope}', ref from (${things}) t
+  on conflict (tenant_id, scope, ref) where to_at = 'infinity' do update set to_at = greatest(clock_timestamp(), p.from_at)
 )`
 
 /**

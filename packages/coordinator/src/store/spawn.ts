@@ -71,7 +71,7 @@ const insert: Statement = {
 with subtask as materialized (${subtaskInput('$1')}),
 dependent as materialized (
   select s.id from dependencies d join subtask_states s on s.id = d.to_id
-  where d.from_id = $3 and s.state in ('pending', 'cancelled')
+  where d.from_id = $3 -- all of them: what ended before it could start may run again
   order by s.id for update of s
 ),
 edge as (

@@ -1,0 +1,84 @@
+/**
+ * Whether what came of commands that ran at once can be explained: by one order of theirs in which the model, command by
+ * command, gives the same replies and the same rows. A sweep passes over rows that another session holds, so any of the
+ * contested rows may be missing from it; the next sweep finds them. A guard may have seen a task's status as it was when
+ * its statement began: what it then does to a subtask of a task that ended meanwhile does no harm.
+ */
+import type { TaskStatus } from '@baton/shared'
+import type { Command } from './command.js'
+import { differences, type Observed } from './observe.js'
+import { dependentsOf, type World } from './world.js'
+
+/** Of more contested rows than that, only all or none are tried. */
+const mostSkipped = 5
+
+interface Happened {
+  readonly replies: readonly unknown[]
+  readonly observed: Observed
+}
+
+/** A repeat that meets its twin at work is told either: both say that it changed nothing. */
+const heard = (reply: unknown): string => JSON.stringify(reply).replaceAll('"duplicate"', '"stale"')
+
+/** A world that explains it, or undefined. */
+export function explain(before: World, commands: readonly Command[], { replies, observed }: Happened): World | undefined {
+  const given = replies.map(heard)
+  const changed = commands.map(command => rowsChanged(before, command))
+  const follow = (world: World, left: readonly number[]): World | undefined => {
+    if (left.length === 0) return differences(world, observed).length === 0 ? world : undefined
+    for (const n of left) {
+      const command = commands[n]
+      if (!command) continue
+      const contested = changed.flatMap((rows, other) => (other === n ? [] : [...rows]))
+      for (const skips of command.sweeps ? subsets([...new Set(contested)]) : [new Set<number>()])
+        for (const seen of statusesSeen(before, world)) {
+          const { world: next, reply } = command.apply({ ...world, seen }, skips)
+          if (heard(reply) !== given[n]) continue
+          const end = follow(
+            { ...next, seen: new Map() },
+            left.filter(other => other !== n),
+          )
+          if (end) return end
+        }
+    }
+    return undefined
+  }
+  return follow(
+    before,
+    commands.map((_, n) => n),
+  )
+}
+
+/** As they are, and where that is something else, as they were when all of this began. */
+function statusesSeen(before: World, now: World): ReadonlyMap<number, TaskStatus>[] {
+  const changed = before.tasks.filter(t => now.tasks.find(after => after.id === t.id)?.status !== t.status)
+  return [new Map(), ...(changed.length > 0 ? [new Map(changed.map(t => [t.id, t.status]))] : [])]
+}
+
+/** Rows that a command changes, names, or only locks because they wait for those. */
+export function rowsChanged(before: World, command: Command): ReadonlySet<number> {
+  const { world } = command.apply(before)
+  const rows = new Set<number>(command.names ?? [])
+  for (const subtask of before.subtasks) {
+    const after = world.subtasks.find(s => s.id === subtask.id)
+    if (JSON.stringify(after) !== JSON.stringify(subtask)) rows.add(subtask.id)
+  }
+  before.reviews.forEach((review, n) => {
+    if (JSON.stringify(world.reviews[n]) !== JSON.stringify(review)) rows.add(review.subtask)
+  })
+  for (const subtask of before.subtasks.filter(s => rows.has(s.id))) for (const d of dependentsOf(before, subtask)) rows.add(d.id)
+  return rows
+}
+
+/** The same for the choice of who races whom: what is done to a task has to do with all of it. */
+export function rowsConcerned(before: World, command: Command): ReadonlySet<number> {
+  const { world } = command.apply(before)
+  const tasks = before.tasks.filter(t => JSON.stringify(world.tasks.find(after => after.id === t.id)) !== JSON.stringify(t))
+  const rows = rowsChanged(before, command)
+  return rows.size > 0 ? rows : new Set(before.subtasks.filter(s => tasks.some(t => t.id === s.task)).map(s => s.id))
+}
+
+function subsets(rows: readonly number[]): ReadonlySet<number>[] {
+  if (rows.length > mostSkipped) return [new Set(), new Set(rows)]
+  return Array.from({ length: 2 ** rows.length }, (_, bits) => new Set(rows.filter((_row, bit) => (bits >> bit) & 1)))
+}
