@@ -37,6 +37,7 @@ root as materialized (
   from task k join subtasks d on d.task_pk = k.id and d.superseded = 0 join subtask_states s on s.id = d.id
   where k.status = 'planned' and s.state in (${from('unlock')}) and s.unmet = 0
   order by s.id
+  for update of s -- one that is being cancelled stays cancelled
 ),
 opened as (
   update subtask_states s set
