@@ -61,7 +61,7 @@ export const releaseKind: CommandKind = {
   weight: 6,
   choose(world, dice) {
     const subtask =
-      dice.pick(world.subtasks.filter(s => s.gate === 'release' && !s.superseded)) ??
+      dice.pick(world.subtasks.filter(s => s.gate === 'release' && !s.superseded && !isTerminal(s.state))) ??
       (dice.rarely(10) ? dice.pick(world.subtasks.filter(s => !s.superseded)) : undefined)
     if (!subtask) return undefined
     return {

@@ -23,6 +23,7 @@ import { rerunTask } from '../store/rerun.js'
 import type { Room } from '../store/room.js'
 import type { Routes } from '../store/routes.js'
 import type { Caller, ReviewDecision, SubtaskStanding } from './api.js'
+import { requireAgent } from './known-agent.js'
 import { resolveTaskReferences } from './task-references.js'
 
 interface ControlOptions {
@@ -172,6 +173,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       const finished =
         (terminalSubtaskStates as readonly SubtaskState[]).includes(found.state) || found.cancelling || ended(found.task_status)
       if (found.agent === agent && !finished) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
+      await requireAgent(database, caller.tenantId, agent)
       const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
       if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')
       const result = await reassignSubtask(database, found.id, routeId, { reason, actor: caller.actor })

@@ -84,7 +84,10 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
         onReady()
       }
       if (result.status === 'needs_review' && result.from_status === 'needs_review')
-        throw new BatonError('state_conflict', `task ${taskId} needs review; decide its open review first`)
+        throw new BatonError(
+          'state_conflict',
+          `task ${taskId} needs review; decide its open review, or release what waits for that (GET /tasks/${taskId}/why says which)`,
+        )
       if (result.status === 'blocked') throw unroutableTask(taskId)
       return { task_id: taskId, status: result.status }
     },

@@ -17,6 +17,7 @@ import type { Room } from '../store/room.js'
 import type { Routes } from '../store/routes.js'
 import { readSubtaskRoute } from '../store/subtask-route.js'
 import type { Caller, ReviewDecision, ReviewFilters } from './api.js'
+import { requireAgent } from './known-agent.js'
 import { integerCursor } from './task-view.js'
 
 interface ReviewsOptions {
@@ -85,7 +86,7 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
         const problem = jsonProblem(plainValue(decision.output ?? null))
         if (problem) throw new BatonError('invalid_request', `the output ${problem}`, { fields: [{ path: 'output', issue: problem }] })
       }
-      const routeId = decision.decision === 'reassign' ? await routeTo(review, decision.agent) : null
+      const routeId = decision.decision === 'reassign' ? await routeTo(caller, review, decision.agent) : null
       const ruling = {
         tenantId: caller.tenantId,
         id,
@@ -104,11 +105,12 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
     },
   }
 
-  async function routeTo(review: ReviewRow, agent: string | undefined): Promise<number> {
+  async function routeTo(caller: Caller, review: ReviewRow, agent: string | undefined): Promise<number> {
     if (agent === undefined)
       throw new BatonError('invalid_request', 'reassign needs an agent', {
         fields: [{ path: 'agent', issue: 'is required for `reassign`' }],
       })
+    await requireAgent(database, caller.tenantId, agent)
     const route = await readSubtaskRoute(database, review.task_pk, review.subtask_id ?? '')
     if (!route) throw new BatonError('subtask_not_found', 'the review is not about a subtask')
     const [id] = await routes.intern([{ pool: route.pool, capability: agent, requires: [], agent }])

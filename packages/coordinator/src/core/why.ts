@@ -54,7 +54,7 @@ export function whySubtask(
         ? 'waiting to be released (manual execution or a checkpoint)'
         : `waiting for approval${by(subtask.assignee)}${since(subtask.reviewedSince)}`
     case 'ready':
-      return held ?? `ready${since(subtask.readyAt)}; the queue of ${needs(subtask)} is full`
+      return held ?? `ready${since(subtask.readyAt)}; waiting for room in the queue of ${needs(subtask)}`
     case 'queued':
       return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
     case 'retrying': {

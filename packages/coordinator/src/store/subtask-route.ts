@@ -16,3 +16,10 @@ export async function readSubtaskRoute(
   return (await db.query<{ pool: string; capability: string; requires: string[]; agent: string | null }>(statement, [taskPk, subtaskId]))
     .rows[0]
 }
+
+const known: Statement = { name: 'agent_known', text: 'select exists (select from agents where tenant_id = $1 and name = $2) as known' }
+
+/** Whether an agent of that name was ever declared or hosted. */
+export async function isAgentKnown(db: Queryable, tenantId: number, name: string): Promise<boolean> {
+  return (await db.query<{ known: boolean }>(known, [tenantId, name])).rows[0]?.known === true
+}

@@ -41,8 +41,9 @@ interface WatcherOptions {
 
 const sweepLimit = 500
 /** How many times longer than it took the look at all live rows rests. */
-const restShare = 50
-const maxLongLookMs = 60_000
+const restShare = 20
+/** So late may the end of a wait or a deadline be found, however many live rows there are. */
+const maxLongLookMs = 5_000
 const lines = {
   late: 'attempts exceeded their SLA',
   lost: 'attempts were lost with their workers',

@@ -86,7 +86,7 @@ export function reviewRoutes(api: CoordinatorApi): Route[] {
         rawKeys: rawDecisionKeys,
       },
       answers: { 200: { description: 'The review, decided.', schema: namedSchemas.Review } },
-      errors: ['review_not_found', 'state_conflict'],
+      errors: ['agent_not_found', 'review_not_found', 'state_conflict'],
       async answer({ params, body, caller }) {
         return { json: await api.decideReview(caller, params.id, body) }
       },
