@@ -9,14 +9,14 @@ import { eventually } from '../harness/eventually.js'
 import { type FaultFleet, faultStage, startFaultFleet } from './kit/index.js'
 
 const whole = process.env.BATON_TEST_SHAPES === '1'
-const sizes = whole ? { flat: 100_000, chain: 100_000, fan: 100_000 } : { flat: 10_000, chain: 1_000, fan: 3_000 }
+const sizes = whole ? { flat: 100_000, chain: 100_000, fan: 99_999 } : { flat: 10_000, chain: 1_000, fan: 3_000 }
 const cancelled = whole ? 100_000 : 20_000
 const patienceMs = whole ? 3_600_000 : 120_000
 vi.setConfig({ testTimeout: 2 * patienceMs })
 
 const stage = faultStage()
 /** A coordinator starts with about 120; what it takes in at once is in its memory a few times over. */
-const memoryMb = whole ? 900 : 400
+const memoryMb = whole ? 1_200 : 400
 
 /** Looks at what has to stay bounded (I12), for as long as the test runs. */
 function watchBounds(fleet: FaultFleet) {
@@ -53,8 +53,11 @@ function residentMb(pid: number): number {
   }
 }
 
-const submit = (fleet: FaultFleet, task_id: string, subtasks: SubtaskRequest[]) =>
-  fleet.driver.known(() => fleet.driver.submit({ task_id, title: task_id, execute: true, subtasks }, { timeoutMs: patienceMs }), patienceMs)
+async function submit(fleet: FaultFleet, task_id: string, subtasks: SubtaskRequest[]): Promise<void> {
+  const task = { task_id, title: task_id, execute: true, subtasks }
+  const outcome = await fleet.driver.known(() => fleet.driver.submit(task, { timeoutMs: patienceMs }), patienceMs)
+  expect(outcome).toMatchObject({ fate: 'ok', taskId: task_id })
+}
 
 test(`40: ${sizes.flat} subtasks flat, a chain of ${sizes.chain}, ${sizes.fan} that one waits for: memory, queue and connections stay bounded`, async () => {
   const slots = 100
@@ -87,7 +90,7 @@ test(`40: ${sizes.flat} subtasks flat, a chain of ${sizes.chain}, ${sizes.fan} t
   process.stdout.write(`${all} subtasks: at most ${Math.round(usedMb)} MB, ${queued} queued, ${connections} connections\n`)
   expect(usedMb).toBeLessThan(memoryMb)
   expect(queued).toBeGreaterThan(0)
-  expect(queued).toBeLessThanOrEqual(3 * slots) // two rounds, and what was started meanwhile
+  expect(queued).toBeLessThanOrEqual(5 * slots) // two rounds, and what several submissions found room for at once
   expect(connections).toBeLessThanOrEqual(15)
 })
 
