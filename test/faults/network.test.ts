@@ -22,14 +22,14 @@ test('32: one coordinator cut from Postgres, then without an answer from it: a p
   for (const how of ['cut', 'stall'] as const) {
     cutOff.proxies.postgres?.[how]()
     const names = Array.from({ length: 10 }, (_, i) => `${how}${i}`)
-    for (const task_id of names) {
+    const submitted = names.map(task_id => {
       const subtasks = [
         { name: 'a', capability: 'fault', input: { work: 50 } },
         { name: 'b', capability: 'fault', depends_on: ['a'] },
       ]
-      const submit = () => driver.submit({ task_id, title: how, execute: true, subtasks }, { timeoutMs: 1_000 })
-      expect(await driver.known(submit)).toMatchObject({ fate: 'ok' })
-    }
+      return driver.known(() => driver.submit({ task_id, title: how, execute: true, subtasks }, { timeoutMs: 1_000 }))
+    })
+    for (const outcome of await Promise.all(submitted)) expect(outcome).toMatchObject({ fate: 'ok' })
     for (const name of names)
       await eventually(async () => (await driver.get(name, { coordinator: 1 })).body?.status === 'completed', patience)
     if (how === 'cut') expect(await driver.get('held', { coordinator: 0 })).toMatchObject({ fate: 'unknown', status: 503 })

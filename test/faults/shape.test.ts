@@ -9,7 +9,7 @@ import { eventually } from '../harness/eventually.js'
 import { type FaultFleet, faultStage, startFaultFleet } from './kit/index.js'
 
 const whole = process.env.BATON_TEST_SHAPES === '1'
-const sizes = whole ? { flat: 100_000, chain: 100_000, fan: 99_999 } : { flat: 10_000, chain: 1_000, fan: 3_000 }
+const sizes = whole ? { flat: 100_000, chain: 100_000, fan: 99_999 } : { flat: 6_000, chain: 1_000, fan: 2_000 }
 const cancelled = whole ? 100_000 : 20_000
 const patienceMs = whole ? 3_600_000 : 120_000
 vi.setConfig({ testTimeout: 2 * patienceMs })

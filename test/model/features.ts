@@ -7,6 +7,8 @@ export interface Features {
   readonly fastPathAsksOrchestrator: boolean
   /** What is spawned into a task in manual mode waits for its release too. */
   readonly spawnedWaitForRelease: boolean
+  /** The report of an attempt that was reassigned while it ran is stale: nothing of it was ever accepted. */
+  readonly reassignedIsStale: boolean
   /** Retrying or reassigning what is in review is a person's decision: the deadline's clock begins anew. */
   readonly verbsRestartDeadline: boolean
 }
@@ -15,6 +17,7 @@ export interface Features {
 export const specified: Features = {
   fastPathAsksOrchestrator: true,
   spawnedWaitForRelease: true,
+  reassignedIsStale: true,
   verbsRestartDeadline: true,
 }
 
@@ -22,5 +25,6 @@ export const specified: Features = {
 export const built: Features = {
   fastPathAsksOrchestrator: false,
   spawnedWaitForRelease: false,
+  reassignedIsStale: false,
   verbsRestartDeadline: false,
 }

@@ -59,6 +59,8 @@ export class Sessions {
     const sessions: Session[] = []
     for (let n = 0; n < sessionCount; n++) {
       const database = await open()
+      // Who waits for a lock here waits for the schedule, on a machine that may be busy with something else.
+      await database.script('set statement_timeout = 0; set idle_in_transaction_session_timeout = 0')
       const { rows } = await database.query<{ pid: number }>({ text: 'select pg_backend_pid() as pid' })
       sessions.push({ database, store: await openStore(database), pid: rows[0]?.pid ?? 0 })
     }

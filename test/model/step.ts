@@ -128,7 +128,7 @@ export class Step {
   }
 
   /** Its attempt is over. */
-  record(subtask: Subtask, end: Pick<Attempt, 'outcome' | 'charged'> & { readonly output?: string }): void {
+  record(subtask: Subtask, end: Pick<Attempt, 'outcome' | 'charged'> & { readonly output?: string; readonly aborted?: boolean }): void {
     this.world.attempts.push({
       subtask: subtask.id,
       attempt: subtask.attempt,
@@ -136,6 +136,7 @@ export class Step {
       outcome: end.outcome,
       charged: end.charged,
       output: end.output ?? null,
+      aborted: end.aborted ?? false,
     })
   }
 

@@ -96,6 +96,8 @@ export interface Attempt {
   readonly outcome: 'completed' | 'failed' | 'timed_out' | 'lost' | 'released' | 'cancelled'
   readonly charged: boolean
   readonly output: string | null
+  /** It ended without its worker's doing. */
+  readonly aborted: boolean
 }
 
 export interface Review {

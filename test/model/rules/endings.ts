@@ -34,7 +34,8 @@ function judge(world: World, { subtask: id, attempt, claim }: Report): { verdict
   const subtask = world.subtasks.find(s => s.id === id)
   if (subtask?.state === 'running' && subtask.attempt === attempt && subtask.claim?.id === claim) return { verdict: 'accepted', subtask }
   const reported: readonly Attempt['outcome'][] = ['completed', 'failed', 'released']
-  const known = world.attempts.some(a => a.subtask === id && a.attempt === attempt && a.claim === claim && reported.includes(a.outcome))
+  const own = world.attempts.find(a => a.subtask === id && a.attempt === attempt && a.claim === claim)
+  const known = own !== undefined && reported.includes(own.outcome) && !(own.aborted && world.features.reassignedIsStale)
   return { verdict: known ? 'duplicate' : 'stale' }
 }
 

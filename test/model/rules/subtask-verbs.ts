@@ -69,7 +69,7 @@ export function reassignSubtask(before: World, id: number, route: RouteName) {
   const running = subtask.claim ? [{ worker: subtask.claim.worker, claim: subtask.claim.id }] : []
   subtask.route = route
   if (subtask.state === 'running') {
-    step.record(subtask, { outcome: 'released', charged: false })
+    step.record(subtask, { outcome: 'released', charged: false, aborted: true })
     subtask.uncharged++
   }
   decided(step, subtask)
