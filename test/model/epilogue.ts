@@ -24,14 +24,14 @@ export function epilogue(world: World): Command | undefined {
     ? resumeEverythingKind
     : stopped
       ? startOrchestratorKind
-      : open.some(t => t.sweeping)
-        ? sweepKind
-        : open.some(t => t.status === 'planned')
-          ? executeKind
-          : held
-            ? resumeKind
-            : world.subtasks.some(s => s.cancel === 'requested')
-              ? failKind // any report acknowledges
+      : world.subtasks.some(s => s.cancel === 'requested')
+        ? failKind // any report acknowledges
+        : open.some(t => t.sweeping)
+          ? sweepKind
+          : open.some(t => t.status === 'planned')
+            ? executeKind
+            : held
+              ? resumeKind
               : any('running')
                 ? completeKind
                 : any('queued')
