@@ -9,8 +9,8 @@ import type { Command } from './command.js'
 import { differences, type Observed } from './observe.js'
 import { dependentsOf, type World } from './world.js'
 
-/** Of more contested rows than that, only all or none are tried. */
-const mostSkipped = 5
+/** Of more contested rows than that, only those that the sweep would change are tried. */
+const mostSkipped = 7
 
 interface Happened {
   readonly replies: readonly unknown[]
@@ -30,7 +30,7 @@ export function explain(before: World, commands: readonly Command[], { replies, 
       const command = commands[n]
       if (!command) continue
       const contested = changed.flatMap((rows, other) => (other === n ? [] : [...rows]))
-      for (const skips of command.sweeps ? subsets([...new Set(contested)]) : [new Set<number>()])
+      for (const skips of command.sweeps ? skipped(world, command, new Set(contested)) : [new Set<number>()])
         for (const seen of statusesSeen(before, world)) {
           const { world: next, reply } = command.apply({ ...world, seen }, skips)
           if (heard(reply) !== given[n]) continue
@@ -78,7 +78,13 @@ export function rowsConcerned(before: World, command: Command): ReadonlySet<numb
   return rows.size > 0 ? rows : new Set(before.subtasks.filter(s => tasks.some(t => t.id === s.task)).map(s => s.id))
 }
 
+/** What a sweep may have passed over. */
+function skipped(world: World, sweep: Command, contested: ReadonlySet<number>): ReadonlySet<number>[] {
+  if (contested.size <= mostSkipped) return subsets([...contested])
+  const own = [...rowsChanged(world, sweep)].filter(id => contested.has(id))
+  return own.length <= mostSkipped ? subsets(own) : [new Set(), new Set(own)]
+}
+
 function subsets(rows: readonly number[]): ReadonlySet<number>[] {
-  if (rows.length > mostSkipped) return [new Set(), new Set(rows)]
   return Array.from({ length: 2 ** rows.length }, (_, bits) => new Set(rows.filter((_row, bit) => (bits >> bit) & 1)))
 }

@@ -115,7 +115,7 @@ export class Divergence extends Error {}
 interface PlayOptions {
   readonly drafts: readonly TaskDraft[]
   readonly emphasis?: Emphasis | undefined
-  /** Default: after two of four commands, so that I7 is seen too. After every command, it can be said which one it was. */
+  /** Default: after two of eight commands, so that I7 is seen too. After every command, it can be said which one it was. */
   readonly looks?: 'always' | 'often' | 'finally' | undefined
 }
 
@@ -166,7 +166,7 @@ export class Play {
     if (expected !== given)
       throw this.divergence([`  model's reply   ${expected}`, `  store's reply   ${given}`, ...(await this.problems())])
     const { looks = 'often' } = this.options
-    if (looks === 'always' || (looks === 'often' && this.log.length % 4 > 1)) await this.look()
+    if (looks === 'always' || (looks === 'often' && this.log.length % 8 > 5)) await this.look()
   }
 
   /** Compares all that can be seen. */

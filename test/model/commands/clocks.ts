@@ -60,7 +60,7 @@ export const timeKind: CommandKind = {
       apply: before => timePasses(before, id, clock),
       run: async ({ database }) => {
         const minuteAgo = new Date(Date.now() - 60_000)
-        await database.query({ text: `update subtask_states set ${clocks[clock]} where id = $1` }, [id, minuteAgo])
+        await database.query({ name: `pass_${clock}`, text: `update subtask_states set ${clocks[clock]} where id = $1` }, [id, minuteAgo])
         return null
       },
     }
@@ -143,7 +143,7 @@ export const expireWaitsKind: CommandKind = {
 /** A worker speaks, also of claims that are no longer its own. */
 export const heartbeatKind: CommandKind = {
   name: 'heartbeat',
-  weight: 1.2,
+  weight: 2,
   choose(world, dice) {
     const worker = dice.pick(workerNames) ?? 'w1'
     const own = world.grants.filter(({ claim }) => claim.worker === worker || dice.rarely(10))

@@ -9,7 +9,7 @@ const block = 1_000
 
 export const rerunKind: CommandKind = {
   name: 'rerun',
-  weight: 3,
+  weight: 1,
   choose(world, dice) {
     const task = dice.pick(world.tasks.filter(t => t.status !== 'planned'))
     if (!task) return undefined
@@ -23,7 +23,7 @@ export const rerunKind: CommandKind = {
       text: `rerun ${name} from ${from.join(', ')}`,
       apply: before => rerun(before, { task: name, from, firstId: blocks * block }),
       run: async ({ database }) => {
-        await database.query({ text: `select setval('id_blocks', $1, false)` }, [blocks])
+        await database.query({ name: 'set_id_blocks', text: `select setval('id_blocks', $1, false)` }, [blocks])
         const outcome = await rerunTask(database, {
           tenantId: 1,
           taskId: name,

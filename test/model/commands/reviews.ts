@@ -50,7 +50,7 @@ export const decideKind: CommandKind = {
 /** A review's own number is not worth modelling: it is the nth of its subtask. */
 async function reviewId(database: Store['database'], subtask: number, nth: number): Promise<string> {
   const { rows } = await database.query<{ id: string }>(
-    { text: 'select id from reviews where subtask_pk = $1 order by id offset $2 limit 1' },
+    { name: 'nth_review', text: 'select id from reviews where subtask_pk = $1 order by id offset $2 limit 1' },
     [subtask, nth],
   )
   return rows[0]?.id ?? '0'

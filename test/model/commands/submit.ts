@@ -37,7 +37,7 @@ async function run({ database, ids }: Store, { draft, firstId, execute, rooms, u
   const next = await ids.draw(draft.subtasks.length + 1)
   const id = next()
   const left = new Map(Object.entries(rooms))
-  const { rows } = await database.query<{ runs: boolean }>({ text: runs }, [draft.orchestrator])
+  const { rows } = await database.query<{ runs: boolean }>({ name: 'orchestrator_runs', text: runs }, [draft.orchestrator])
   const planned = draft.subtasks.map(plannedOf)
   const routeIds = draft.subtasks.map(s => routeId(s.route))
   const graph = buildGraph(planned, {

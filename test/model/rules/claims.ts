@@ -79,7 +79,7 @@ export function heartbeat(before: World, { worker: name, state, active }: Heartb
     const subtask = subtaskOf(world, id)
     const own = subtask.state === 'running' && subtask.claim?.id === claimId && subtask.claim.worker === name
     if (own) subtask.over.lease = false
-    return own
+    return own && subtask.cancel !== 'requested' // what is to stop is told so, and keeps its lease while it does
   })
   step.settle()
   return { world, reply: { known, drain, held: held.map(h => h.claim) } }
