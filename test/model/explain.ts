@@ -1,10 +1,9 @@
 /**
  * Whether what came of commands that ran at once can be explained: by one order of theirs in which the model, command by
  * command, gives the same replies and the same rows. A sweep passes over rows that another session holds, so any of the
- * contested rows may be missing from it; the next sweep finds them. A guard may have seen a task's status as it was when
- * its statement began: what it then does to a subtask of a task that ended meanwhile does no harm.
+ * contested rows may be missing from it; the next sweep finds them. A guard may have seen what it did not lock as it was
+ * when its statement began: what it then does to a subtask of a task that ended meanwhile does no harm.
  */
-import type { TaskStatus } from '@baton/shared'
 import type { Command } from './command.js'
 import { differences, type Observed } from './observe.js'
 import { dependentsOf, type World } from './world.js'
@@ -31,11 +30,11 @@ export function explain(before: World, commands: readonly Command[], { replies, 
       if (!command) continue
       const contested = changed.flatMap((rows, other) => (other === n ? [] : [...rows]))
       for (const skips of command.sweeps ? skipped(world, command, new Set(contested)) : [new Set<number>()])
-        for (const seen of statusesSeen(before, world)) {
-          const { world: next, reply } = command.apply({ ...world, seen }, skips)
+        for (const past of world === before ? [null] : [null, before]) {
+          const { world: next, reply } = command.apply({ ...world, past }, skips)
           if (heard(reply) !== given[n]) continue
           const end = follow(
-            { ...next, seen: new Map() },
+            { ...next, past: null },
             left.filter(other => other !== n),
           )
           if (end) return end
@@ -47,12 +46,6 @@ export function explain(before: World, commands: readonly Command[], { replies, 
     before,
     commands.map((_, n) => n),
   )
-}
-
-/** As they are, and where that is something else, as they were when all of this began. */
-function statusesSeen(before: World, now: World): ReadonlyMap<number, TaskStatus>[] {
-  const changed = before.tasks.filter(t => now.tasks.find(after => after.id === t.id)?.status !== t.status)
-  return [new Map(), ...(changed.length > 0 ? [new Map(changed.map(t => [t.id, t.status]))] : [])]
 }
 
 /** Rows that a command changes, names, or only locks because they wait for those. */

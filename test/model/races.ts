@@ -29,7 +29,7 @@ export const roundArbitrary: fc.Arbitrary<Round> = fc.record({
 })
 
 /** Clocks and settings of the test itself do not race. */
-const alone = ['time passes', 'wear out', 'silence', 'review is due']
+const alone = ['time passes', 'wear out', 'make a suspect', 'silence', 'review is due']
 /** What somebody does while others do something, and cancels, which meet everything. */
 const racing: Emphasis = { cancel: 6, pause: 4, 'cancel subtask': 3, 'reassign subtask': 2, submit: 0.3, heartbeat: 2, sweep: 2 }
 

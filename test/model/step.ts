@@ -15,6 +15,7 @@ import {
   openReview,
   type Review,
   type Subtask,
+  statusSeen,
   subtasksOf,
   type Task,
   taskOf,
@@ -48,7 +49,7 @@ export const going: readonly TaskStatus[] = ['running', 'blocked', 'needs_review
 
 /** Nothing starts while the task, its orchestrator or everything is held. */
 export const mayStart = (world: World, task: Task): boolean =>
-  going.includes(world.seen.get(task.id) ?? task.status) && world.orchestrators[task.orchestrator] === 'running' && !world.paused
+  going.includes(statusSeen(world, task)) && world.orchestrators[task.orchestrator] === 'running' && !world.paused
 
 export const allows = (transition: { readonly from: readonly string[] }, state: string): boolean => transition.from.includes(state)
 
@@ -183,7 +184,7 @@ export class Step {
     const task = taskOf(this.before, subtask.task)
     const waiting = this.before.subtasks.some(s => s.route === subtask.route && s.state === 'ready')
     const held = this.world.features.fastPathAsksOrchestrator ? !mayStart(this.before, task) : this.before.paused
-    return !waiting && (this.before.seen.get(task.id) ?? task.status) === 'running' && !held
+    return !waiting && statusSeen(this.before, task) === 'running' && !held
   }
 
   private priority(subtask: Subtask): number {

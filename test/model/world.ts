@@ -147,10 +147,10 @@ export interface World {
   readonly drafts: readonly TaskDraft[]
   orchestrators: Record<string, 'running' | 'paused' | 'idle'>
   /**
-   * Statuses of tasks as a statement saw them that began before another one changed them. Who guards a row by its task's
-   * status locks the row and not the task, so that may be one behind; empty but for commands that race.
+   * What a statement saw that began before others changed it: it locks the rows that it is about, and whatever else it
+   * looks at (the task's status, who else runs) may be one behind. Null but for commands that race.
    */
-  readonly seen: ReadonlyMap<number, TaskStatus>
+  readonly past: World | null
   /** Everything of the tenant is paused. */
   paused: boolean
   tasks: Task[]
@@ -172,7 +172,7 @@ export function newWorld(features: Features, drafts: readonly TaskDraft[]): Worl
     features,
     drafts,
     orchestrators: { default: 'running', other: 'running' },
-    seen: new Map(),
+    past: null,
     paused: false,
     tasks: [],
     subtasks: [],
@@ -212,8 +212,10 @@ export function subtaskOf(world: World, id: number): Subtask {
   return subtask
 }
 
-/** The status of a subtask's task, as a guard sees it. */
-export const statusOf = (world: World, { task }: Subtask): TaskStatus => world.seen.get(task) ?? taskOf(world, task).status
+/** The status of a task, as a guard sees it. */
+export const statusSeen = (world: World, { id, status }: Task): TaskStatus => world.past?.tasks.find(t => t.id === id)?.status ?? status
+
+export const statusOf = (world: World, { task }: Subtask): TaskStatus => statusSeen(world, taskOf(world, task))
 
 export const subtasksOf = (world: World, task: Task): Subtask[] => world.subtasks.filter(s => s.task === task.id)
 

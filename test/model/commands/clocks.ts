@@ -5,7 +5,7 @@ import { loseWorkers, recordHeartbeats, registerWorker } from '../../../packages
 import type { CommandKind } from '../command.js'
 import { roomOf, workerNames } from '../fleet.js'
 import { type HeartbeatItem, heartbeat } from '../rules/claims.js'
-import { drain, loseWorkers as lose, register, silence, timePasses, wearOut } from '../rules/control.js'
+import { drain, loseWorkers as lose, makeSuspect, register, silence, timePasses, wearOut } from '../rules/control.js'
 import { type ExpiryKind, expire, isDue } from '../rules/endings.js'
 import { expireWaits, isOver } from '../rules/waits.js'
 import { mayStart } from '../step.js'
@@ -89,6 +89,24 @@ export const wearKind: CommandKind = {
       apply: before => wearOut(before, subtask.id, uncharged),
       run: async ({ database }) => {
         await database.query({ text: 'update subtask_states set uncharged = $2 where id = $1' }, [subtask.id, uncharged])
+        return null
+      },
+    }
+  },
+}
+
+/** Two losses in one: they take long to come by. */
+export const suspectKind: CommandKind = {
+  name: 'make a suspect',
+  weight: 2,
+  choose(world, dice) {
+    const subtask = dice.pick(world.subtasks.filter(s => (s.state === 'queued' || s.state === 'running') && s.losses < 2))
+    if (!subtask) return undefined
+    return {
+      text: `${nameOf(world, subtask.id)} has been lost twice with its worker`,
+      apply: before => makeSuspect(before, subtask.id),
+      run: async ({ database }) => {
+        await database.query({ name: 'make_suspect', text: 'update subtask_states set losses = 2 where id = $1' }, [subtask.id])
         return null
       },
     }

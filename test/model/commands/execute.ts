@@ -20,13 +20,15 @@ export const executeKind: CommandKind = {
       text: `execute ${task.name}${mode === 'manual' ? ' manually' : ''}${checkpoints.length > 0 ? `, checkpoints ${checkpoints.join(', ')}` : ''}${unroutable.length > 0 ? `, nobody serves ${unroutable.join(', ')}` : ''}`,
       apply: before => execute(before, { task: task.name, ...asked }),
       run: async ({ database }) => {
-        const result = await executeTask(database, {
-          tenantId: 1,
-          taskId: task.name,
-          mode,
-          checkpoints,
-          unroutable: unroutable.map(routeId),
-        })
+        const result = await database.transaction(tx =>
+          executeTask(tx, {
+            tenantId: 1,
+            taskId: task.name,
+            mode,
+            checkpoints,
+            unroutable: unroutable.map(routeId),
+          }),
+        )
         return result ? { from: result.from_status, status: result.status, ready: result.ready, blocked: result.blocked } : null
       },
     }

@@ -15,6 +15,7 @@ import {
   loseKind,
   registerKind,
   silenceKind,
+  suspectKind,
   timeKind,
   wearKind,
 } from './clocks.js'
@@ -78,4 +79,5 @@ export const commandKinds: readonly CommandKind[] = [
   registerKind,
   drainKind,
   wearKind,
+  suspectKind,
 ]

@@ -24,6 +24,7 @@ function chooseReports(world: World, dice: Dice): Report[] {
   const reports = [...dice.some(running, 3), ...old]
   if (dice.rarely(8) && reports[0]) reports.push(reports[0])
   if (dice.rarely(12) && reports[0]) reports.push({ ...reports[0], claim: 999 })
+  if (dice.rarely(12) && reports[0]) reports.unshift({ ...reports[0], attempt: reports[0].attempt + 1 })
   return reports
 }
 

@@ -42,7 +42,7 @@ function judge(step: Step, { subtask: id, attempt, claim: claimId, agent, worker
   if (subtask.state !== 'queued') return 'gone'
   if (!mayStart(world, taskOf(world, subtask.task))) return refuse(step, subtask, 'held')
   if (!isEligible(worker, agent, subtask.route)) return refuse(step, subtask, 'not_eligible')
-  if (isSuspect(subtask) && world.subtasks.some(s => isSuspect(s) && s.claim?.worker === worker)) {
+  if (isSuspect(subtask) && (world.past ?? world).subtasks.some(s => isSuspect(s) && s.claim?.worker === worker)) {
     step.move(subtask, 'defer') // poison: one at a time
     return 'held'
   }

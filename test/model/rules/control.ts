@@ -116,6 +116,14 @@ export function silence(before: World, name: WorkerName) {
   return { world: step.world, reply: null }
 }
 
+/** It was lost so often with its worker. */
+export function makeSuspect(before: World, id: number) {
+  const step = new Step(before)
+  const subtask = step.world.subtasks.find(s => s.id === id)
+  if (subtask) subtask.losses = 2
+  return { world: step.world, reply: null }
+}
+
 /** It ended so often through no fault of its own. */
 export function wearOut(before: World, id: number, uncharged: number) {
   const step = new Step(before)

@@ -77,7 +77,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
         if (now.status === 'blocked') throw unroutableTask(taskId)
         return { task_id: taskId, status: now.status }
       }
-      const result = await executeTask(database, { ...wanted, unroutable })
+      const result = await database.transaction(tx => executeTask(tx, { ...wanted, unroutable }))
       if (!result) throw new BatonError('task_not_found', `there is no task ${taskId}`)
       if (result.from_status === 'planned') {
         onChange([result.id])

@@ -69,9 +69,7 @@ judged as materialized (
     coalesce(d.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $3::bigint) as sla_ms,
     coalesce(d.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms,
     case when d.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
-    t.suspect and (
-      exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id)
-      or row_number() over (partition by t.worker_id, t.suspect order by t.n) > 1) as crowded,
+    t.suspect and exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id) as crowded,
     w.agent is not null and (r.agent is null or r.agent = t.agent)
       and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible,
     -- Two deliveries of one attempt: the first one's claim is the lease token.
@@ -84,7 +82,7 @@ judged as materialized (
   join routes r on r.id = t.route_id
   left join worker_agents w on w.worker_id = t.worker_id and w.agent = t.agent
 ),
-ruled as materialized (
+admitted as materialized (
   select j.*, case
     -- A repeat of a claim that was granted gets the same grant.
     when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
@@ -92,8 +90,15 @@ ruled as materialized (
     when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' or j.tenant_id = any ${pausedTenants} then 'held'
     when j.eligible is not true then 'not_eligible' -- null where the route pins nobody
     when j.crowded then 'deferred'
-    else 'granted' end as status
+    else 'granted' end as admission
   from judged j
+),
+ruled as materialized (
+  -- Of several suspects in one batch a worker gets the first.
+  select a.*, case
+    when a.admission = 'granted' and a.suspect and a.id <> first_value(a.id) over (partition by a.worker_id, a.admission = 'granted' and a.suspect order by a.n) then 'deferred'
+    else a.admission end as status
+  from admitted a
 ),
 started as (
   update subtask_states s set state = 'running', claim_id = r.claim_id, worker_id = r.worker_id, agent = r.agent, started_at = clock_timestamp(),

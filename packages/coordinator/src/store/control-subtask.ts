@@ -72,9 +72,15 @@ part(id) as (
   where p.id <> $1 or (select d.on_failure not in ('skip', 'continue') from subtasks d where d.id = $1)
 )`
 
+/** And its task first, while that is planned: what may start is not read in the middle of this (execute.ts). */
 const lockPart: Statement = {
   name: 'lock_cancelled_part',
-  text: `with recursive ${part} select s.id from part p join subtask_states s on s.id = p.id order by s.id for update of s`,
+  text: `
+with recursive ${part},
+task as materialized (
+  select k.id from subtask_states s join tasks k on k.id = s.task_pk where s.id = $1 and k.status = 'planned' for update of k
+)
+select s.id from part p join subtask_states s on s.id = p.id where (select count(*) from task) >= 0 order by s.id for update of s`,
 }
 
 const cancel: Statement = {

@@ -110,7 +110,11 @@ export async function releaseSubtask(
   subtask: { tenantId: number; taskId: string; subtaskId: string },
   actor: string,
 ): Promise<SubtaskControlResult | undefined> {
-  return (await db.query<SubtaskControlResult>(release, [subtask.tenantId, subtask.taskId, subtask.subtaskId, actor])).rows[0]
+  const ask = async () =>
+    (await db.query<SubtaskControlResult>(release, [subtask.tenantId, subtask.taskId, subtask.subtaskId, actor])).rows[0]
+  const result = await ask()
+  // It may have waited for a rerun that put another generation in this one's place; asked anew, it sees that.
+  return result?.before === 'cancelled' ? ask() : result
 }
 
 const drain: Statement = {

@@ -37,7 +37,6 @@ root as materialized (
   from task k join subtasks d on d.task_pk = k.id and d.superseded = 0 join subtask_states s on s.id = d.id
   where k.status = 'planned' and s.state in (${from('unlock')}) and s.unmet = 0
   order by s.id
-  for update of s -- one that is being cancelled stays cancelled
 ),
 opened as (
   update subtask_states s set
@@ -89,9 +88,13 @@ select k.id::text as id, k.status as from_status, coalesce(s.status, k.status) a
 from task k cross join counted c left join started s on s.id = k.id`,
 }
 
-/** Undefined: there is no such task. */
-export async function executeTask(db: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
-  const { rows } = await db.query<ExecuteResult>(statement, [
+/** Whoever cancels a part of a planned task locks it too (control-subtask.ts), so that its roots are known when they are read. */
+const lock: Statement = { name: 'lock_planned_task', text: 'select id from tasks where tenant_id = $1 and task_id = $2 for update' }
+
+/** Within a transaction of the caller's. Undefined: there is no such task. */
+export async function executeTask(tx: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
+  await tx.query(lock, [input.tenantId, input.taskId])
+  const { rows } = await tx.query<ExecuteResult>(statement, [
     input.tenantId,
     input.taskId,
     input.mode,
