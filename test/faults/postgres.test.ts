@@ -149,6 +149,12 @@ test('25: every connection is taken: 503 with Retry-After within a bound, while 
   expect(await fleet.violations()).toEqual([])
 }, 60_000)
 
+/** Whether it said last that it left the group of coordinators. */
+function isOutOfGroup({ lines }: { readonly lines: readonly string[] }): boolean {
+  const left = lines.findLastIndex(line => line.includes('this coordinator leaves the group'))
+  return left > lines.findLastIndex(line => line.includes('this coordinator is back in the group'))
+}
+
 test('23: restarted under load, and away for two leases: what was asked is done once, and nobody loses what it runs', async () => {
   const fleet = shared()
   const { driver, leaseMs } = fleet
@@ -167,6 +173,7 @@ test('23: restarted under load, and away for two leases: what was asked is done 
   await lasts(between(0, 100))
   await postgres.restart()
   await first
+  await eventually(() => expect(fleet.coordinators.filter(isOutOfGroup)).toEqual([])) // who is still out leaves no second time
 
   const second = submit('r23-second')
   await lasts(between(0, 100))
