@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'examples/*/src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/harness/global-setup.ts'],
-    setupFiles: ['test/harness/leaks.ts'],
+    setupFiles: ['test/harness/leaks.ts', 'test/harness/patience.ts'],
     pool: 'forks',
     // Inherited by the processes and threads that the code under test starts.
     execArgv: ['--import', new URL('test/harness/source-loader.mjs', import.meta.url).href],

@@ -17,7 +17,7 @@ import {
 } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
-import type { ArtifactToStore, ClaimPort } from './context.js'
+import type { ArtifactToStore, ClaimPort, Run } from './context.js'
 import { ClaimReader } from './dependencies.js'
 import type { Runner } from './run-agent.js'
 import type { Uplink } from './uplink.js'
@@ -40,8 +40,11 @@ export class Attempt {
   readonly claimId: string
   readonly agentName: string
   private readonly options: AttemptOptions
-  private readonly controller = new AbortController()
-  private readonly log: Logger
+  /** Made for whoever looks at its signal: most agents never do. */
+  private controller: AbortController | undefined
+  private aborted: BatonError | undefined
+  private decide: ((outcome: Outcome) => void) | undefined
+  private ended = false
   private readonly artifacts = new Map<string, ArtifactRef>()
   private readonly spawned: SubtaskRequest[] = []
   private unsentProgress: string | undefined
@@ -52,13 +55,19 @@ export class Attempt {
     this.subtask = options.subtask
     this.claimId = options.claimId
     this.agentName = options.agent.name
-    const { grant, agent } = options
-    this.log = options.log.child({ task_id: grant.task_id, subtask_id: grant.subtask_id, attempt: grant.attempt, agent: agent.name })
   }
 
-  /** Tells the agent to stop; the reason becomes its signal's. */
+  /** Whether the agent's function has really ended. */
+  get hasEnded(): boolean {
+    return this.ended
+  }
+
+  /** Tells the agent to stop; the reason becomes its signal's. The first reason stands. */
   abort(reason: BatonError): void {
-    this.controller.abort(reason)
+    if (this.aborted) return
+    this.aborted = reason
+    this.controller?.abort(reason)
+    this.decide?.(this.failed(reason))
   }
 
   /** Gives the attempt back, uncharged: the worker drains and cannot wait longer. */
@@ -81,38 +90,72 @@ export class Attempt {
    */
   start(): { outcome: Promise<Outcome>; settled: Promise<void> } {
     const { grant } = this.options
-    const { signal } = this.controller
     // Released before it began: the agent is left out of it.
-    if (signal.aborted) return { outcome: Promise.resolve(this.failed(signal.reason)), settled: Promise.resolve() }
-    const timer = setTimeout(
-      () => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)),
-      Math.min(grant.sla_ms, 2 ** 31 - 1),
-    )
-    const work = this.run()
-    const aborted = new Promise<Outcome>(resolve => {
-      signal.addEventListener('abort', () => resolve(this.failed(signal.reason)), { once: true })
+    if (this.aborted) {
+      this.ended = true
+      return { outcome: Promise.resolve(this.failed(this.aborted)), settled: Promise.resolve() }
+    }
+    const outcome = new Promise<Outcome>(resolve => {
+      const timer = setTimeout(
+        () => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)),
+        Math.min(grant.sla_ms, 2 ** 31 - 1),
+      )
+      this.decide = decided => {
+        clearTimeout(timer)
+        resolve(decided)
+      }
     })
-    const outcome = Promise.race([work, aborted]).finally(() => clearTimeout(timer))
-    return { outcome, settled: work.then(() => undefined) }
+    const settled = this.run().then(ran => {
+      this.ended = true
+      this.decide?.(ran)
+    })
+    return { outcome, settled }
   }
 
   private async run(): Promise<Outcome> {
-    const { grant, runner } = this.options
-    const signal = this.controller.signal
-    const deadline = new Date(Date.now() + grant.sla_ms)
-    const ended = await runner.run({ grant, port: this.port(), signal, deadline, log: this.log })
+    const ended = await this.options.runner.run(this.asRun())
     if (ended.kind === 'failed') return this.failedAs(ended.failure)
     try {
       return await this.completed(ended.output)
     } catch (error) {
-      return this.failed(signal.aborted ? signal.reason : error)
+      return this.failed(this.aborted ?? error)
     }
+  }
+
+  /** What only some agents ask for is made when it is asked for. */
+  private asRun(): Run {
+    const { grant, agent, log } = this.options
+    const startedAt = Date.now()
+    const signal = () => this.signal
+    let own: Logger | undefined
+    return {
+      grant,
+      port: this.port(),
+      get signal() {
+        return signal()
+      },
+      get deadline() {
+        return new Date(startedAt + grant.sla_ms)
+      },
+      get log() {
+        own ??= log.child({ task_id: grant.task_id, subtask_id: grant.subtask_id, attempt: grant.attempt, agent: agent.name })
+        return own
+      },
+    }
+  }
+
+  private get signal(): AbortSignal {
+    if (!this.controller) {
+      this.controller = new AbortController()
+      if (this.aborted) this.controller.abort(this.aborted)
+    }
+    return this.controller.signal
   }
 
   private async completed(output: string): Promise<Outcome> {
     const inline = Buffer.byteLength(output) <= maxInlineBytes
     if (!inline) await this.upload(outputChunkName, Buffer.from(output))
-    const spawn = JSON.stringify(this.spawned)
+    const spawn = this.spawned.length > 0 ? JSON.stringify(this.spawned) : ''
     const spawnInline = Buffer.byteLength(spawn) <= maxInlineBytes / 2
     if (!spawnInline) await this.upload(spawnChunkName, Buffer.from(spawn))
     return {
@@ -136,12 +179,15 @@ export class Attempt {
 
   private port(): ClaimPort {
     const { uplink, workerId } = this.options
-    const { signal } = this.controller
-    const reader = new ClaimReader({ uplink, workerId, subtask: this.subtask, claimId: this.claimId, signal })
+    let made: ClaimReader | undefined
+    const reader = () => {
+      made ??= new ClaimReader({ uplink, workerId, subtask: this.subtask, claimId: this.claimId, signal: this.signal })
+      return made
+    }
     return {
-      text: what => reader.text(what),
-      artifact: (name, artifact) => reader.artifact(name, artifact),
-      dependencies: after => reader.dependencies(after),
+      text: what => reader().text(what),
+      artifact: (name, artifact) => reader().artifact(name, artifact),
+      dependencies: after => reader().dependencies(after),
       saveProgress: text => {
         this.unsentProgress = text
       },
@@ -158,6 +204,6 @@ export class Attempt {
 
   private upload(name: string, data: Uint8Array): Promise<Pick<ArtifactRef, 'bytes' | 'sha256'>> {
     const { uplink, workerId } = this.options
-    return upload(uplink, { subtask: this.subtask, claimId: this.claimId, workerId }, name, data, this.controller.signal)
+    return upload(uplink, { subtask: this.subtask, claimId: this.claimId, workerId }, name, data, this.signal)
   }
 }

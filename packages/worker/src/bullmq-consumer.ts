@@ -7,6 +7,7 @@
  * stops at that moment.
  */
 
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { BatonError } from '@baton/shared'
 import {
@@ -19,7 +20,7 @@ import {
   redisEndpoint,
   type Slots,
 } from '@baton/shared/node'
-import { type Job, Worker } from 'bullmq'
+import { type MinimalJob, Worker, type WorkerOptions } from 'bullmq'
 import { Redis } from 'ioredis'
 
 interface BullmqConsumerOptions {
@@ -34,6 +35,8 @@ const waitSeconds = 5
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
 const silentMs = 10_000
 const pauseAfterErrorMs = 500
+/** What the driver says of requests whose connection broke. */
+const cutOff = /connection (?:is )?close/i
 /** How long a consumption that stops waits for a Redis that is away. */
 const farewellMs = 2_000
 /** Jobs that a slot takes from one queue before the agent's other queues get their turn. */
@@ -50,6 +53,8 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     socketTimeout: silentMs,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
+    // What is sent in one turn travels together: a batch of answers finishes a batch of jobs.
+    enableAutoPipelining: true,
   })
   const where = maskSecrets(options.url)
   let lastLog = 0
@@ -127,12 +132,66 @@ interface LoopOptions {
   readonly log: Logger
 }
 
-/** A BullMQ worker without its own loop: it fetches, holds locks, finishes. */
+/** A job that was taken: what of BullMQ's record of it is needed here. */
+interface Taken {
+  readonly id: string
+  readonly delivery: unknown
+}
+
+/** What BullMQ reads of a job that is finished. */
+const finishedJobOptions = { attempts: 1 }
+
+/**
+ * A BullMQ worker without its own loop and without its `Job`, which costs more than the scripts in Redis: it takes,
+ * holds locks, finishes.
+ */
 class Fetcher extends Worker {
+  private readonly token: string
+
+  constructor(queue: string, options: WorkerOptions) {
+    super(queue, null, options)
+    this.token = this.id
+  }
+
   /** Renews the locks of the jobs taken, and fails those of dead workers so that they do not pile up. */
   begin(): void {
     this.lockManager.start()
     void this.startStalledCheckTimer()
+  }
+
+  async take(): Promise<Taken | undefined> {
+    return this.taken(await this.backend.moveToActive(this.token))
+  }
+
+  /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
+  async finish({ id }: Taken, andTake: boolean): Promise<Taken | undefined> {
+    this.lockManager.untrackJob(id)
+    const job = { id, opts: finishedJobOptions } as MinimalJob // the rest of it is not read
+    const { result } = await this.backend.moveToCompleted(job, null, true, this.token, andTake)
+    return this.taken(result)
+  }
+
+  /** Gives a job back to the queue, for another worker. */
+  async giveBack({ id }: Taken): Promise<void> {
+    this.lockManager.untrackJob(id)
+    await this.backend.moveJobFromActiveToWait(id, this.token)
+  }
+
+  /** From BullMQ's `[record, id, …]`; empty where there was no job. */
+  private taken(reply: unknown): Taken | undefined {
+    const [record, id] = (reply ?? []) as [record?: { readonly data: string } | null, id?: string] // as its scripts answer
+    if (!record || !id) return undefined
+    this.lockManager.trackJob(id, this.token, Date.now())
+    return { id, delivery: parsed(record.data) }
+  }
+}
+
+/** Whoever puts other things into the queue is told so by the one who works them off. */
+function parsed(data: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
   }
 }
 
@@ -143,14 +202,14 @@ class QueueLoop {
   /** Slots at work, until Redis was told of the end of their last job. */
   private readonly running = new Set<Promise<void>>()
   /** Jobs that have not ended. */
-  private readonly jobs = new Map<Job, { readonly ended: Promise<void>; readonly end: () => void }>()
+  private unended = 0
+  private onEnded: (() => void) | undefined
   private loop: Promise<void> = Promise.resolve()
   private stopped: Promise<void> | undefined
-  private tokens = 0
 
   constructor(options: LoopOptions) {
     this.options = options
-    this.fetcher = new Fetcher(options.queue, async job => this.run(job), {
+    this.fetcher = new Fetcher(options.queue, {
       connection: options.connection,
       prefix: options.namespace,
       autorun: false,
@@ -158,8 +217,8 @@ class QueueLoop {
       skipVersionCheck: true,
       lockDuration: 60_000,
       stalledInterval: 60_000,
-      runRetryDelay: pauseAfterErrorMs,
     })
+    setMaxListeners(0, this.stopping.signal) // as many as there are jobs to be finished when Redis is back
     this.fetcher.on('error', error => options.log.debug({ reason: error.message, queue: options.queue }, 'BullMQ reports an error'))
   }
 
@@ -177,7 +236,10 @@ class QueueLoop {
   private async end(): Promise<void> {
     this.stopping.abort()
     const parted = atMost(farewellMs, this.part())
-    await Promise.all([...this.jobs.values()].map(job => job.ended))
+    if (this.unended > 0)
+      await new Promise<void>(resolve => {
+        this.onEnded = resolve
+      })
     await parted
     await atMost(farewellMs, Promise.all(this.running))
     await this.fetcher.close(true)
@@ -216,61 +278,59 @@ class QueueLoop {
 
   /** Fills a slot that was taken with the next job; gives the slot back when there is none. */
   private async fetchOne(): Promise<boolean> {
-    let job: Job | undefined
+    let job: Taken | undefined
     try {
-      job = await this.fetcher.getNextJob(`${this.fetcher.id}:${this.tokens++}`, { block: false })
+      job = await this.fetcher.take()
     } finally {
       if (!job) this.options.slots.give()
     }
-    if (job) this.launch(job)
+    if (job) {
+      const work = this.work(job)
+      this.running.add(work)
+      void work.finally(() => this.running.delete(work))
+    }
     return job !== undefined
   }
 
   /** Runs a job and, while the slot is its own, whatever the queue hands over when the job is finished. */
-  private launch(first: Job): void {
-    const work = (async () => {
-      let job: Job | undefined = first
-      try {
-        for (let n = 1; job; n++) job = this.isStopping ? await this.handBack(job) : await this.process(job, n) // Q2
-      } catch (error) {
-        // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
-        this.options.log.debug({ err: error, queue: this.options.queue }, 'a job could not be finished')
-      } finally {
-        this.options.slots.give()
-      }
-    })()
-    this.running.add(work)
-    void work.finally(() => this.running.delete(work))
-  }
-
-  /** Works off a job; resolves to the next one when the queue hands over one. */
-  private async process(job: Job, n: number): Promise<Job | undefined> {
-    let end = () => {}
-    const ended = new Promise<void>(resolve => {
-      end = resolve
-    })
-    this.jobs.set(job, { ended, end })
+  private async work(first: Taken): Promise<void> {
+    let job: Taken | undefined = first
     try {
-      return (await this.fetcher.processJob(job, job.token ?? '', () => !this.isStopping && n < jobsPerTurn)) ?? undefined
+      for (let n = 1; job; n++) {
+        if (this.isStopping) return await this.fetcher.giveBack(job) // Q2
+        await this.run(job)
+        job = await this.finish(job, n < jobsPerTurn)
+      }
+    } catch (error) {
+      // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
+      this.options.log.debug({ err: error, queue: this.options.queue }, 'a job could not be finished')
     } finally {
-      end()
-      this.jobs.delete(job)
+      this.options.slots.give()
     }
   }
 
-  private async run(job: Job): Promise<null> {
+  private async finish(job: Taken, andTake: boolean): Promise<Taken | undefined> {
+    for (;;) {
+      try {
+        return await this.fetcher.finish(job, andTake && !this.isStopping)
+      } catch (error) {
+        if (this.isStopping || !(error instanceof Error && cutOff.test(error.message))) throw error
+        await this.pause() // what travelled with others is not sent again by the driver
+      }
+    }
+  }
+
+  /** The job is finished whatever became of the attempt: the coordinator alone retries. */
+  private async run(job: Taken): Promise<void> {
+    this.unended++
     try {
-      await this.options.onJob(job.id ?? '', job.data)
+      await this.options.onJob(job.id, job.delivery)
     } catch (error) {
       this.options.log.error({ err: error, queue: this.options.queue, job: job.id }, 'a delivery could not be worked off')
+    } finally {
+      this.unended--
+      if (this.unended === 0) this.onEnded?.()
     }
-    this.jobs.get(job)?.end()
-    return null // the job is finished whatever became of the attempt: the coordinator alone retries
-  }
-
-  /** A job that came while the consumption stops goes to another worker. */
-  private async handBack(job: Job): Promise<undefined> {
-    await job.moveToWait(job.token)
   }
 
   private async waitForWakeUp(): Promise<void> {

@@ -30,7 +30,7 @@ export interface ClaimPort extends DependencyReader {
   putArtifact(artifact: ArtifactToStore): Promise<ArtifactRef>
 }
 
-/** One run of an agent. */
+/** One run of an agent. Some of it may be made when it is asked for: take from it only what is needed. */
 export interface Run {
   readonly grant: Grant
   readonly port: ClaimPort
@@ -41,7 +41,8 @@ export interface Run {
 
 export const maxProgressBytes = 16_384
 
-export function createContext({ grant, port, signal, deadline, log }: Run): AgentContext {
+export function createContext(run: Run): AgentContext {
+  const { grant, port } = run
   let spawned = 0
   return {
     taskId: grant.task_id,
@@ -50,9 +51,15 @@ export function createContext({ grant, port, signal, deadline, log }: Run): Agen
     name: grant.name,
     idempotencyKey: grant.uuid,
     attempt: grant.attempt,
-    signal,
-    deadline,
-    log,
+    get signal() {
+      return run.signal
+    },
+    get deadline() {
+      return run.deadline
+    },
+    get log() {
+      return run.log
+    },
     context: grant.context === null ? {} : (JSON.parse(grant.context) as unknown),
     savedProgress: grant.progress === null ? null : (JSON.parse(grant.progress) as unknown),
     progress: value => {

@@ -93,6 +93,7 @@ export class Executor {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
       this.attempts.delete(claimId)
     }
+    if (attempt.hasEnded) return
     await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
       log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'),
     )
