@@ -1,5 +1,5 @@
 /** Answers claims: one lane, one statement for what has gathered. */
-import { type ClaimItem, type ClaimReply, maxBatchItems } from '@baton/shared'
+import { type ClaimItem, maxBatchItems } from '@baton/shared'
 import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import { type ClaimedItem, type ClaimVerdict, grantClaims } from '../store/claims.js'
 import type { Database } from '../store/database.js'
@@ -29,15 +29,14 @@ export class Claims {
     this.lane = new BatchLane({ maxItems: maxBatchItems, maxWaiting: options.maxWaiting, send: items => this.grant(items) })
   }
 
-  /** Replies in order. Throws `LaneFullError`, or the database's error when nothing could be committed. */
-  async take(workerId: string, items: readonly ClaimItem[]): Promise<ClaimReply[]> {
+  /** A `ClaimReply` for each, in order, as JSON text. Throws `LaneFullError`, or the database's error when nothing could be committed. */
+  async take(workerId: string, items: readonly ClaimItem[]): Promise<string[]> {
     const results = await Promise.all(
       items.map(i => this.lane.push({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })),
     )
     return results.map(result => {
-      if (!result.ok || result.value.status !== 'granted' || result.value.grant === null)
-        return { status: result.ok && result.value.status !== 'granted' ? result.value.status : 'gone' }
-      return { status: 'granted', grant: { ...result.value.grant, lease_ms: result.value.grant.lease_ms ?? this.options.leaseMs } }
+      const { status, grant } = result.ok ? result.value : { status: 'gone', grant: null }
+      return grant === null ? `{"status":"${status}"}` : `{"status":"${status}","grant":${grant}}`
     })
   }
 

@@ -206,12 +206,11 @@ function refuse(status: 'busy' | 'error', cause: Failure): string {
 }
 
 /** The grants that fit into one message; the others are claimed again, which grants the same. */
-function fitted(results: Awaited<ReturnType<Claims['take']>>, coordinator: string): string {
+function fitted(results: readonly string[], coordinator: string): string {
   let bytes = 0
-  const texts = results.map((result, i) => {
-    const text = JSON.stringify(result)
+  const texts = results.map((text, i) => {
     bytes += Buffer.byteLength(text) + 1
-    return bytes > replyBytes && i > 0 && result.status === 'granted' ? '{"status":"again"}' : text
+    return bytes > replyBytes && i > 0 && text.startsWith('{"status":"granted"') ? '{"status":"again"}' : text
   })
   return `{"v":${protocolVersion},"status":"ok","coordinator":${JSON.stringify(coordinator)},"body":{"results":[${texts.join(',')}]}}`
 }

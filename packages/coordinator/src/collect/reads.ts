@@ -5,8 +5,6 @@ import { holdsClaim, pageArtifact, pageDependencies, pageInput, pageOutput, page
 
 type ReadRequest = Extract<WorkerRequest, { type: 'read' }>
 
-const listLength = 100
-
 export async function answerRead(database: Database, { subtask, claim_id: claimId, what, offset }: ReadRequest): Promise<ReadReply> {
   if (!(await holdsClaim(database, subtask, claimId))) return { status: 'stale', data: '', next_offset: null }
   switch (what.kind) {
@@ -26,8 +24,8 @@ export async function answerRead(database: Database, { subtask, claim_id: claimI
       }
     }
     case 'dependencies': {
-      const list = await pageDependencies(database, subtask, claimId, what.after)
-      return { status: 'ok', data: '', next_offset: list.length > listLength ? 1 : null, dependencies: list.slice(0, listLength) }
+      const { list, more } = await pageDependencies(database, subtask, claimId, what.after)
+      return { status: 'ok', data: '', next_offset: more ? 1 : null, dependencies: list }
     }
     default:
       return assertNever(what)

@@ -7,7 +7,6 @@
  * Invariants: I15 (the claim id is the lease token: two deliveries of one attempt cannot both get it, and a repeated
  * claim gets the same grant), I2 (only queued rows are granted).
  */
-import type { DependencyView, Grant } from '@baton/shared'
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { few, from } from './fragments.js'
@@ -23,8 +22,8 @@ export interface ClaimedItem {
 
 export interface ClaimVerdict {
   status: 'granted' | 'gone' | 'held' | 'not_eligible'
-  /** Its lease is null where the coordinator's applies. */
-  grant: (Omit<Grant, 'lease_ms'> & { lease_ms: number | null }) | null
+  /** A `Grant` as JSON text: it goes to the worker as it is. */
+  grant: string | null
   route_id: number | null
   task_pk: string | null
 }
@@ -32,13 +31,14 @@ export interface ClaimVerdict {
 /** How many dependencies travel with a grant; the rest are read in pages. */
 const inlineDependencies = 100
 
-/** The dependencies of subtask `id` behind ordinal `after`, with outputs while they fit, as json. */
+/** The dependencies of subtask `id` behind ordinal `after`, with outputs while they fit: `list` is json, `more` says whether there are more. */
 export const dependencyList = (id: string, after: string): string => `
     select json_agg(json_build_object('name', x.name, 'subtask_id', x.subtask_id, 'ordinal', x.ordinal, 'state', x.state,
-      'output', case when x.bytes_so_far <= ${maxInlineBytes} then x.output end, 'output_chars', char_length(x.output), 'failure', x.failure, 'artifacts', x.artifacts) order by x.ordinal) as list
+      'output', case when x.bytes_so_far <= ${maxInlineBytes} then x.output end, 'output_chars', char_length(x.output), 'failure', x.failure, 'artifacts', x.artifacts) order by x.ordinal)
+      filter (where x.nth <= ${inlineDependencies}) as list, count(*) > ${inlineDependencies} as more
     from (
-      select f.name, f.subtask_id, f.ordinal, s.state, a.output, a.failure::json as failure,
-        sum(octet_length(a.output)) over (order by f.ordinal) as bytes_so_far,
+      select f.name, f.subtask_id, f.ordinal, s.state, a.output, a.failure::json as failure, row_number() over by_ordinal as nth,
+        sum(octet_length(a.output)) over by_ordinal as bytes_so_far,
         (select coalesce(json_agg(t.name order by t.name), '[]') from artifacts t where t.subtask_pk = e.from_id) as artifacts
       -- The order of these probes is fixed: offset 0 and the lateral limits leave the planner no other, however many
       -- edges it believes a subtask to have.
@@ -47,6 +47,7 @@ export const dependencyList = (id: string, after: string): string => `
       cross join lateral (select state, attempt from subtask_states s where s.id = e.from_id limit 1) s
       left join lateral (select output, failure from attempts a where a.subtask_pk = e.from_id and a.attempt = s.attempt limit 1) a on true
       where f.ordinal > ${after}
+      window by_ordinal as (order by f.ordinal)
       order by f.ordinal
       limit ${inlineDependencies + 1}
     ) x`
@@ -72,9 +73,7 @@ judged as materialized (
     t.suspect and exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id) as crowded,
     w.agent is not null and (r.agent is null or r.agent = t.agent)
       and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible,
-    -- Two deliveries of one attempt: the first one's claim is the lease token.
-    first_value(t.claim_id) over (partition by t.id, t.attempt order by t.n) as first_claim_id,
-    row_number() over (partition by t.id, t.attempt order by t.n) as nth
+    k.task_id, k.title as task_title, k.context, d.subtask_id, d.uuid, d.name, d.title, d.capability, d.input, d.isolation
   from target t
   join subtasks d on d.id = t.id
   join tasks k on k.id = t.task_pk
@@ -86,7 +85,7 @@ admitted as materialized (
   select j.*, case
     -- A repeat of a claim that was granted gets the same grant.
     when j.fits and j.state = 'running' and j.row_claim_id = j.claim_id then 'granted'
-    when not j.fits or j.state not in (${from('claim')}) or j.claim_id <> j.first_claim_id then 'gone'
+    when not j.fits or j.state not in (${from('claim')}) then 'gone'
     when j.task_status not in ('running', 'blocked', 'needs_review') or j.orchestrator_status <> 'running' or j.tenant_id = any ${pausedTenants} then 'held'
     when j.eligible is not true then 'not_eligible' -- null where the route pins nobody
     when j.crowded then 'deferred'
@@ -96,7 +95,7 @@ admitted as materialized (
 ruled as materialized (
   -- Of several suspects in one batch a worker gets the first.
   select a.*, case
-    when a.admission = 'granted' and a.suspect and a.id <> first_value(a.id) over (partition by a.worker_id, a.admission = 'granted' and a.suspect order by a.n) then 'deferred'
+    when a.admission = 'granted' and a.suspect and exists (select from admitted b where b.admission = 'granted' and b.suspect and b.worker_id = a.worker_id and b.n < a.n) then 'deferred'
     else a.admission end as status
   from admitted a
 ),
@@ -105,7 +104,7 @@ started as (
     lease_until = clock_timestamp() + coalesce(r.own_lease_ms, $2::int) * interval '1 millisecond', lease_ms = r.own_lease_ms,
     deadline_ms = coalesce(r.agent_deadline_ms, s.deadline_ms), sla_until = clock_timestamp() + r.sla_ms * interval '1 millisecond'
   from ruled r
-  where s.id = r.id and r.status = 'granted' and r.state in (${from('claim')}) and r.nth = 1
+  where s.id = r.id and r.status = 'granted' and r.state in (${from('claim')})
 ),
 renewed as (
   -- Who repeats a claim lives; the answer that was lost may have taken longer than the lease.
@@ -118,25 +117,23 @@ returned as (
   update subtask_states s set state = case when r.status = 'deferred' then 'retrying' else 'ready' end, queue = null,
     run_after = case when r.status = 'deferred' then clock_timestamp() + $4::int * interval '1 millisecond' end
   from ruled r
-  where s.id = r.id and r.status in ('held', 'not_eligible', 'deferred') and r.nth = 1
+  where s.id = r.id and r.status in ('held', 'not_eligible', 'deferred')
   returning s.id, s.tenant_id, s.task_pk, s.attempt, r.agent, r.worker_id, r.status
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id)
-  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from ruled where status = 'granted' and state in (${from('claim')}) and nth = 1
+  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from ruled where status = 'granted' and state in (${from('claim')})
   union all
   select tenant_id, case status when 'deferred' then 'subtask.deferred' else 'subtask.requeued' end, task_pk, id, attempt, agent, worker_id from returned
 )
 select r.n, case when r.status = 'deferred' then 'held' else r.status end as status, r.route_id, r.task_pk::text as task_pk,
   case when r.status = 'granted' then json_build_object(
-    'task_id', k.task_id, 'task_title', k.title, 'subtask_id', d.subtask_id, 'uuid', d.uuid, 'name', d.name, 'title', d.title, 'capability', d.capability,
+    'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
-    'input', case when octet_length(d.input) <= ${maxInlineBytes} then d.input end, 'input_chars', char_length(d.input),
-    'context', nullif(k.context, '{}'), 'progress', r.progress, 'isolation', d.isolation, 'sla_ms', r.sla_ms, 'lease_ms', r.own_lease_ms,
-    'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', false) end as grant
+    'input', case when octet_length(r.input) <= ${maxInlineBytes} then r.input end, 'input_chars', char_length(r.input),
+    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
+    'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', dep.more)::text end as grant
 from ruled r
-join subtasks d on d.id = r.id
-join tasks k on k.id = r.task_pk
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
 }
 
@@ -147,25 +144,41 @@ interface GrantTimes {
   readonly deferMs: number
 }
 
-/** One statement for 1 or 500 claims; one verdict per item, in order. */
+/**
+ * One statement for 1 or 500 claims; one verdict per item, in order. A repeat in the same batch is answered like the first;
+ * another claim of the same attempt has a statement of its own, which sees what came of the first.
+ */
 export async function grantClaims(db: Queryable, items: readonly ClaimedItem[], times: GrantTimes): Promise<ClaimVerdict[]> {
+  const firsts = new Map<string, ClaimedItem & { n: number }>()
+  const others: number[] = []
+  for (const [n, item] of items.entries()) {
+    const key = `${item.id} ${item.attempt}`
+    if (firsts.has(key)) others.push(n)
+    else firsts.set(key, { n, ...item })
+  }
   const { rows } = await db.query<ClaimVerdict & { n: number }>(statement, [
-    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
+    JSON.stringify([...firsts.values()]),
     times.leaseMs,
     times.defaultSlaMs,
     times.deferMs,
   ])
   // A row that does not exist (any more) is not answered for.
   const verdicts = items.map((): ClaimVerdict => ({ status: 'gone', grant: null, route_id: null, task_pk: null }))
-  for (const { n, ...verdict } of rows) {
-    if (verdict.grant) cutDependencies(verdict.grant)
-    verdicts[n] = verdict
+  for (const { n, ...verdict } of rows) verdicts[n] = verdict
+  const later: { n: number; item: ClaimedItem }[] = []
+  for (const n of others) {
+    const item = items[n] as ClaimedItem // an index into it
+    const first = firsts.get(`${item.id} ${item.attempt}`)
+    const verdict = first?.claim_id === item.claim_id ? verdicts[first.n] : undefined
+    if (verdict) verdicts[n] = verdict
+    else later.push({ n, item })
   }
+  if (later.length === 0) return verdicts
+  const answers = await grantClaims(
+    db,
+    later.map(l => l.item),
+    times,
+  )
+  for (const [i, answer] of answers.entries()) if (later[i]) verdicts[later[i].n] = answer
   return verdicts
-}
-
-/** The statement reads one dependency more than it hands on, to know whether there are more. */
-function cutDependencies(grant: { dependencies: DependencyView[]; more_dependencies: boolean }): void {
-  grant.more_dependencies = grant.dependencies.length > inlineDependencies
-  if (grant.more_dependencies) grant.dependencies.length = inlineDependencies
 }

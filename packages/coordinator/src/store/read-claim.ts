@@ -37,7 +37,7 @@ where d.name = $3 and ${holds}`,
 
 const list: Statement = {
   name: 'page_dependencies',
-  text: `select (${dependencyList('$1', '$3::int')}) as list where ${holds}`,
+  text: `select dep.list, dep.more from (${dependencyList('$1', '$3::int')}) dep where ${holds}`,
 }
 
 const held: Statement = { name: 'holds_claim', text: `select coalesce(${holds}, false) as held` }
@@ -84,7 +84,13 @@ export async function pageArtifact(
   ).rows[0]
 }
 
-/** Dependencies behind an ordinal; one more than a page shows that there are more. */
-export async function pageDependencies(db: Queryable, subtask: string, claimId: string, afterOrdinal: number): Promise<DependencyView[]> {
-  return (await db.query<{ list: DependencyView[] | null }>(list, [subtask, claimId, afterOrdinal])).rows[0]?.list ?? []
+/** A page of dependencies behind an ordinal, and whether there are more. */
+export async function pageDependencies(
+  db: Queryable,
+  subtask: string,
+  claimId: string,
+  afterOrdinal: number,
+): Promise<{ list: DependencyView[]; more: boolean }> {
+  const { rows } = await db.query<{ list: DependencyView[] | null; more: boolean }>(list, [subtask, claimId, afterOrdinal])
+  return { list: rows[0]?.list ?? [], more: rows[0]?.more ?? false }
 }
