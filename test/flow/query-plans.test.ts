@@ -116,7 +116,7 @@ beforeAll(async () => {
   await readDemand(recorder)
   await claimReady(
     recorder,
-    room.map(r => ({ ...r, after: { priority: 1, task_pk: '1' } })),
+    room.map(r => ({ ...r, after: [{ priority: 1, owner: 1, task_pk: '1' }] })),
   )
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)

@@ -179,6 +179,7 @@ export class Submitter {
       taskPk: id,
       taskId: request.task_id,
       priority: priorities.indexOf(request.priority ?? 'medium'),
+      owner: orchestrator.number,
       attemptLimit: orchestrator.retry_attempts ?? attemptLimit,
       queueWaitMs: i => (keys[i] && fleet.queueWaitOf(keys[i])) ?? optionalMs(orchestrator.queue_wait_ms) ?? this.options.queueWaitMs,
       deadlineMs: optionalMs(orchestrator.deadline_ms) ?? this.options.deadlineMs,
