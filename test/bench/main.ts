@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- smoke`: measures, prints, and fails when a target is missed.
+ * `npm run bench`: measures, prints, and fails when a target is missed. docs/performance.md says what each part is.
  *
  * Exit codes: 0 every target was met; 1 one was missed, or a workload failed; 2 wrong arguments.
  */
@@ -8,21 +8,40 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { isMet, numberText, type Section, sectionLines, targetText } from './figures.js'
+import { floorText, isMet, numberText, type Section, sectionLines, targetText } from './figures.js'
 import type { BenchContext, Workload } from './workload.js'
 import { chains } from './workloads/chains.js'
 import { coldDemo } from './workloads/cold-demo.js'
 import { idle } from './workloads/idle.js'
 import { localReady } from './workloads/local-ready.js'
 import { recovery } from './workloads/recovery.js'
+import { throughput } from './workloads/throughput.js'
 
-const workloads: Readonly<Record<string, Workload>> = { 'cold-demo': coldDemo, 'local-ready': localReady, idle, chains, recovery }
-const suites: Readonly<Record<string, readonly string[]>> = { smoke: ['cold-demo', 'local-ready', 'idle', 'chains'] }
+const workloads: Readonly<Record<string, Workload>> = {
+  'w1-w2': throughput,
+  'cold-demo': coldDemo,
+  'local-ready': localReady,
+  idle,
+  chains,
+  recovery,
+}
+const suites: Readonly<Record<string, readonly string[]>> = {
+  performance: ['w1-w2'],
+  smoke: ['cold-demo', 'local-ready', 'idle', 'chains'],
+}
+const defaultSuite = 'performance'
+const defaultRounds = 3
 
 const usage = [
-  'npm run bench -- NAME... [--json FILE] [--profile DIR]',
+  'npm run bench -- [NAME...] [--rounds N] [--json FILE] [--profile DIR]',
   '',
-  `  NAME           ${[...Object.keys(suites), ...Object.keys(workloads)].join(', ')}`,
+  ...Object.entries(suites).map(
+    ([name, parts]) => `  ${name.padEnd(14)} ${parts.join(', ')}${name === defaultSuite ? '; without a NAME' : ''}`,
+  ),
+  `  other NAMEs    ${Object.keys(workloads)
+    .filter(name => !Object.values(suites).flat().includes(name))
+    .join(', ')}`,
+  `  --rounds N     how often the sides of a comparison take turns; default ${defaultRounds}`,
   '  --json FILE    writes all figures there too',
   '  --profile DIR  writes CPU profiles of the fleet processes there, which slows them down',
 ].join('\n')
@@ -30,23 +49,36 @@ const usage = [
 const out = (line: string) => process.stdout.write(`${line}\n`)
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
-function chosen(): { names: string[]; json: string | undefined; profile: string | undefined } | undefined {
+interface Choice {
+  readonly names: readonly string[]
+  readonly rounds: number
+  readonly json: string | undefined
+  readonly profile: string | undefined
+}
+
+/** What was asked for, or what is wrong with it. */
+function chosen(): Choice | string {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { json: { type: 'string' }, profile: { type: 'string' } },
+      options: { rounds: { type: 'string' }, json: { type: 'string' }, profile: { type: 'string' } },
     })
-    const names = [...new Set(positionals.flatMap(name => suites[name] ?? [name]))]
-    return names.length > 0 && names.every(name => workloads[name]) ? { names, json: values.json, profile: values.profile } : undefined
-  } catch {
-    return undefined // an unknown option
+    const asked = positionals.length > 0 ? positionals : [defaultSuite]
+    const names = [...new Set(asked.flatMap(name => suites[name] ?? [name]))]
+    const unknown = names.filter(name => !Object.hasOwn(workloads, name))
+    if (unknown.length > 0) return `there is no ${unknown.join(', no ')}`
+    const rounds = Number(values.rounds ?? defaultRounds)
+    if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) return `--rounds takes a whole number from 1 to 100, not ${values.rounds}`
+    return { names, rounds, json: values.json, profile: values.profile }
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error) // an unknown option
   }
 }
 
 async function bench(): Promise<number> {
   const choice = chosen()
-  if (choice === undefined) {
-    say(usage)
+  if (typeof choice === 'string') {
+    say(`${choice}\n\n${usage}`)
     return 2
   }
   if (process.platform !== 'linux') {
@@ -59,7 +91,7 @@ async function bench(): Promise<number> {
   process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')))
   const profileDir = choice.profile === undefined ? undefined : resolve(choice.profile)
   if (profileDir !== undefined) await mkdir(profileDir, { recursive: true })
-  const context: BenchContext = { signal: interrupted.signal, say, ...(profileDir !== undefined && { profileDir }) }
+  const context: BenchContext = { signal: interrupted.signal, say, rounds: choice.rounds, ...(profileDir !== undefined && { profileDir }) }
 
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',
@@ -73,6 +105,7 @@ async function bench(): Promise<number> {
     `${machine.measured_at}  ${machine.cores} cores of ${machine.cpu}, ${machine.memory_gb} GB, Node ${machine.node}, load before ${machine.load_before.map(numberText).join(' ')}`,
   )
   if (profileDir !== undefined) out('the fleet processes are being profiled: their figures are worse than without')
+  out(`${choice.names.join(', ')}; ${choice.rounds} rounds`)
   out('')
   const sections: Section[] = []
   const failures: string[] = []
@@ -92,7 +125,7 @@ async function bench(): Promise<number> {
       isMet(each) || !each.target
         ? []
         : [
-            `MISSED ${title}: ${each.name} is ${numberText(each.value)} ${each.unit}, the target is ${targetText(each.target)} ${each.unit}`,
+            `MISSED ${title}: ${each.name} is ${numberText(each.value)} ${each.unit}, the target is ${targetText(each.target)} ${each.unit}${floorText(each)}`,
           ],
     ),
   )

@@ -8,6 +8,8 @@ export interface BenchContext {
   readonly say: (line: string) => void
   /** Where V8 writes a CPU profile of each fleet process; it slows them down. */
   readonly profileDir?: string
+  /** How often the two sides of a comparison take turns. */
+  readonly rounds: number
 }
 
 export type Workload = (context: BenchContext) => Promise<Section[]>
