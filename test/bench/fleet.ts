@@ -82,6 +82,16 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
   }
 }
 
+/** Stops it when `work` is done, however it ended. */
+export async function withBenchFleet<T>(options: BenchFleetOptions, work: (fleet: BenchFleet) => Promise<T>): Promise<T> {
+  const fleet = await startBenchFleet(options)
+  try {
+    return await work(fleet)
+  } finally {
+    await fleet.stop()
+  }
+}
+
 function named(name: string, processes: readonly { readonly pid: number | undefined }[]): Record<string, number> {
   return Object.fromEntries(processes.map((each, i) => [processes.length === 1 ? name : `${name} ${i + 1}`, pidOf(each)]))
 }

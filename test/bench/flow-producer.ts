@@ -44,10 +44,10 @@ export async function flowThroughput(options: {
   return { variants, megabytes: { 'producer and worker': Math.max(...peaks), redis: Math.max(...redisBytes) } }
 }
 
-/** W3: chains one after the other on an idle system. */
+/** W3: chains one after the other on an idle system, by a process that one run of W1 has warmed. */
 export async function flowLatency({ count, signal }: { count: number; signal: AbortSignal }): Promise<PeerLine> {
   return withRedis(async ({ settings }) => {
-    const { lines } = await runPeer({ script, env: { ...settings, WORKLOADS: 'W3', LATENCIES: String(count) }, signal })
+    const { lines } = await runPeer({ script, env: { ...settings, WORKLOADS: 'W1,W3', RUNS: '1', LATENCIES: String(count) }, signal })
     const line = lines.find(({ workload }) => workload === 'W3')
     if (!line) throw new Error('the script of FlowProducer printed no W3')
     return line

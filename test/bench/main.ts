@@ -12,13 +12,29 @@ import { floorText, isMet, numberText, type Section, sectionLines, targetText } 
 import type { BenchContext, Workload } from './workload.js'
 import { chains } from './workloads/chains.js'
 import { coldDemo } from './workloads/cold-demo.js'
+import { flood } from './workloads/flood.js'
+import { heartbeats } from './workloads/heartbeats.js'
+import { history } from './workloads/history.js'
 import { idle } from './workloads/idle.js'
+import { largeTask } from './workloads/large-task.js'
+import { latency } from './workloads/latency.js'
 import { localReady } from './workloads/local-ready.js'
+import { localThroughput } from './workloads/local-throughput.js'
+import { longChain } from './workloads/long-chain.js'
 import { recovery } from './workloads/recovery.js'
+import { sizes } from './workloads/sizes.js'
 import { throughput } from './workloads/throughput.js'
 
 const workloads: Readonly<Record<string, Workload>> = {
   'w1-w2': throughput,
+  w3: latency,
+  w4: largeTask,
+  w5: longChain,
+  w6: flood,
+  w7: sizes,
+  w8: heartbeats,
+  w9: history,
+  local: localThroughput,
   'cold-demo': coldDemo,
   'local-ready': localReady,
   idle,
@@ -26,14 +42,15 @@ const workloads: Readonly<Record<string, Workload>> = {
   recovery,
 }
 const suites: Readonly<Record<string, readonly string[]>> = {
-  performance: ['w1-w2'],
+  performance: ['w1-w2', 'w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9', 'local'],
   smoke: ['cold-demo', 'local-ready', 'idle', 'chains'],
 }
 const defaultSuite = 'performance'
 const defaultRounds = 3
+const defaultHistory = 2_000_000
 
 const usage = [
-  'npm run bench -- [NAME...] [--rounds N] [--json FILE] [--profile DIR]',
+  'npm run bench -- [NAME...] [--rounds N] [--history N] [--json FILE] [--profile DIR]',
   '',
   ...Object.entries(suites).map(
     ([name, parts]) => `  ${name.padEnd(14)} ${parts.join(', ')}${name === defaultSuite ? '; without a NAME' : ''}`,
@@ -42,6 +59,7 @@ const usage = [
     .filter(name => !Object.values(suites).flat().includes(name))
     .join(', ')}`,
   `  --rounds N     how often the sides of a comparison take turns; default ${defaultRounds}`,
+  `  --history N    how many finished subtasks w9 puts into the tables; default ${defaultHistory}`,
   '  --json FILE    writes all figures there too',
   '  --profile DIR  writes CPU profiles of the fleet processes there, which slows them down',
 ].join('\n')
@@ -52,6 +70,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`)
 interface Choice {
   readonly names: readonly string[]
   readonly rounds: number
+  readonly history: number
   readonly json: string | undefined
   readonly profile: string | undefined
 }
@@ -61,7 +80,7 @@ function chosen(): Choice | string {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { rounds: { type: 'string' }, json: { type: 'string' }, profile: { type: 'string' } },
+      options: { rounds: { type: 'string' }, history: { type: 'string' }, json: { type: 'string' }, profile: { type: 'string' } },
     })
     const asked = positionals.length > 0 ? positionals : [defaultSuite]
     const names = [...new Set(asked.flatMap(name => suites[name] ?? [name]))]
@@ -69,7 +88,9 @@ function chosen(): Choice | string {
     if (unknown.length > 0) return `there is no ${unknown.join(', no ')}`
     const rounds = Number(values.rounds ?? defaultRounds)
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) return `--rounds takes a whole number from 1 to 100, not ${values.rounds}`
-    return { names, rounds, json: values.json, profile: values.profile }
+    const history = Number(values.history ?? defaultHistory)
+    if (!Number.isInteger(history) || history < 1_000) return `--history takes a whole number from 1000, not ${values.history}`
+    return { names, rounds, history, json: values.json, profile: values.profile }
   } catch (error) {
     return error instanceof Error ? error.message : String(error) // an unknown option
   }
@@ -91,7 +112,13 @@ async function bench(): Promise<number> {
   process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')))
   const profileDir = choice.profile === undefined ? undefined : resolve(choice.profile)
   if (profileDir !== undefined) await mkdir(profileDir, { recursive: true })
-  const context: BenchContext = { signal: interrupted.signal, say, rounds: choice.rounds, ...(profileDir !== undefined && { profileDir }) }
+  const context: BenchContext = {
+    signal: interrupted.signal,
+    say,
+    rounds: choice.rounds,
+    history: choice.history,
+    ...(profileDir !== undefined && { profileDir }),
+  }
 
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',

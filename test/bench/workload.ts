@@ -10,6 +10,8 @@ export interface BenchContext {
   readonly profileDir?: string
   /** How often the two sides of a comparison take turns. */
   readonly rounds: number
+  /** How many finished subtasks a large history has. */
+  readonly history: number
 }
 
 export type Workload = (context: BenchContext) => Promise<Section[]>

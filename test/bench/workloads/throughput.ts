@@ -1,7 +1,7 @@
 /** W1 and W2: how much goes through a fleet, beside BullMQ's FlowProducer on the same graphs. */
-import { endsByDatabase } from '../ends.js'
+import { withEndsByDatabase } from '../ends.js'
 import { type Figure, figure, peak, type Section } from '../figures.js'
-import { type BenchFleet, startBenchFleet } from '../fleet.js'
+import { withBenchFleet } from '../fleet.js'
 import { type FlowRound, type FlowVariant, flowThroughput } from '../flow-producer.js'
 import { type Mass, w1, w2 } from '../graphs.js'
 import { loadGenerator } from '../load.js'
@@ -18,7 +18,7 @@ const targets = {
   cpu: { goal: { atMost: 1.1 }, floor: { atMost: 1.4 } },
 } as const
 
-export interface BatonRound {
+interface BatonRound {
   readonly variants: readonly MassVariant[]
   readonly megabytes: Readonly<Record<string, number>>
   /** Subtasks that were sent, and jobs that BullMQ says went through. */
@@ -49,26 +49,16 @@ const lineOf = (workload: string, { inFlight, rates }: { inFlight: number; rates
   `${workload}, ${inFlight} in flight: ${median(rates).toFixed(0)} subtasks/s`
 
 /** A fleet of its own with both workloads at each number in flight, and stopped again with all its servers. */
-export async function batonRound(context: BenchContext): Promise<BatonRound> {
-  const fleet = await startBenchFleet({ workers: 1, context })
-  try {
-    return await measureRound(fleet, context)
-  } finally {
-    await fleet.stop()
-  }
-}
-
-async function measureRound(fleet: BenchFleet, { signal }: BenchContext): Promise<BatonRound> {
-  const ends = await endsByDatabase(fleet.databaseUrl, signal)
-  try {
-    const jobsSince = await queueCountsSince(fleet.redisUrl)
-    const variants: MassVariant[] = []
-    for (const inFlight of inFlights) for (const mass of masses) variants.push(await runMass({ target: fleet, mass, inFlight, ends }))
-    const subtasks = inFlights.length * masses.reduce((sum, mass) => sum + sentBy(mass, runsPerRound), 0)
-    return { variants, megabytes: fleet.megabytes(), subtasks, jobs: await jobsSince() }
-  } finally {
-    await ends.stop()
-  }
+async function batonRound(context: BenchContext): Promise<BatonRound> {
+  return withBenchFleet({ workers: 1, context }, fleet =>
+    withEndsByDatabase(fleet.databaseUrl, context.signal, async ends => {
+      const jobsSince = await queueCountsSince(fleet.redisUrl)
+      const variants: MassVariant[] = []
+      for (const inFlight of inFlights) for (const mass of masses) variants.push(await runMass({ target: fleet, mass, inFlight, ends }))
+      const subtasks = inFlights.length * masses.reduce((sum, mass) => sum + sentBy(mass, runsPerRound), 0)
+      return { variants, megabytes: fleet.megabytes(), subtasks, jobs: await jobsSince() }
+    }),
+  )
 }
 
 interface BestOfRound {
