@@ -9,6 +9,7 @@ import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { floorText, isMet, numberText, type Section, sectionLines, targetText } from './figures.js'
+import { plotOf } from './plot.js'
 import type { BenchContext, Workload } from './workload.js'
 import { chains } from './workloads/chains.js'
 import { coldDemo } from './workloads/cold-demo.js'
@@ -21,6 +22,7 @@ import { latency } from './workloads/latency.js'
 import { localReady } from './workloads/local-ready.js'
 import { localThroughput } from './workloads/local-throughput.js'
 import { longChain } from './workloads/long-chain.js'
+import { otherPeers } from './workloads/peers.js'
 import { recovery } from './workloads/recovery.js'
 import { sizes } from './workloads/sizes.js'
 import { throughput } from './workloads/throughput.js'
@@ -35,6 +37,7 @@ const workloads: Readonly<Record<string, Workload>> = {
   w8: heartbeats,
   w9: history,
   local: localThroughput,
+  peers: otherPeers,
   'cold-demo': coldDemo,
   'local-ready': localReady,
   idle,
@@ -50,7 +53,7 @@ const defaultRounds = 3
 const defaultHistory = 2_000_000
 
 const usage = [
-  'npm run bench -- [NAME...] [--rounds N] [--history N] [--json FILE] [--profile DIR]',
+  'npm run bench -- [NAME...] [--rounds N] [--history N] [--json FILE] [--svg FILE] [--peers DIR] [--profile DIR]',
   '',
   ...Object.entries(suites).map(
     ([name, parts]) => `  ${name.padEnd(14)} ${parts.join(', ')}${name === defaultSuite ? '; without a NAME' : ''}`,
@@ -61,6 +64,8 @@ const usage = [
   `  --rounds N     how often the sides of a comparison take turns; default ${defaultRounds}`,
   `  --history N    how many finished subtasks w9 puts into the tables; default ${defaultHistory}`,
   '  --json FILE    writes all figures there too',
+  '  --svg FILE     draws the ratios, with their spread and their targets',
+  '  --peers DIR    runs the scripts of other peers too (part `peers`); DIR has them, and what they need installed',
   '  --profile DIR  writes CPU profiles of the fleet processes there, which slows them down',
 ].join('\n')
 
@@ -72,25 +77,30 @@ interface Choice {
   readonly rounds: number
   readonly history: number
   readonly json: string | undefined
+  readonly svg: string | undefined
+  readonly peers: string | undefined
   readonly profile: string | undefined
 }
 
 /** What was asked for, or what is wrong with it. */
 function chosen(): Choice | string {
   try {
+    const text = { type: 'string' } as const
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { rounds: { type: 'string' }, history: { type: 'string' }, json: { type: 'string' }, profile: { type: 'string' } },
+      options: { rounds: text, history: text, json: text, svg: text, peers: text, profile: text },
     })
+    const { json, svg, peers, profile } = values
     const asked = positionals.length > 0 ? positionals : [defaultSuite]
-    const names = [...new Set(asked.flatMap(name => suites[name] ?? [name]))]
+    const names = [...new Set([...asked.flatMap(name => suites[name] ?? [name]), ...(peers === undefined ? [] : ['peers'])])]
     const unknown = names.filter(name => !Object.hasOwn(workloads, name))
     if (unknown.length > 0) return `there is no ${unknown.join(', no ')}`
     const rounds = Number(values.rounds ?? defaultRounds)
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) return `--rounds takes a whole number from 1 to 100, not ${values.rounds}`
     const history = Number(values.history ?? defaultHistory)
     if (!Number.isInteger(history) || history < 1_000) return `--history takes a whole number from 1000, not ${values.history}`
-    return { names, rounds, history, json: values.json, profile: values.profile }
+    if (names.includes('peers') && peers === undefined) return 'peers needs --peers DIR'
+    return { names, rounds, history, json, svg, peers, profile }
   } catch (error) {
     return error instanceof Error ? error.message : String(error) // an unknown option
   }
@@ -132,7 +142,7 @@ async function bench(): Promise<number> {
     `${machine.measured_at}  ${machine.cores} cores of ${machine.cpu}, ${machine.memory_gb} GB, Node ${machine.node}, load before ${machine.load_before.map(numberText).join(' ')}`,
   )
   if (profileDir !== undefined) out('the fleet processes are being profiled: their figures are worse than without')
-  out(`${choice.names.join(', ')}; ${choice.rounds} rounds`)
+  out(`${choice.names.join(', ')}; rounds: ${choice.rounds}`)
   out('')
   const sections: Section[] = []
   const failures: string[] = []
@@ -165,6 +175,10 @@ async function bench(): Promise<number> {
       choice.json,
       `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, sections, verdicts }, undefined, 2)}\n`,
     )
+  if (choice.svg !== undefined) {
+    const title = `Baton, ${machine.cores} cores of ${machine.cpu}, ${machine.measured_at.slice(0, 16)}Z, ${choice.rounds} rounds`
+    await writeFile(choice.svg, plotOf({ title, sections }))
+  }
   return verdicts.length > 0 ? 1 : 0
 }
 

@@ -12,6 +12,8 @@ export interface BenchContext {
   readonly rounds: number
   /** How many finished subtasks a large history has. */
   readonly history: number
+  /** Where the scripts of other peers are, with what they need installed. */
+  readonly peersDir?: string
 }
 
 export type Workload = (context: BenchContext) => Promise<Section[]>

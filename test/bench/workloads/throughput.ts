@@ -18,7 +18,7 @@ const targets = {
   cpu: { goal: { atMost: 1.1 }, floor: { atMost: 1.4 } },
 } as const
 
-interface BatonRound {
+export interface BatonRound {
   readonly variants: readonly MassVariant[]
   readonly megabytes: Readonly<Record<string, number>>
   /** Subtasks that were sent, and jobs that BullMQ says went through. */
@@ -49,7 +49,7 @@ const lineOf = (workload: string, { inFlight, rates }: { inFlight: number; rates
   `${workload}, ${inFlight} in flight: ${median(rates).toFixed(0)} subtasks/s`
 
 /** A fleet of its own with both workloads at each number in flight, and stopped again with all its servers. */
-async function batonRound(context: BenchContext): Promise<BatonRound> {
+export async function batonRound(context: BenchContext): Promise<BatonRound> {
   return withBenchFleet({ workers: 1, context }, fleet =>
     withEndsByDatabase(fleet.databaseUrl, context.signal, async ends => {
       const jobsSince = await queueCountsSince(fleet.redisUrl)
