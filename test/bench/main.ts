@@ -127,6 +127,7 @@ async function bench(): Promise<number> {
     say,
     rounds: choice.rounds,
     history: choice.history,
+    ...(choice.peers !== undefined && { peersDir: resolve(choice.peers) }),
     ...(profileDir !== undefined && { profileDir }),
   }
 
