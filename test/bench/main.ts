@@ -9,46 +9,11 @@ import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { floorText, isMet, numberText, type Section, sectionLines, targetText } from './figures.js'
+import { cpuOfMachine, cpuSecondsOf } from './measure.js'
+import { defaultSuite, suites, workloads } from './parts.js'
 import { plotOf } from './plot.js'
-import type { BenchContext, Workload } from './workload.js'
-import { chains } from './workloads/chains.js'
-import { coldDemo } from './workloads/cold-demo.js'
-import { flood } from './workloads/flood.js'
-import { heartbeats } from './workloads/heartbeats.js'
-import { history } from './workloads/history.js'
-import { idle } from './workloads/idle.js'
-import { largeTask } from './workloads/large-task.js'
-import { latency } from './workloads/latency.js'
-import { localReady } from './workloads/local-ready.js'
-import { localThroughput } from './workloads/local-throughput.js'
-import { longChain } from './workloads/long-chain.js'
-import { otherPeers } from './workloads/peers.js'
-import { recovery } from './workloads/recovery.js'
-import { sizes } from './workloads/sizes.js'
-import { throughput } from './workloads/throughput.js'
+import type { BenchContext } from './workload.js'
 
-const workloads: Readonly<Record<string, Workload>> = {
-  'w1-w2': throughput,
-  w3: latency,
-  w4: largeTask,
-  w5: longChain,
-  w6: flood,
-  w7: sizes,
-  w8: heartbeats,
-  w9: history,
-  local: localThroughput,
-  peers: otherPeers,
-  'cold-demo': coldDemo,
-  'local-ready': localReady,
-  idle,
-  chains,
-  recovery,
-}
-const suites: Readonly<Record<string, readonly string[]>> = {
-  performance: ['w1-w2', 'w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9', 'local'],
-  smoke: ['cold-demo', 'local-ready', 'idle', 'chains'],
-}
-const defaultSuite = 'performance'
 const defaultRounds = 3
 const defaultHistory = 2_000_000
 
@@ -147,7 +112,9 @@ async function bench(): Promise<number> {
   out('')
   const sections: Section[] = []
   const failures: string[] = []
+  const othersCores: Record<string, number> = {}
   for (const name of choice.names) {
+    const others = othersSince()
     try {
       for (const section of (await workloads[name]?.(context)) ?? []) {
         sections.push(section)
@@ -157,6 +124,9 @@ async function bench(): Promise<number> {
       failures.push(`FAILED ${name}: ${error instanceof Error ? error.message : String(error)}`)
       if (interrupted.signal.aborted) break
     }
+    othersCores[name] = others()
+    out(`${name}: meanwhile other processes used ${numberText(others())} of ${machine.cores} cores`)
+    out('')
   }
   const missed = sections.flatMap(({ title, figures }) =>
     figures.flatMap(each =>
@@ -169,18 +139,28 @@ async function bench(): Promise<number> {
   )
   const verdicts = [...missed, ...failures]
   const loadAfter = loadavg()
-  out(`load after ${loadAfter.map(numberText).join(' ')}; what else ran on this machine meanwhile is in these figures`)
+  out(`load after ${loadAfter.map(numberText).join(' ')}; what others used of this machine is missing in these figures`)
   for (const line of verdicts.length > 0 ? verdicts : ['every target was met']) out(line)
   if (choice.json !== undefined)
     await writeFile(
       choice.json,
-      `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, sections, verdicts }, undefined, 2)}\n`,
+      `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, others_cores: othersCores, sections, verdicts }, undefined, 2)}\n`,
     )
   if (choice.svg !== undefined) {
-    const title = `Baton, ${machine.cores} cores of ${machine.cpu}, ${machine.measured_at.slice(0, 16)}Z, ${choice.rounds} rounds`
+    const title = `Baton, ${machine.cores} cores of ${machine.cpu}, ${machine.measured_at.slice(0, 16)}Z, rounds: ${choice.rounds}`
     await writeFile(choice.svg, plotOf({ title, sections }))
   }
   return verdicts.length > 0 ? 1 : 0
+}
+
+/** Cores that processes which are not of this bench use on average, from now until it is asked. */
+function othersSince(): () => number {
+  const read = () => ({ at: performance.now(), seconds: cpuOfMachine() - cpuSecondsOf({ own: process.pid }).own })
+  const before = read()
+  return () => {
+    const now = read()
+    return Math.max(0, ((now.seconds - before.seconds) * 1_000) / (now.at - before.at))
+  }
 }
 
 process.exitCode = await bench()

@@ -3,7 +3,7 @@ import { figure, type Section } from './figures.js'
 import { plotOf, ticksUpTo } from './plot.js'
 
 const section = (...figures: Section['figures']): Section => ({ title: 'W1', how: [], figures })
-const bars = (svg: string) => [...svg.matchAll(/<rect x="400" y="\d+" width="([\d.]+)"/g)].map(([, width]) => Number(width))
+const bars = (svg: string) => [...svg.matchAll(/<rect x="360" y="\d+" width="([\d.]+)"/g)].map(([, width]) => Number(width))
 
 test('bars are as long as their ratios, on one scale with the targets', () => {
   const svg = plotOf({
@@ -29,6 +29,17 @@ test('what could not be measured, and a run without ratios, are drawn without br
   expect(bars(svg)).toEqual([0])
   expect(svg).not.toMatch(/NaN|Infinity|undefined/)
   expect(plotOf({ title: 'Baton', sections: [] })).toMatch(/^<svg [\s\S]+<\/svg>\n$/)
+})
+
+test('a value far beyond its target ends at the edge, and does not squeeze the others', () => {
+  const svg = plotOf({
+    title: 'Baton',
+    sections: [section(figure('W3', '×', [40], { atMost: 3 }), figure('W1', '×', [1], { atLeast: 1 }))],
+  })
+  const [w3 = 0, w1 = 0] = bars(svg)
+  expect(w3).toBe(460)
+  expect(w1).toBeGreaterThan(100)
+  expect(svg).toContain('40.0 ×, &lt;= 3.00 MISSED')
 })
 
 test('ticks are round numbers', () => {

@@ -6,7 +6,7 @@ import { type Figure, isMet, numberText, type Section, type Target, targetText }
 import { spreadOf } from './ratios.js'
 
 const unit = '×'
-const [nameWidth, barWidth, noteWidth, rowHeight, top] = [400, 460, 200, 30, 64]
+const [nameWidth, barWidth, noteWidth, rowHeight, top] = [360, 460, 220, 30, 64]
 const colors = { met: '#2f7d4f', missed: '#b3402e', plain: '#7a8794', ink: '#1c2329', paper: '#ffffff' }
 
 export function plotOf({ title, sections }: { title: string; sections: readonly Section[] }): string {
@@ -18,7 +18,11 @@ export function plotOf({ title, sections }: { title: string; sections: readonly 
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="13" fill="${colors.ink}">`,
     `<rect width="${width}" height="${height}" fill="${colors.paper}"/>`,
     text({ x: 16, y: 26, size: 16, content: title }),
-    text({ x: 16, y: 46, content: 'bar: median of the rounds; whisker: their spread; line: target; dashed line: floor' }),
+    text({
+      x: 16,
+      y: 46,
+      content: 'bar: median of the rounds; whisker: their spread; line: target; dashed line: floor; what ends at the edge goes on',
+    }),
     ...ticksUpTo(scale.max).map(value => tick(value, scale, height)),
     ...ratios.map((figure, row) => rowOf(figure, { scale, y: top + row * rowHeight })),
     '</svg>',
@@ -31,11 +35,13 @@ interface Scale {
   readonly x: (value: number) => number
 }
 
-/** Everything that is shown has to fit; what is not a number takes no room. */
+/** Targets have to fit, with room behind them. A value far beyond ends at the edge, so that the others stay legible. */
 function scaleOf(ratios: readonly Figure[]): Scale {
-  const shown = ratios.flatMap(({ runs, target, floor }) => [...runs, ...[target, floor].flatMap(each => (each ? [boundOf(each)] : []))])
-  const max = 1.08 * Math.max(1, ...shown.filter(Number.isFinite))
-  return { max, x: value => nameWidth + (Math.max(0, Number.isFinite(value) ? value : 0) / max) * barWidth }
+  const bounds = ratios.flatMap(({ target, floor }) => [target, floor].flatMap(each => (each ? [boundOf(each)] : [])))
+  const farthest = 1.35 * Math.max(1, ...bounds)
+  const shown = [...ratios.flatMap(({ runs }) => runs), ...bounds].filter(Number.isFinite)
+  const max = Math.min(farthest, 1.08 * Math.max(1, ...shown))
+  return { max, x: value => nameWidth + (Math.min(max, Math.max(0, Number.isFinite(value) ? value : 0)) / max) * barWidth }
 }
 
 function rowOf(figure: Figure, { scale, y }: { scale: Scale; y: number }): string {
