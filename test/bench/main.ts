@@ -9,7 +9,7 @@ import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { floorText, isMet, numberText, type Section, sectionLines, targetText } from './figures.js'
-import { cpuOfMachine, cpuSecondsOf } from './measure.js'
+import { othersSince } from './others.js'
 import { defaultSuite, suites, workloads } from './parts.js'
 import { plotOf } from './plot.js'
 import type { BenchContext } from './workload.js'
@@ -151,16 +151,6 @@ async function bench(): Promise<number> {
     await writeFile(choice.svg, plotOf({ title, sections }))
   }
   return verdicts.length > 0 ? 1 : 0
-}
-
-/** Cores that processes which are not of this bench use on average, from now until it is asked. */
-function othersSince(): () => number {
-  const read = () => ({ at: performance.now(), seconds: cpuOfMachine() - cpuSecondsOf({ own: process.pid }).own })
-  const before = read()
-  return () => {
-    const now = read()
-    return Math.max(0, ((now.seconds - before.seconds) * 1_000) / (now.at - before.at))
-  }
 }
 
 process.exitCode = await bench()

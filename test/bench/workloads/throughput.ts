@@ -7,6 +7,7 @@ import { type Mass, w1, w2 } from '../graphs.js'
 import { loadGenerator } from '../load.js'
 import { cpuPer1000, inFlights, type MassVariant, runMass, runsPerRound, sentBy, totalCpuPer1000 } from '../mass.js'
 import { median } from '../measure.js'
+import { othersSince } from '../others.js'
 import { queueCountsSince } from '../queue-counts.js'
 import { bestVariant, ratiosOf } from '../ratios.js'
 import type { BenchContext, Workload } from '../workload.js'
@@ -29,20 +30,26 @@ export interface BatonRound {
 interface Round {
   readonly baton: BatonRound
   readonly flow: FlowRound
+  /** Cores that were used by others while each side was measured. */
+  readonly others: { readonly baton: number; readonly flow: number }
 }
 
 export const throughput: Workload = async context => {
   const { rounds, signal, say } = context
   const done: Round[] = []
   for (let n = 1; n <= rounds; n++) {
+    const besideBaton = othersSince()
     const baton = await batonRound(context)
+    const others = { baton: besideBaton(), flow: Number.NaN }
     for (const each of baton.variants) say(`${lineOf(each.mass.name, each)}, Baton, round ${n}/${rounds}`)
     // By now nothing of Baton's runs.
+    const besideFlow = othersSince()
     const flow = await flowThroughput({ inFlights, runs: runsPerRound, signal })
+    others.flow = besideFlow()
     for (const each of flow.variants) say(`${lineOf(each.workload, each)}, FlowProducer, round ${n}/${rounds}`)
-    done.push({ baton, flow })
+    done.push({ baton, flow, others })
   }
-  return [...masses.map(mass => sectionOf(mass, done)), memoryAndJobs(done)]
+  return [...masses.map(mass => sectionOf(mass, done)), besides(done)]
 }
 
 const lineOf = (workload: string, { inFlight, rates }: { inFlight: number; rates: readonly number[] }) =>
@@ -145,7 +152,7 @@ function cpuFigures(best: readonly BestOfRound[]): Figure[] {
   ]
 }
 
-function memoryAndJobs(rounds: readonly Round[]): Section {
+function besides(rounds: readonly Round[]): Section {
   const peaks = (who: string, each: readonly Readonly<Record<string, number>>[]) =>
     Object.keys(each[0] ?? {}).map(name =>
       peak(
@@ -155,7 +162,7 @@ function memoryAndJobs(rounds: readonly Round[]): Section {
       ),
     )
   return {
-    title: 'W1 and W2: memory, and what went through BullMQ',
+    title: 'W1 and W2: memory, what went through BullMQ, and what disturbed',
     how: [
       'Memory at the end of a round: of Node processes the peak (VmHWM), of servers the proportional size (PSS).',
       "Jobs: BullMQ's own counter of the jobs added to Baton's queues, less those that are not worked off, read from Redis.",
@@ -176,6 +183,16 @@ function memoryAndJobs(rounds: readonly Round[]): Section {
         '',
         rounds.map(({ baton }) => baton.jobs / baton.subtasks),
         { atLeast: 1 },
+      ),
+      figure(
+        "others' CPU while Baton ran",
+        'cores',
+        rounds.map(({ others }) => others.baton),
+      ),
+      figure(
+        "others' CPU while FlowProducer ran",
+        'cores',
+        rounds.map(({ others }) => others.flow),
       ),
       ...peaks(
         '',
