@@ -32,7 +32,7 @@ export function endsByWait(client: Client, signal: AbortSignal): Ends {
 }
 
 const pollMs = 10
-const silentMs = 60_000
+const silentMs = 300_000
 
 /**
  * Each id is looked up by itself (`offset 0` keeps Postgres from joining instead), so that it costs the same however
@@ -44,6 +44,16 @@ select t.task_id, t.status
 from unnest($1::text[]) as open(task_id)
 cross join lateral (select * from tasks k where k.tenant_id = 1 and k.task_id = open.task_id offset 0) t
 where t.finished_at is not null`,
+}
+
+/** For as long as `work` takes. */
+export async function withEndsByDatabase<T>(databaseUrl: string, signal: AbortSignal, work: (ends: Ends) => Promise<T>): Promise<T> {
+  const ends = await endsByDatabase(databaseUrl, signal)
+  try {
+    return await work(ends)
+  } finally {
+    await ends.stop()
+  }
 }
 
 export async function endsByDatabase(databaseUrl: string, signal: AbortSignal): Promise<Ends> {

@@ -8,6 +8,12 @@ export interface BenchContext {
   readonly say: (line: string) => void
   /** Where V8 writes a CPU profile of each fleet process; it slows them down. */
   readonly profileDir?: string
+  /** How often the two sides of a comparison take turns. */
+  readonly rounds: number
+  /** How many finished subtasks a large history has. */
+  readonly history: number
+  /** Where the scripts of other peers are, with what they need installed. */
+  readonly peersDir?: string
 }
 
 export type Workload = (context: BenchContext) => Promise<Section[]>
