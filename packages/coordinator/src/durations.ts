@@ -26,6 +26,10 @@ export interface Durations {
   readonly dispatchMs: number
   /** Between two tries to reach a queue that is away. */
   readonly ringAgainMs: number
+  /** How long a task is kept after it ended. */
+  readonly retentionMs: number
+  /** Between two looks for what is to be deleted. */
+  readonly retainMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -43,5 +47,7 @@ export function durationsAt(scale: number): Durations {
     claimLimitMs: scaled(1_000),
     dispatchMs: scaled(2_000),
     ringAgainMs: scaled(500),
+    retentionMs: scaled(30 * 24 * 3_600_000),
+    retainMs: scaled(60_000),
   }
 }

@@ -36,6 +36,7 @@ import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
 import { version } from './version.js'
 import { Reconciler } from './watch/reconciler.js'
+import { Retention } from './watch/retention.js'
 import { Watcher } from './watch/watcher.js'
 
 export interface Stores {
@@ -229,6 +230,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
   })
+  const { tasks: kept } = config.retention ?? {}
+  const retention =
+    kept === 'never'
+      ? undefined
+      : new Retention({ database, keptMs: configured(kept, durations.retentionMs), everyMs: durations.retainMs, log })
 
   // commands and http: what producers and people ask for
   const submitter = new Submitter({
@@ -302,6 +308,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       starter,
       watcher,
       reconciler,
+      ...(retention ? [retention] : []),
       inbox,
       {
         name: 'http',

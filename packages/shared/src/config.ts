@@ -3,7 +3,7 @@
  * finding and loading the file is the command line's business.
  */
 import { z } from 'zod'
-import { durationSchema } from './durations.js'
+import { durationSchema, parseDuration } from './durations.js'
 import { nameSchema } from './names.js'
 import { isolations, jsonValueSchema, onFailurePolicies, subtaskNameSchema } from './submission.js'
 
@@ -94,6 +94,9 @@ export type Playbook = z.infer<typeof playbookSchema>
 export const verbRuleSchema = z.strictObject({ verbs: z.array(z.string().min(1)).min(1), capability: nameSchema })
 export type VerbRule = z.infer<typeof verbRuleSchema>
 
+/** What has just ended may still be reported on. */
+const shortestRetentionMs = 60_000
+
 export const configSchema = z.strictObject({
   $schema: z.string().optional(),
   agents: z.array(agentConfigSchema).optional(),
@@ -129,6 +132,17 @@ export const configSchema = z.strictObject({
       due: durationSchema.optional(),
       /** Who gets it then, for as long again. */
       escalate_to: z.string().min(1).max(200).optional(),
+    })
+    .optional(),
+  retention: z
+    .strictObject({
+      /** How long a task is kept after it ended; default 30d. `never`: nothing is deleted. */
+      tasks: z
+        .union([
+          durationSchema.refine(text => (parseDuration(text) ?? 0) >= shortestRetentionMs, 'must be at least 1m'),
+          z.literal('never'),
+        ])
+        .optional(),
     })
     .optional(),
 })

@@ -11,3 +11,10 @@ from tasks k join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orch
 
 drop index subtask_states_ready;
 create index subtask_states_ready on subtask_states (route_id, priority, owner, task_pk, id) where state = 'ready';
+
+-- Retention: what ended is found by when it ended. Events of no task (workers, orchestrators) are few.
+create index tasks_finished on tasks (finished_at) where finished_at is not null;
+create index event_cursors_behind on event_cursors (xid, seq);
+create index events_of_no_task on events (at) where task_pk is null;
+-- Tasks that retention deleted and whose rows are still to be swept, in bounded pieces.
+create table purges (task_pk bigint primary key);
