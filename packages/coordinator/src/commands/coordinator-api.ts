@@ -139,7 +139,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const last = shown[shown.length - 1]
       return {
         tasks: shown.map((row): TaskSummary => {
-          const why = whyTask(row.status, surroundingsOf(row), undefined)
+          const why = whyTask(row.status, surroundingsOf(row), undefined, row.task_id)
           return {
             task_id: row.task_id,
             title: row.title,
