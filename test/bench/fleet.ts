@@ -35,8 +35,9 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
   const { signal, say, profileDir } = context
   // Only for the start: servers go on listening to their signal and would leave before the processes that use them.
   signal.throwIfAborted()
+  // Profiling restarts Postgres, which every process would tell of.
   const settings: Record<string, string> =
-    profileDir === undefined ? {} : { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir }
+    profileDir === undefined ? {} : { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }
   const starting = new AbortController()
   const giveUp = () => starting.abort(signal.reason)
   signal.addEventListener('abort', giveUp, { once: true })
