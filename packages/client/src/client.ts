@@ -1,5 +1,6 @@
 /** The one thing that users of this package make: a client of one coordinator, or of several behind one URL. */
 import { BatonError, type ControlRequest, type SystemStanding } from '@baton/shared'
+import { type Events, eventsOf } from './events.js'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
 import { type Orchestrators, orchestratorsOf } from './orchestrators.js'
@@ -28,6 +29,7 @@ export interface Client {
   readonly workers: Workers
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
+  readonly events: Events
   /** Pauses everything: what runs finishes, nothing else starts. A second pause changes nothing. */
   pause(request?: ControlRequest): Promise<SystemStanding>
   /** Lets everything go on; tasks and orchestrators that are paused by themselves stay so. */
@@ -64,6 +66,7 @@ export function createClient(options: ClientOptions = {}): Client {
     workers: workersOf(http),
     reviews: reviewsOf(http),
     orchestrators: orchestratorsOf(http),
+    events: eventsOf(http),
     pause: (request = {}) => http.json({ method: 'POST', path: ['pause'], body: request }),
     resume: (request = {}) => http.json({ method: 'POST', path: ['resume'], body: request }),
     health: () => healthOf(http),

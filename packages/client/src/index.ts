@@ -1,4 +1,5 @@
 export { type Client, type ClientOptions, createClient, defaultUrl } from './client.js'
+export type { EventFilters, Events, FollowEvents } from './events.js'
 export type { Agents, Health, Workers } from './fleet.js'
 export type { FollowOptions, WaitOptions } from './follow.js'
 export type { RetryPolicy } from './http.js'

@@ -26,6 +26,8 @@ export interface Durations {
   readonly dispatchMs: number
   /** Between two tries to reach a queue that is away. */
   readonly ringAgainMs: number
+  /** Between two looks for new events that nobody told of, while somebody follows them. */
+  readonly lookForEventsMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -43,5 +45,6 @@ export function durationsAt(scale: number): Durations {
     claimLimitMs: scaled(1_000),
     dispatchMs: scaled(2_000),
     ringAgainMs: scaled(500),
+    lookForEventsMs: scaled(100),
   }
 }

@@ -14,6 +14,7 @@ import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createEvents } from './commands/events.js'
 import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
@@ -26,6 +27,8 @@ import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
+import { EventFeed } from './notify/event-feed.js'
+import { EventTail } from './notify/event-tail.js'
 import { Pulses } from './notify/pulses.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
@@ -96,6 +99,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // notify: who waits for a change is told; so are the other coordinators
   const changes = new Changes()
+  const tail = new EventTail({ database, everyMs: durations.lookForEventsMs, log })
+  const announce: Changes['announce'] = (topic, taskPks) => {
+    changes.announce(topic, taskPks)
+    tail.wake()
+  }
   const pulses =
     mode === 'local'
       ? undefined
@@ -104,7 +112,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           subjects: named,
           coordinatorId: id,
           onReady: () => dispatcher.readyElsewhere(),
-          onChanged: (topic, taskPks) => changes.announce(topic, taskPks),
+          onChanged: announce,
         })
 
   // dispatch: ready subtasks to their queues
@@ -119,7 +127,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const after = createAfterCommit({
+    dispatcher,
+    sweep: () => watcher.wake(),
+    roomMade: () => starter.roomMade(),
+    changes: { announce },
+    pulses,
+  })
   const starter: Starter = new Starter({
     database,
     log,
@@ -246,6 +260,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
     onStored: async (jobs, ready) => {
       if (ready.length > 0) dispatcher.wake(ready)
+      tail.wake()
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
@@ -270,6 +285,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
     changes,
@@ -303,6 +319,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       watcher,
       reconciler,
       inbox,
+      tail,
       {
         name: 'http',
         start: async () => {

@@ -32,7 +32,16 @@ export {
 } from './decisions.js'
 export { durationSchema, formatDuration, maxDurationMs, parseDuration, secondsSchema } from './durations.js'
 export { assertNever, BatonError, type ErrorCode, errorCodes, errorTable, type FieldIssue, type Problem } from './errors.js'
-export { type EventName, eventNames, eventTable } from './events.js'
+export {
+  type EventList,
+  type EventName,
+  type EventView,
+  eventFilterPattern,
+  eventNames,
+  eventTable,
+  isEventFilter,
+  matchesEventFilter,
+} from './events.js'
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
 export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
 export {

@@ -10,6 +10,8 @@ import type {
   ArtifactView,
   BatonError,
   CreateOrchestratorRequest,
+  EventList,
+  EventView,
   ExecuteRequest,
   OrchestrateRequest,
   OrchestratorList,
@@ -90,6 +92,24 @@ export interface ReviewDecision {
   readonly digest?: string
 }
 
+export interface EventFilters {
+  /** Of one task, with the chunks that its agents streamed. */
+  readonly taskId?: string
+  readonly orchestratorId?: string
+  /** Names, or beginnings of names such as `task.*`. */
+  readonly names?: readonly string[]
+  /** Behind this position. Without one a page begins at the beginning, a stream of a task too, any other stream now. */
+  readonly after?: string
+  /** A task's stream goes on behind its end. */
+  readonly endless?: boolean
+}
+
+export interface EventBatch {
+  readonly events: readonly EventView[]
+  /** Everything up to here has been given. */
+  readonly position: string
+}
+
 export interface SubtaskStanding {
   readonly subtask_id: string
   readonly state: SubtaskState
@@ -158,6 +178,13 @@ export interface CoordinatorApi {
     options: { timeoutMs: number; signal: AbortSignal; until?: 'change' | 'settled' },
   ): Promise<void>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
+  /** A page, the oldest first. Throws `task_not_found`, `invalid_request`. */
+  events(caller: Caller, filters: EventFilters & { readonly limit: number }): Promise<EventList>
+  /**
+   * Events in order, each once, until the signal fires or the task has ended. Whoever does not pull costs no memory. Throws
+   * `task_not_found`, `invalid_request`.
+   */
+  followEvents(caller: Caller, filters: EventFilters, signal: AbortSignal): Promise<AsyncIterable<EventBatch>>
   artifacts(
     caller: Caller,
     taskId: string,

@@ -10,7 +10,11 @@ import {
   createOrchestratorRequestSchema,
   type DependencyEdge,
   decideRequestSchema,
+  type EventList,
+  type EventName,
+  type EventView,
   errorCodes,
+  eventNames,
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
@@ -241,6 +245,25 @@ const problem = z
   })
   .meta({ description: 'RFC 9457.' }) satisfies z.ZodType<Problem>
 
+const event = z.object({
+  id: z.string().meta({ description: 'Its position: what `after` and `Last-Event-ID` take.' }),
+  at,
+  name: z.enum(eventNames as [EventName, ...EventName[]]),
+  task_id: z.string().nullable(),
+  orchestrator_id: z.string().nullable(),
+  subtask_id: z.string().nullable(),
+  subtask: z.string().nullable().meta({ description: "The subtask's name." }),
+  attempt: z.number().nullable(),
+  agent: z.string().nullable(),
+  worker_id: z.string().nullable(),
+  data: jsonValueSchema.meta({ description: 'What else there is to tell.' }),
+}) satisfies z.ZodType<EventView>
+
+const eventList = z.object({
+  events: z.array(event),
+  next_cursor: listCursor.meta({ description: 'Null where there is no more at present: go on behind the `id` of the last event.' }),
+}) satisfies z.ZodType<EventList>
+
 const whyView = z.object({
   task_id: z.string(),
   status,
@@ -291,6 +314,8 @@ export const namedSchemas = {
   Execution: execution,
   Rerun: z.object({ task_id: z.string(), status, subtasks: count.meta({ description: 'How many subtasks run again.' }) }),
   Why: whyView,
+  Event: event,
+  EventList: eventList,
   SubtaskStanding: z.object({ subtask_id: z.string(), state }),
   Orchestrator: orchestrator,
   OrchestratorList: orchestratorList,

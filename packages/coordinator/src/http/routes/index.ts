@@ -6,6 +6,7 @@ import type { Route } from '../route.js'
 import { artifactRoutes } from './artifacts.js'
 import { controlRoutes } from './control.js'
 import { documentRoutes } from './documents.js'
+import { eventRoutes } from './events.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
 import { orchestratorRoutes } from './orchestrators.js'
@@ -32,6 +33,7 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...systemRoutes(api),
     ...orchestratorRoutes(api),
     ...artifactRoutes(api),
+    ...eventRoutes(api),
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import {
   type AgentView,
   BatonError,
+  type EventView,
   type OrchestrateRequest,
   type OrchestratorView,
   RawJson,
@@ -29,6 +30,9 @@ export class FakeApi implements CoordinatorApi {
   fault: Error | undefined
   /** How many requests wait now. */
   waiting = 0
+  eventList: EventView[] = []
+  /** Ends what is followed. */
+  lastEvent: Promise<void> = Promise.resolve()
   private readonly watchers = new Set<() => void>()
 
   /** Stores a task, or a change of one. */
@@ -180,6 +184,23 @@ export class FakeApi implements CoordinatorApi {
   async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
     this.called('task', taskId, page)
     return this.find(taskId).task
+  }
+
+  async events(...[, filters]: Parameters<CoordinatorApi['events']>) {
+    this.called('events', filters)
+    if (filters.taskId !== undefined) this.find(filters.taskId)
+    return { events: this.eventList.slice(0, filters.limit), next_cursor: null }
+  }
+
+  async followEvents(...[, filters, signal]: Parameters<CoordinatorApi['followEvents']>) {
+    this.called('followEvents', filters)
+    if (filters.taskId !== undefined) this.find(filters.taskId)
+    return this.followed(signal)
+  }
+
+  private async *followed(signal: AbortSignal) {
+    yield { events: this.eventList, position: this.eventList.at(-1)?.id ?? '0-0' }
+    await Promise.race([this.lastEvent, new Promise(resolve => signal.addEventListener('abort', resolve))])
   }
 
   async why(...[, taskId, page]: Parameters<CoordinatorApi['why']>) {
