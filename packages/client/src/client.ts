@@ -6,6 +6,7 @@ import { Http, type RetryPolicy, resolveRetry } from './http.js'
 import { type Orchestrators, orchestratorsOf } from './orchestrators.js'
 import { type Reviews, reviewsOf } from './reviews.js'
 import { type Tasks, tasksOf } from './tasks.js'
+import { type Webhooks, webhooksOf } from './webhooks.js'
 
 export const defaultUrl = 'http://127.0.0.1:7420'
 
@@ -30,6 +31,7 @@ export interface Client {
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
   readonly events: Events
+  readonly webhooks: Webhooks
   /** Pauses everything: what runs finishes, nothing else starts. A second pause changes nothing. */
   pause(request?: ControlRequest): Promise<SystemStanding>
   /** Lets everything go on; tasks and orchestrators that are paused by themselves stay so. */
@@ -67,6 +69,7 @@ export function createClient(options: ClientOptions = {}): Client {
     reviews: reviewsOf(http),
     orchestrators: orchestratorsOf(http),
     events: eventsOf(http),
+    webhooks: webhooksOf(http),
     pause: (request = {}) => http.json({ method: 'POST', path: ['pause'], body: request }),
     resume: (request = {}) => http.json({ method: 'POST', path: ['resume'], body: request }),
     health: () => healthOf(http),

@@ -71,7 +71,7 @@ create table webhook_deliveries (
 );
 create index webhook_deliveries_due on webhook_deliveries (lane, next_at) where state = 'pending';
 create index webhook_deliveries_log on webhook_deliveries (webhook_pk, pk);
-create index webhook_deliveries_at on webhook_deliveries (webhook_pk, at);
+create index webhook_deliveries_at on webhook_deliveries (webhook_pk, at, pk);
 create index webhook_deliveries_ended on webhook_deliveries (ended_at) where ended_at is not null;
 
 -- Whether anybody listens: tasks with a callback that are unfinished, or finished a moment ago.

@@ -20,6 +20,7 @@ import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
 import { withUnavailable } from './commands/unavailable.js'
+import { createWebhooks } from './commands/webhooks.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
@@ -30,6 +31,9 @@ import { Changes } from './notify/changes.js'
 import { EventFeed } from './notify/event-feed.js'
 import { EventTail } from './notify/event-tail.js'
 import { Pulses } from './notify/pulses.js'
+import { AddressGuard } from './notify/webhooks/address-guard.js'
+import { FanOut } from './notify/webhooks/fan-out.js'
+import { Sender } from './notify/webhooks/sender.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -57,6 +61,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
@@ -103,7 +109,25 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const announce: Changes['announce'] = (topic, taskPks) => {
     changes.announce(topic, taskPks)
     tail.wake()
+    fanOut.wake()
   }
+  const guard = new AddressGuard({ networks: options.webhookNetworks ?? config.webhooks?.allow_networks ?? [] })
+  const sender = new Sender({
+    database,
+    guard,
+    version,
+    timeoutMs: durations.webhookTimeoutMs,
+    leaseMs: durations.webhookLeaseMs,
+    backoff: durations.webhookBackoff,
+    log,
+  })
+  const fanOut: FanOut = new FanOut({
+    database,
+    everyMs: durations.lookForEventsMs,
+    giveUpMs: durations.webhookGiveUpMs,
+    log,
+    onMade: () => sender.wake(),
+  })
   const pulses =
     mode === 'local'
       ? undefined
@@ -245,6 +269,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   })
 
   // commands and http: what producers and people ask for
+  const webhooks = createWebhooks({
+    database,
+    guard,
+    giveUpMs: durations.webhookGiveUpMs,
+    expect: () => fanOut.expect(),
+    onDue: () => sender.wake(),
+  })
   const submitter = new Submitter({
     database,
     planner,
@@ -257,10 +288,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     minLeaseMs,
     now: () => systemClock.now(),
     fleet: directory,
+    admitCallback: webhooks.admitCallback,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
     onStored: async (jobs, ready) => {
       if (ready.length > 0) dispatcher.wake(ready)
       tail.wake()
+      fanOut.wake()
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
@@ -285,6 +318,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    webhooks: webhooks.api,
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
@@ -320,6 +354,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       reconciler,
       inbox,
       tail,
+      sender,
+      fanOut,
       {
         name: 'http',
         start: async () => {

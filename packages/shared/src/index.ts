@@ -183,3 +183,21 @@ export type {
   WhyView,
   WorkerView,
 } from './views.js'
+export {
+  type CreateWebhookRequest,
+  callbacksWebhookId,
+  createWebhookRequestSchema,
+  type DeliveryList,
+  type DeliveryState,
+  type DeliveryView,
+  deliveryStates,
+  type ReplayWebhookRequest,
+  type RotateWebhookRequest,
+  replayWebhookRequestSchema,
+  rotateWebhookRequestSchema,
+  type UpdateWebhookRequest,
+  updateWebhookRequestSchema,
+  type WebhookList,
+  type WebhookView,
+  type WebhookWithSecret,
+} from './webhooks.js'

@@ -10,6 +10,10 @@ import type {
   ArtifactView,
   BatonError,
   CreateOrchestratorRequest,
+  CreateWebhookRequest,
+  DeliveryList,
+  DeliveryState,
+  DeliveryView,
   EventList,
   EventView,
   ExecuteRequest,
@@ -17,17 +21,23 @@ import type {
   OrchestratorList,
   OrchestratorStatus,
   OrchestratorView,
+  ReplayWebhookRequest,
   RerunRequest,
   ReviewDecisionName,
   ReviewList,
   ReviewStatus,
   ReviewView,
+  RotateWebhookRequest,
   SubtaskState,
   SystemStanding,
   TaskList,
   TaskStatus,
   TaskView,
   UpdateOrchestratorRequest,
+  UpdateWebhookRequest,
+  WebhookList,
+  WebhookView,
+  WebhookWithSecret,
   WhyView,
   WorkerView,
 } from '@baton/shared'
@@ -185,6 +195,24 @@ export interface CoordinatorApi {
    * `task_not_found`, `invalid_request`.
    */
   followEvents(caller: Caller, filters: EventFilters, signal: AbortSignal): Promise<AsyncIterable<EventBatch>>
+  /** By id. Secrets are in none of these but the answers to creation and rotation. */
+  webhooks(caller: Caller, page: { limit: number; cursor?: string }): Promise<WebhookList>
+  /** Throws `webhook_not_found`. */
+  webhook(caller: Caller, id: string): Promise<WebhookView>
+  /** Throws `invalid_request`, also for addresses that are not public; `state_conflict` where there are too many. */
+  createWebhook(caller: Caller, request: CreateWebhookRequest): Promise<WebhookWithSecret>
+  /** Throws `webhook_not_found`, `invalid_request`. */
+  updateWebhook(caller: Caller, id: string, request: UpdateWebhookRequest): Promise<WebhookView>
+  /** Throws `webhook_not_found`, `invalid_request`. */
+  rotateWebhook(caller: Caller, id: string, request: RotateWebhookRequest): Promise<WebhookWithSecret>
+  /** Throws `webhook_not_found`, and `state_conflict` for `callbacks`. */
+  deleteWebhook(caller: Caller, id: string): Promise<{ deleted_id: string }>
+  /** The newest first. Throws `webhook_not_found`. */
+  deliveries(caller: Caller, id: string, page: { state?: DeliveryState; limit: number; cursor?: string }): Promise<DeliveryList>
+  /** Throws `webhook_not_found`, `delivery_not_found`. */
+  replayDelivery(caller: Caller, id: string, deliveryId: string): Promise<DeliveryView>
+  /** Throws `webhook_not_found`. */
+  replayWebhook(caller: Caller, id: string, request: ReplayWebhookRequest): Promise<{ replayed: number }>
   artifacts(
     caller: Caller,
     taskId: string,

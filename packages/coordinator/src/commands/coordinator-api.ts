@@ -14,6 +14,7 @@ import type { Orchestrators } from './orchestrators.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
+import type { Webhooks } from './webhooks.js'
 
 interface ApiOptions {
   readonly database: Database
@@ -22,6 +23,7 @@ interface ApiOptions {
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
   readonly events: Events
+  readonly webhooks: Webhooks
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -54,6 +56,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     ...options.reviews,
     ...options.orchestrators,
     ...options.events,
+    ...options.webhooks,
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 

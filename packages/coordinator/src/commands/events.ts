@@ -1,5 +1,6 @@
 /** Events as they are asked for: in pages, or followed. */
-import { BatonError, type EventList, type EventName, type EventView, matchesEventFilter, RawJson } from '@baton/shared'
+import { BatonError, type EventList, type EventView, matchesEventFilter } from '@baton/shared'
+import { viewOfEvent } from '../core/event-view.js'
 import type { EventFeed } from '../notify/event-feed.js'
 import type { Subject } from '../notify/event-tail.js'
 import type { Database } from '../store/database.js'
@@ -49,7 +50,7 @@ export function createEvents({ database, feed }: EventsOptions) {
             ? await readTaskEvents(database, subject.taskPk, position, wanted)
             : await readTenantEvents(database, subject.tenantId, position, wanted)
         position = page.read
-        events.push(...page.rows.filter(row => isMeant(row, filters)).map(viewOf))
+        events.push(...page.rows.filter(row => isMeant(row, filters)).map(viewOfEvent))
         const more = page.full
         if (!more || events.length >= filters.limit || ++pages >= pagesAtMost)
           return { events, next_cursor: more ? positionText(position) : null }
@@ -75,35 +76,12 @@ async function* meant(
   filters: EventFilters,
 ): AsyncGenerator<EventBatch, void, undefined> {
   for await (const { events, position } of batches)
-    yield { events: events.filter(row => isMeant(row, filters)).map(viewOf), position: positionText(position) }
+    yield { events: events.filter(row => isMeant(row, filters)).map(viewOfEvent), position: positionText(position) }
 }
 
 function isMeant(row: EventRow, { names, orchestratorId }: EventFilters): boolean {
   if (orchestratorId !== undefined && row.orchestrator_id !== orchestratorId) return false
   return names === undefined || names.some(filter => matchesEventFilter(row.name, filter))
-}
-
-/** One view for all who follow. */
-const views = new WeakMap<EventRow, EventView>()
-
-export function viewOf(row: EventRow): EventView {
-  const known = views.get(row)
-  if (known) return known
-  const view: EventView = {
-    id: `${row.xid}-${row.seq}`,
-    at: row.at.toISOString(),
-    name: row.name as EventName, // of the closed table, by whoever wrote it
-    task_id: row.task_id,
-    orchestrator_id: row.orchestrator_id,
-    subtask_id: row.subtask_id,
-    subtask: row.subtask,
-    attempt: row.attempt,
-    agent: row.agent,
-    worker_id: row.worker_id,
-    data: row.data === null ? null : new RawJson(row.data, JSON.parse(row.data)),
-  }
-  views.set(row, view)
-  return view
 }
 
 function positionOf(text: string): Position {

@@ -9,6 +9,7 @@
 import { type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
 import { type EventPage, type EventRow, type Position, readHorizon, readNewEvents } from '../store/events.js'
+import { Alarm } from './alarm.js'
 
 /** What a seat wants: everything of a tenant but streamed chunks, or one task with its chunks. */
 export type Subject = { readonly tenantId: number } | { readonly taskPk: string }
@@ -85,8 +86,7 @@ export class EventTail implements Service {
   private readonly byTask = new Map<string, Set<Seat>>()
   private readonly byTenant = new Map<number, Set<Seat>>()
   private position: Position | undefined
-  private timer: NodeJS.Timeout | undefined
-  private stopped = false
+  private readonly alarm = new Alarm(() => this.ticker.wake())
 
   constructor(options: EventTailOptions) {
     this.options = options
@@ -98,14 +98,13 @@ export class EventTail implements Service {
   }
 
   async stop(): Promise<void> {
-    this.stopped = true
-    clearTimeout(this.timer)
+    this.alarm.stop()
     await this.ticker.stop()
   }
 
   /** There may be something new. */
   wake(): void {
-    if (this.seats.size > 0) this.wakeWithin(restMs)
+    if (this.seats.size > 0) this.alarm.within(restMs) // T3
   }
 
   /** Takes a seat; it is in place when its `from` is set. */
@@ -123,8 +122,7 @@ export class EventTail implements Service {
   }
 
   private async read(): Promise<void> {
-    clearTimeout(this.timer)
-    this.timer = undefined
+    this.alarm.clear()
     if (this.seats.size === 0) {
       this.position = undefined
       return
@@ -137,9 +135,9 @@ export class EventTail implements Service {
       const page = await readNewEvents(database, asked, this.position, pageSize)
       this.hand(page)
       this.position = page.read
-      this.wakeWithin(page.full ? restMs : page.heldBack ? heldBackMs : this.options.everyMs)
+      this.alarm.within(page.full ? restMs : page.heldBack ? heldBackMs : this.options.everyMs)
     } catch (error) {
-      this.wakeWithin(this.options.everyMs * 5)
+      this.alarm.within(this.options.everyMs * 5)
       throw error
     }
   }
@@ -161,20 +159,6 @@ export class EventTail implements Service {
       // A chunk was asked for by whoever follows its task.
       if (row.name !== 'subtask.output') for (const seat of this.byTenant.get(row.tenant_id) ?? []) seat.tell(row)
     }
-  }
-
-  /** The earlier of the two, when one is set already. */
-  private dueAt = 0
-  private wakeWithin(ms: number): void {
-    if (this.stopped) return
-    const due = performance.now() + ms // T3
-    if (this.timer !== undefined && this.dueAt <= due) return
-    clearTimeout(this.timer)
-    this.dueAt = due
-    this.timer = setTimeout(() => {
-      this.timer = undefined
-      this.ticker.wake()
-    }, ms)
   }
 }
 

@@ -14,6 +14,7 @@ import { reviewRoutes } from './reviews.js'
 import { submissionRoutes } from './submissions.js'
 import { systemRoutes } from './system.js'
 import { taskRoutes } from './tasks.js'
+import { webhookRoutes } from './webhooks.js'
 
 interface RoutesOptions {
   readonly api: CoordinatorApi
@@ -34,6 +35,7 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...orchestratorRoutes(api),
     ...artifactRoutes(api),
     ...eventRoutes(api),
+    ...webhookRoutes(api),
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),
