@@ -13,13 +13,25 @@ const databases = [
 ] as const
 
 const echo = defineAgent({ name: 'echo', concurrency: 20, run: input => input })
+/** Streams so many words; every other attempt fails behind the first half. */
+const talker = defineAgent<{ words: number }>({
+  name: 'talker',
+  concurrency: 5,
+  async run({ words }, context) {
+    for (let n = 0; n < words; n++) {
+      await context.stream(`${context.name} ${n}`)
+      if (context.attempt === 1 && n * 2 >= words) throw new Error('lost the thread')
+    }
+    return words
+  },
+})
 
 describe.each(databases)('on %s', (kind, open) => {
   let local: OpenLocal
   let tasks = 0
   beforeAll(async () => {
     local = await startOpenLocal(await open())
-    await local.host([echo])
+    await local.host([echo, talker])
   })
   afterAll(() => local?.stop())
 
@@ -130,6 +142,33 @@ describe.each(databases)('on %s', (kind, open) => {
     await following
     stop.abort()
     expect(told).toEqual(['system.paused', 'system.resumed'])
+  })
+
+  test('what agents stream is told in order, between the events of its task, and is resumed like them', async () => {
+    const taskId = `e${++tasks}`
+    const subtasks = ['a', 'b'].map(name => ({ name, capability: 'talker', input: { words: 40 } }))
+    await local.client.tasks.submit({ task_id: taskId, title: 'x', execute: true, subtasks })
+    const whole = await wholeOf(taskId)
+    expect(whole.at(-1)?.name).toBe('task.completed')
+    for (const { name } of subtasks) {
+      const own = whole.filter(event => event.subtask === name)
+      const of = (attempt: number) =>
+        own
+          .filter(event => event.name === 'subtask.output' && event.attempt === attempt)
+          .flatMap(event => {
+            const { from, chunks } = event.data as { from: number; chunks: string[] }
+            return chunks.map((chunk, i) => [from + i, chunk])
+          })
+      const words = (count: number) => Array.from({ length: count }, (_, n) => [n, `${name} ${n}`])
+      expect(of(1)).toEqual(words(21))
+      expect(of(2)).toEqual(words(40))
+      const names = own.map(event => event.name)
+      expect(names.lastIndexOf('subtask.output')).toBeLessThan(names.indexOf('subtask.completed'))
+    }
+    const ids = whole.map(event => event.id)
+    for (const at of [0, 5, ids.length - 2]) expect((await wholeOf(taskId, ids[at])).map(event => event.id)).toEqual(ids.slice(at + 1))
+    const listed = await local.client.events.list({ names: ['subtask.output'], limit: 1_000 })
+    expect(listed.events).toEqual([]) // only in the stream of its task
   })
 
   test('filters leave out what was not asked for', async () => {

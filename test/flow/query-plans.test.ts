@@ -44,6 +44,7 @@ import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
 import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
+import { appendToStreams } from '../../packages/coordinator/src/store/stream-chunks.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
 import { controlSystem } from '../../packages/coordinator/src/store/system.js'
 import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
@@ -172,6 +173,7 @@ beforeAll(async () => {
   await readTaskEvents(recorder, '1', place, 10)
   await readNewEvents(recorder, { tenantIds: [1], taskPks: ['1'] }, place, 10)
   await readHorizon(recorder)
+  await appendToStreams(recorder, [{ subtask: '1', claim_id: uuid, from: 0, chunks: '[]' }])
   await readFollowedTask(recorder, 1, 't')
   await lookForEvents(recorder)
   await fanOutEvents(recorder, 10, 1)

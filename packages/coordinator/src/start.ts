@@ -241,6 +241,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
+    onStreamed: () => tail.wake(),
   })
 
   // watch: what is late, what was lost

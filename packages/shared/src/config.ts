@@ -36,6 +36,8 @@ export const commandAgentSchema = z.strictObject({
   command: z.array(z.string()).min(1, 'must name a program'),
   env: environmentSchema.optional(),
   cwd: z.string().optional(),
+  /** Whether each line of stderr is streamed to whoever follows the task. */
+  stream: z.boolean().optional(),
 })
 
 export const httpAgentSchema = z.strictObject({
