@@ -173,7 +173,7 @@ describe.each(databases)('on %s', (kind, open) => {
 
   test('filters leave out what was not asked for', async () => {
     const taskId = await submit()
-    await local.client.tasks.wait(taskId)
+    await wholeOf(taskId) // by then it is settled
     const page = await local.client.events.list({ taskId, names: ['task.*', 'subtask.completed'], limit: 100 })
     expect(page.next_cursor).toBeNull()
     expect(page.events.map(event => event.name)).toEqual([

@@ -209,7 +209,10 @@ export class Attempt {
       claimId: this.claimId,
       send: this.options.lanes.stream,
       onLost: error =>
-        this.options.log.warn({ err: error, task_id: grant.task_id, subtask_id: grant.subtask_id }, 'what the agent streams cannot be sent; it goes on without'),
+        this.options.log.warn(
+          { err: error, task_id: grant.task_id, subtask_id: grant.subtask_id },
+          'what the agent streams cannot be sent; it goes on without',
+        ),
     })
     return this.streamed
   }
