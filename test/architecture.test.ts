@@ -113,6 +113,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/node/a.ts': `import { connect } from '@nats-io/transport-node'` },
     keeps: { 'packages/shared/src/node/nats-bus.ts': `import { connect } from '@nats-io/transport-node'` },
   },
+  'ipaddr.js has its doors': {
+    breaks: { 'packages/coordinator/src/http/a.ts': `import ipaddr from 'ipaddr.js'` },
+    keeps: { 'packages/coordinator/src/notify/webhooks/address-guard.ts': `import ipaddr from 'ipaddr.js'` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

@@ -14,6 +14,8 @@ export interface CoordinatorOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger

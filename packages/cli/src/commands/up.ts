@@ -79,8 +79,18 @@ interface Start {
 async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
   const mode = coordinatorMode(environment)
   const log = commandLogger(io, environment.logLevel)
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale } = environment
-  const common = { host, port, leaseMs, heartbeatMs, timeScale, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, webhookNetworks } = environment
+  const common = {
+    host,
+    port,
+    leaseMs,
+    heartbeatMs,
+    timeScale,
+    log,
+    ...(apiKey && { apiKey }),
+    ...(webhookNetworks && { webhookNetworks }),
+    ...(loaded && { config: loaded.config }),
+  }
   if (mode.kind === 'local') {
     const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
     return startInOneProcess({ ...common, dataDir }, loaded)
@@ -103,6 +113,7 @@ interface Common {
   readonly timeScale: number
   readonly log: Logger
   readonly apiKey?: string
+  readonly webhookNetworks?: readonly string[]
   readonly config?: BatonConfig
   readonly dataDir: string
 }
