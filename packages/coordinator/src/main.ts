@@ -2,6 +2,7 @@
 import type { BatonConfig } from '@baton/shared'
 import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
+import { openRedisNotes } from './notes/redis-notes.js'
 import { type Coordinator, startCore } from './start.js'
 import { openPostgres } from './store/postgres.js'
 
@@ -42,7 +43,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(queue)
     const bus = await connectNatsBus({ url: mode.natsUrl, name: 'baton-coordinator', log, ...signal })
     open.push(bus)
-    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus } })
+    const notes = openRedisNotes({ url: mode.redisUrl, namespace, log })
+    open.push(notes)
+    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus, notes } })
     return {
       id: core.id,
       url: core.url,
