@@ -21,6 +21,8 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   readonly caller: Caller
   readonly requestId: string
   readonly ifNoneMatch: string | undefined
+  readonly range: string | undefined
+  readonly ifRange: string | undefined
   /** What the header says, or undefined. */
   readonly accept: string | undefined
   readonly lastEventId: string | undefined
@@ -125,6 +127,8 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     caller: options.callerOf(request),
     requestId: request.id,
     ifNoneMatch: request.headers['if-none-match'],
+    range: request.headers.range,
+    ifRange: typeof request.headers['if-range'] === 'string' ? request.headers['if-range'] : undefined,
     accept: request.headers.accept,
     lastEventId: lastEventIdOf(request),
     hold: wait => options.waits.hold(response, wait),
