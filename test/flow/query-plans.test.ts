@@ -42,7 +42,7 @@ import {
 import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
+import { readSubtasks, readTask, readTaskVersions, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { buryTasks, forgetOldEvents, purgePiece } from '../../packages/coordinator/src/store/retention.js'
 import { appendToStreams } from '../../packages/coordinator/src/store/stream-chunks.js'
@@ -160,7 +160,7 @@ beforeAll(async () => {
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)
   await pageOutput(recorder, '1', uuid, 'x', 0)
-  await readTaskVersion(recorder, 1, 't')
+  await readTaskVersions(recorder, [{ tenantId: 1, taskId: 't' }])
   await readSubtasks(recorder, '1', 0, 10)
   await readWaiting(recorder, '1', 0, 10)
   await readTask(recorder, 1, 't')

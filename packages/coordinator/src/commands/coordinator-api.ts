@@ -1,12 +1,12 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
 import { type AgentView, BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
-import type { Logger } from '@baton/shared/node'
+import { BatchLane, type Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
 import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
 import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
-import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
+import { readArtifact, readArtifacts, readTask, readTaskVersions, type TaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
 import type { Control } from './control.js'
 import type { Events } from './events.js'
@@ -45,8 +45,13 @@ const unsettled: readonly TaskStatus[] = ['planned', 'running']
 export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
   const { database, submitter, fleet, changes, onReady, onChange } = options
 
+  // Everybody who waits looks again when a batch was committed: together, with one statement.
+  const versions = new BatchLane<{ tenantId: number; taskId: string }, TaskVersion | undefined>({
+    maxItems: 500,
+    send: wanted => readTaskVersions(database, wanted),
+  })
   const requireVersion = async (caller: Caller, taskId: string) => {
-    const version = await readTaskVersion(database, caller.tenantId, taskId)
+    const version = await versions.push({ tenantId: caller.tenantId, taskId })
     if (!version) throw new BatonError('task_not_found', `there is no task ${taskId}`)
     return version
   }
