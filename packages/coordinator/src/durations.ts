@@ -30,6 +30,8 @@ export interface Durations {
   readonly retentionMs: number
   /** Between two looks for what is to be deleted. */
   readonly retainMs: number
+  /** How long a model that failed several times in a row is left alone. */
+  readonly modelRestMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -49,5 +51,6 @@ export function durationsAt(scale: number): Durations {
     ringAgainMs: scaled(500),
     retentionMs: scaled(30 * 24 * 3_600_000),
     retainMs: scaled(60_000),
+    modelRestMs: scaled(30_000),
   }
 }

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
-import { type Bus, type Logger, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { type Bus, type Logger, type ModelEnvironment, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -18,6 +18,7 @@ import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
+import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
@@ -25,8 +26,12 @@ import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
+import { openChat } from './mind/chat.js'
+import { mindSettings } from './mind/settings.js'
+import { takeTurns } from './mind/turns.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
+import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -55,6 +60,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
@@ -73,6 +80,8 @@ export interface Coordinator {
 const pool = 'shared'
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
+/** How many submissions may wait for their turn at the model. */
+const maxThoughts = 1_000
 
 const configured = (duration: string | undefined, ms: number): number =>
   (duration === undefined ? undefined : parseDuration(duration)) ?? ms
@@ -141,6 +150,33 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
+  const mind = mindSettings(config.planner?.model, options.plannerModel)
+  const thinker =
+    mind &&
+    new Thinker({
+      database,
+      model: new ModelPlanner({
+        model: mind.chat.model,
+        ask: takeTurns({
+          ask: await openChat(mind.chat),
+          clock: systemClock,
+          atOnce: mind.concurrency,
+          maxWaiting: maxThoughts,
+          restMs: durations.modelRestMs,
+        }),
+        timeoutMs: mind.timeoutMs,
+        limits: mind.limits,
+        defaults: { slaMs: null, maxAttempts: null, onFailure: config.defaults?.on_failure ?? 'review' },
+      }),
+      coordinatorId: id,
+      timeoutMs: mind.timeoutMs,
+      configuredCapabilities: [
+        ...(config.rules ?? []).map(rule => rule.capability),
+        ...(config.playbooks ?? []).flatMap(playbook => playbook.subtasks.map(subtask => subtask.capability)),
+      ],
+      clock: systemClock,
+      log,
+    })
   const { defaults = {} } = config
   const minLeaseMs = 2 * heartbeatMs
   // Not the planner's: an orchestrator's retryAttempts come before it.
@@ -247,6 +283,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     queueWaitMs,
     deadlineMs,
     minLeaseMs,
+    ...(thinker && { thinker }),
     now: () => systemClock.now(),
     fleet: directory,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
@@ -317,6 +354,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         },
         stop: () => http.stop(),
       },
+      // Stopped first: requests that wait for a model are answered with the plan of the rules.
+      ...(thinker ? [thinker] : []),
     ],
     log,
   )

@@ -5,7 +5,9 @@ export {
   type BatonConfig,
   configSchema,
   defineConfig,
+  type PlannerModelConfig,
   type Playbook,
+  plannerModelSchema,
   playbookSchema,
   type VerbRule,
 } from './config.js'

@@ -5,7 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
-import { armFailpoints, coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
+import { armFailpoints, coordinatorMode, type Environment, type Logger, type ModelEnvironment, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
@@ -79,8 +79,18 @@ interface Start {
 async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
   const mode = coordinatorMode(environment)
   const log = commandLogger(io, environment.logLevel)
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale } = environment
-  const common = { host, port, leaseMs, heartbeatMs, timeScale, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel } = environment
+  const common = {
+    host,
+    port,
+    leaseMs,
+    heartbeatMs,
+    timeScale,
+    plannerModel,
+    log,
+    ...(apiKey && { apiKey }),
+    ...(loaded && { config: loaded.config }),
+  }
   if (mode.kind === 'local') {
     const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
     return startInOneProcess({ ...common, dataDir }, loaded)
@@ -101,6 +111,7 @@ interface Common {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly timeScale: number
+  readonly plannerModel: ModelEnvironment
   readonly log: Logger
   readonly apiKey?: string
   readonly config?: BatonConfig

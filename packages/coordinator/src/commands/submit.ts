@@ -31,6 +31,7 @@ import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, r
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
 import { resolveTaskReferences } from './task-references.js'
+import type { Thinker } from './thinker.js'
 
 const { hash } = crypto as { hash?: typeof crypto.hash }
 
@@ -47,6 +48,8 @@ interface SubmitterOptions {
   readonly deadlineMs: number
   /** The shortest lease that heartbeats can keep. */
   readonly minLeaseMs: number
+  /** Where a model is configured: it plans what only the rules understood. */
+  readonly thinker?: Pick<Thinker, 'think' | 'consider'>
   readonly now: () => Date
   readonly fleet: {
     couldServe(route: RouteKey & { pool: string }): boolean
@@ -136,13 +139,29 @@ export class Submitter {
     request: OrchestrateRequest,
     { dryRun, orchestratorOf }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
   ): Promise<SubmitOutcome> {
-    const { planner, now } = this.options
+    const { planner, thinker, now } = this.options
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
     if (!orchestrator) throw noOrchestrator(orchestratorId)
     const plan = planner.plan(request, now(), {
       ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
     })
+    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, dryRun)
+    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, dryRun)
+    const key = { tenantId: caller.tenantId, taskId: request.task_id, digest: digestsOf(request).digest }
+    const thought = await thinker.think(key, request, plan)
+    return this.take(caller, request, thought.plan, orchestrator, dryRun).finally(() => thought.done())
+  }
+
+  /** Stores a request with its plan, unless it is only tried. */
+  private async take(
+    caller: Caller,
+    request: OrchestrateRequest,
+    plan: Plan,
+    orchestrator: OrchestratorSettings,
+    dryRun: boolean,
+  ): Promise<SubmitOutcome> {
+    const { now } = this.options
     const prepared = await this.prepare(caller, request, plan, orchestrator, dryRun)
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
