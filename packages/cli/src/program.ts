@@ -1,6 +1,6 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
 import { reviewDecisions } from '@baton/shared'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
 import { errorLines } from './output/errors.js'
@@ -119,7 +119,16 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
   remote('drain <worker>', 'ask a worker to finish what it has, and to end').action(async (worker, options) =>
     end(await (await import('./commands/workers.js')).drain(worker, options, io)),
   )
-  remote('agents', 'list the agents').action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
+  remote('agents', 'list the agents')
+    .option('--domain <domain>', 'of this domain only')
+    .option('--capability <name>', 'those that offer it')
+    .addOption(new Option('--health <health>', 'those that are').choices(['healthy', 'degraded', 'offline']))
+    .action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
+  remote('match [capability]', 'say which agent a subtask would go to now, and how all are placed')
+    .option('--agent <name>', 'as if it were pinned to this agent')
+    .option('--requires <names...>', 'further capabilities that its agent must have')
+    .option('--sla <duration>', 'how long an attempt may take, such as 90s')
+    .action(async (capability, options) => end(await (await import('./commands/agents.js')).match(capability, options, io)))
   remote('workers', 'list the workers').action(async options => end(await (await import('./commands/workers.js')).workers(options, io)))
   remote('doctor', 'say what is wrong here, and what to do about it')
     .option('--config <file>', 'configuration file (default: looked for upward)')

@@ -15,7 +15,7 @@ const retry = { initialMs: 1, maxMs: 2 }
 test('verbs post to the thing that they are for', async () => {
   const started = await startFakeServer(() => ({ body: {} }))
   server = started
-  const { tasks, workers, reviews } = createClient({ url: started.url })
+  const { tasks, workers, reviews, agents } = createClient({ url: started.url })
   await tasks.cancel('t-1', { reason: 'enough' })
   await tasks.pause('t-1')
   await tasks.resume('t-1')
@@ -29,6 +29,7 @@ test('verbs post to the thing that they are for', async () => {
   await workers.drain('w 1')
   await reviews.assign('7', { assignee: null })
   await reviews.get('7')
+  await agents.match({ capability: 'build', sla_seconds: 5 })
   expect(started.requests.map(({ method, path, body }) => [method, path, body])).toEqual([
     ['POST', '/tasks/t-1/cancel', '{"reason":"enough"}'],
     ['POST', '/tasks/t-1/pause', '{}'],
@@ -43,6 +44,7 @@ test('verbs post to the thing that they are for', async () => {
     ['POST', '/workers/w%201/drain', ''],
     ['POST', '/reviews/7/assign', '{"assignee":null}'],
     ['GET', '/reviews/7', ''],
+    ['POST', '/agents/match', '{"capability":"build","sla_seconds":5}'],
   ])
   expect(started.requests.filter(({ path }) => path.endsWith('/why')).map(({ query }) => query)).toEqual([{}, { limit: '5', cursor: '9' }])
 })

@@ -32,6 +32,8 @@ export interface Durations {
   readonly retainMs: number
   /** How long a model that failed several times in a row is left alone. */
   readonly modelRestMs: number
+  /** Between two measurements of how agents do. */
+  readonly measureMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -52,5 +54,6 @@ export function durationsAt(scale: number): Durations {
     retentionMs: scaled(30 * 24 * 3_600_000),
     retainMs: scaled(60_000),
     modelRestMs: scaled(30_000),
+    measureMs: scaled(10_000),
   }
 }

@@ -12,6 +12,7 @@ import { Heartbeats } from './collect/heartbeats.js'
 import { Inbox } from './collect/inbox.js'
 import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
+import { createBrokerage } from './commands/brokerage.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
 import { createOrchestrators } from './commands/orchestrators.js'
@@ -22,6 +23,7 @@ import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
+import { Measurer } from './dispatch/measurer.js'
 import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
@@ -120,6 +122,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
   const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
+  const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
@@ -313,6 +316,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    brokerage: createBrokerage({ database, pool, fleet: directory }),
     log,
     fleet: directory,
     changes,
@@ -343,6 +347,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ringer,
       dispatcher,
       starter,
+      measurer,
       watcher,
       reconciler,
       ...(retention ? [retention] : []),

@@ -131,6 +131,8 @@ export {
   type Isolation,
   isolations,
   jsonValueSchema,
+  type MatchRequest,
+  matchRequestSchema,
   maxMetadataBytes,
   maxSubtasks,
   metadataSchema,
@@ -160,6 +162,9 @@ export {
   withoutReferences,
 } from './templates.js'
 export type {
+  AgentCandidate,
+  AgentMatch,
+  AgentMeasure,
   AgentView,
   ArtifactView,
   DependencyEdge,

@@ -6,11 +6,13 @@
  * with the bytes it came with.
  */
 import type {
+  AgentMatch,
   AgentView,
   ArtifactView,
   BatonError,
   CreateOrchestratorRequest,
   ExecuteRequest,
+  MatchRequest,
   OrchestrateRequest,
   OrchestratorList,
   OrchestratorStatus,
@@ -166,6 +168,8 @@ export interface CoordinatorApi {
   /** Throws `artifact_not_found`. */
   artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<{ mediaType: string; sha256: string; data: Buffer }>
   agents(caller: Caller, filters: { domain?: string; capability?: string; health?: string }): Promise<AgentView[]>
+  /** Which agent a subtask with these needs would go to now, and how all are placed. */
+  matchAgents(caller: Caller, request: MatchRequest): Promise<AgentMatch>
   workers(caller: Caller): Promise<WorkerView[]>
   /** Throws `worker_not_found`. */
   worker(caller: Caller, id: string): Promise<WorkerView>

@@ -3,6 +3,7 @@
  * `satisfies` holds each schema to its view.
  */
 import {
+  type AgentMatch,
   type AgentView,
   type ArtifactView,
   assignRequestSchema,
@@ -14,6 +15,7 @@ import {
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
+  matchRequestSchema,
   type OrchestratorList,
   type OrchestratorSettingsView,
   type OrchestratorView,
@@ -155,8 +157,41 @@ const agent = z.object({
   domain: z.string().nullable(),
   health: z.enum(['healthy', 'degraded', 'offline']),
   is_default: z.boolean(),
-  load: z.object({ active: count, slots: count, workers: count }),
+  sla_seconds: z.number().nullable().meta({ description: 'How long one of its attempts may take, as it says itself.' }),
+  load: z
+    .object({ active: count, slots: count, workers: count, queued: count })
+    .meta({ description: '`queued`: jobs in the queues that it takes from.' }),
+  measured: z
+    .array(
+      z.object({
+        capability: z.string(),
+        attempts: count,
+        success_rate: z.number(),
+        latency_ms: z.number().nullable().meta({ description: 'How long a completed attempt ran; null: none has completed.' }),
+      }),
+    )
+    .meta({ description: 'How it did so far, exponentially weighted: the newest attempt counts 5 %.' }),
 }) satisfies z.ZodType<AgentView>
+
+const agentMatch = z.object({
+  agent: z.string().nullable().meta({ description: 'The best placed one; null: none can take it now.' }),
+  queue: z
+    .object({ kind: z.enum(['capability', 'agent']), name: z.string() })
+    .nullable()
+    .meta({
+      description: 'Where its job would go: to the queue that every agent with the capability takes from, or to that of one agent.',
+    }),
+  why: z.string(),
+  candidates: z.array(
+    z.object({
+      agent: z.string(),
+      eligible: z.boolean(),
+      score: z.number().meta({ description: 'From 0 to 1: the weighted sum of the terms.' }),
+      terms: z.object({ coverage: z.number(), health: z.number(), load: z.number(), sla_fit: z.number(), success: z.number() }),
+      missing: z.array(z.string()),
+    }),
+  ),
+}) satisfies z.ZodType<AgentMatch>
 
 const workerState = z.enum(['starting', 'ready', 'draining', 'stopped', 'lost'])
 
@@ -269,6 +304,8 @@ export const namedSchemas = {
   OrchestrateRequest: orchestrateRequestSchema,
   SubtaskRequest: subtaskRequestSchema,
   ExecuteRequest: executeRequestSchema,
+  MatchRequest: matchRequestSchema,
+  AgentMatch: agentMatch,
   ControlRequest: controlRequestSchema,
   ReassignRequest: reassignRequestSchema,
   RerunRequest: rerunRequestSchema,

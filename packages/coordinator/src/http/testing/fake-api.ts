@@ -243,6 +243,11 @@ export class FakeApi implements CoordinatorApi {
     return this.agentList
   }
 
+  async matchAgents(...[, request]: Parameters<CoordinatorApi['matchAgents']>) {
+    this.called('matchAgents', request)
+    return { agent: null, queue: null, why: 'no live agent offers it', candidates: [] }
+  }
+
   async workers() {
     this.called('workers')
     return this.workerList
