@@ -1,9 +1,10 @@
 /** Who would get some work, and how well agents do it, as it is seen from outside. */
-import { openPglite } from '@baton/coordinator'
+import { openPostgres } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { measureAgents } from '../../packages/coordinator/src/store/measures.js' // a turn of its own is ten seconds away
+import { freshDatabase } from '../harness/index.js'
 import { type OpenLocal, startOpenLocal } from './open-local.js'
 import { createScene } from './scene.js'
 
@@ -11,7 +12,7 @@ let local: OpenLocal
 const scene = createScene('b', () => local)
 const { start, untilStatus } = scene
 beforeAll(async () => {
-  local = await startOpenLocal(await openPglite({ dataDir: 'memory', log: silentLogger() }))
+  local = await startOpenLocal(await openPostgres({ url: await freshDatabase(), log: silentLogger() }))
   const sure = defineAgent({
     name: 'sure',
     capabilities: ['paint', 'walls'],

@@ -234,6 +234,26 @@ describe('a model that is slow, or away', () => {
   })
 })
 
+test('a task that is under way is planned anew by the model, which is told what stays, and nothing of what agents answered', async () => {
+  says(draft([drafted('first', { purpose: 'Say the secret word' }), drafted('then', { depends_on: ['first'], requires_approval: true })]))
+  const { task_id: id } = await plan(words({ execute: true }))
+  await vi.waitFor(async () => expect((await local.client.tasks.get(id)).status).toBe('needs_review'), { timeout: 10_000, interval: 10 })
+  says(draft([drafted('first')]), draft([drafted('last', { depends_on: ['first'] })]))
+  const change = await local.client.tasks.replan(id, { reason: 'the approval takes too long' })
+  expect(change).toMatchObject({
+    applied: true,
+    plan: { made_by: 'model', diagnostics: ['planned by the model tiny, after one correction'] },
+    diff: { added: [{ name: 'last' }], removed: ['then'], kept: ['first'] },
+  })
+  const [asked] = server.requests.slice(-2)
+  expect(JSON.parse(asked?.messages[1]?.content ?? '')).toMatchObject({
+    standing: [{ name: 'first', title: 'The first', capability: 'echo', state: 'completed' }],
+    reason: 'the approval takes too long',
+  })
+  expect(JSON.stringify(asked)).not.toContain('secret word')
+  expect((await local.client.tasks.wait(id)).status).toBe('completed')
+})
+
 test('repeats of a request that is being planned wait for the one plan', async () => {
   let release: (answer: ChatAnswer) => void = () => undefined
   server.answer = () => new Promise(resolve => (release = resolve))

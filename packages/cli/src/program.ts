@@ -96,6 +96,14 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--input <file>', 'another input for the one subtask, as JSON; `-` reads it from stdin')
     .option('--reason <text>', 'why; it stands in the history of the task')
     .action(async (task, subtasks, options) => end(await (await import('./commands/subtasks.js')).rerun(task, subtasks, options, io)))
+  remote('replan <task>', 'plan what is not finished of a task anew, and show what that changes')
+    .option('--plan <file>', 'the new plan: a list of subtasks, or a task with them, as JSON; `-` reads it from stdin')
+    .option('--description <text>', 'words for the new plan; `-` reads them from stdin (default: those of the task)')
+    .option('--cancel-running', 'cancel what runs, instead of keeping it')
+    .option('--approval', 'let a person approve the change before it applies')
+    .option('--reason <text>', 'why; it stands in the history of the task')
+    .option('--dry-run', 'only show the change')
+    .action(async (task, options) => end(await (await import('./commands/replan.js')).replan(task, options, io)))
   remote('why <task>', 'say what a task and each of its waiting subtasks wait for').action(async (task, options) =>
     end(await (await import('./commands/why.js')).why(task, options, io)),
   )

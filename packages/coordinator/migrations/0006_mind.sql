@@ -11,6 +11,7 @@ create table plannings (
   until_at timestamptz not null,
   primary key (tenant_id, task_id, digest)
 );
+create index plannings_over on plannings (until_at);
 
 -- How each agent does at each capability: exponentially weighted over its attempts, the newest count most.
 create table agent_measures (
@@ -33,3 +34,12 @@ create table measuring (
   at timestamptz not null default '-infinity'
 );
 insert into measuring default values;
+
+-- What a review of kind `plan` would apply, word for word.
+create table proposals (
+  review_id bigint primary key,
+  tenant_id int not null,
+  task_pk bigint not null,
+  proposal text not null
+);
+create index proposals_task on proposals (task_pk);

@@ -13,9 +13,10 @@ import { Inbox } from './collect/inbox.js'
 import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createBrokerage } from './commands/brokerage.js'
-import { createControl } from './commands/control.js'
+import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
 import { createOrchestrators } from './commands/orchestrators.js'
+import { Replanner } from './commands/replan.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
@@ -297,8 +298,33 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
     startWaiting: () => starter.now(),
   })
-  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
-  const control = createControl({
+  const replanner = new Replanner({
+    database,
+    planner,
+    ...(thinker && { thinker }),
+    ids,
+    routes,
+    pool,
+    attemptLimit,
+    queueWaitMs,
+    deadlineMs,
+    minLeaseMs,
+    now: () => systemClock.now(),
+    onReplanned: (taskPk, running, status) => {
+      control.tellWorkers(running)
+      after.changed([taskPk])
+      after.ready()
+      if (status === 'completed') starter.roomMade()
+    },
+  })
+  const reviews = createReviews({
+    database,
+    routes,
+    room: () => directory.fastRoom(),
+    after,
+    decidePlan: (caller, review, told) => replanner.decide(caller, review, told),
+  })
+  const control: Control = createControl({
     database,
     subjects: named,
     publish: (subject, payload) => bus.publish(subject, payload),
@@ -317,6 +343,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     reviews,
     orchestrators,
     brokerage: createBrokerage({ database, pool, fleet: directory }),
+    replanner,
     log,
     fleet: directory,
     changes,

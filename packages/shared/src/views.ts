@@ -58,6 +58,33 @@ export interface TaskSummary {
   why?: string
 }
 
+/** What was understood of a task, and how its plan came about. */
+export interface PlanView {
+  made_by: PlanMaker
+  objectives: string[]
+  constraints: string[]
+  acceptance_criteria: string[]
+  diagnostics: string[]
+}
+
+/** What a new plan makes of a task. Subtasks stand under their names; of each list the first 1,000. */
+export interface ReplanView {
+  task_id: string
+  status: TaskStatus
+  /** False: it was a dry run, or waits for its review. */
+  applied: boolean
+  /** Where it has to be approved. */
+  review?: { id: string; digest: string }
+  plan: PlanView
+  diff: {
+    added: { name: string; title: string | null; capability: string; depends_on: string[] }[]
+    removed: string[]
+    /** In which respects: another subtask takes its place. */
+    changed: { name: string; fields: string[] }[]
+    kept: string[]
+  }
+}
+
 export interface TaskView {
   task_id: string
   title: string
@@ -67,13 +94,7 @@ export interface TaskView {
   orchestrator_id: string
   metadata: unknown
   context: unknown
-  plan: {
-    made_by: PlanMaker
-    objectives: string[]
-    constraints: string[]
-    acceptance_criteria: string[]
-    diagnostics: string[]
-  }
+  plan: PlanView
   subtask_counts: Partial<Record<SubtaskState, number>>
   subtasks: SubtaskView[]
   subtasks_next_cursor?: string

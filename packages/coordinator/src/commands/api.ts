@@ -17,6 +17,8 @@ import type {
   OrchestratorList,
   OrchestratorStatus,
   OrchestratorView,
+  ReplanRequest,
+  ReplanView,
   RerunRequest,
   ReviewDecisionName,
   ReviewList,
@@ -122,6 +124,8 @@ export interface CoordinatorApi {
   reassignSubtask(caller: Caller, taskId: string, subtaskId: string, request: { agent: string; reason: string }): Promise<SubtaskStanding>
   /** Runs the named subtasks and what depends on them again. Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */
   rerunTask(caller: Caller, taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
+  /** Plans what is not finished anew; shows what that changes. Throws `task_not_found`, `state_conflict`, `invalid_request`. */
+  replan(caller: Caller, taskId: string, request: ReplanRequest, options: { dryRun: boolean }): Promise<ReplanView>
   /** The oldest first. */
   orchestrators(caller: Caller, filters: OrchestratorFilters): Promise<OrchestratorList>
   /** Throws `orchestrator_not_found`. */

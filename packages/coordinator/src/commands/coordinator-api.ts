@@ -11,6 +11,7 @@ import type { Caller, CoordinatorApi } from './api.js'
 import type { Brokerage } from './brokerage.js'
 import type { Control } from './control.js'
 import type { Orchestrators } from './orchestrators.js'
+import type { Replanner } from './replan.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
@@ -22,6 +23,7 @@ interface ApiOptions {
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
   readonly brokerage: Brokerage
+  readonly replanner: Pick<Replanner, 'replan'>
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -54,6 +56,8 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     ...options.reviews,
     ...options.orchestrators,
     ...options.brokerage,
+
+    replan: (caller, taskId, request, how) => options.replanner.replan(caller, taskId, request, how),
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 

@@ -9,7 +9,7 @@
 import type { OrchestrateRequest, Plan } from '@baton/shared'
 import type { Clock, Logger, Service } from '@baton/shared/node'
 import { BatchLane } from '@baton/shared/node'
-import type { Knowledge, ModelPlanner } from '../plan/model/model-planner.js'
+import type { Knowledge, ModelPlanner, ModelRequest } from '../plan/model/model-planner.js'
 import { capabilities as spokenOf } from '../plan/rules/vocabulary.js'
 import type { Database } from '../store/database.js'
 import { claimPlanning, type PlanningKey, releasePlanning } from '../store/plannings.js'
@@ -64,6 +64,11 @@ export class Thinker implements Service {
     return this.ask(tenantId, request, rules, this.options.timeoutMs)
   }
 
+  /** For a task that is under way: what stays of it, and why the rest is planned anew. */
+  async rethink(tenantId: number, request: OrchestrateRequest, rules: Plan, change: NonNullable<ModelRequest['change']>): Promise<Plan> {
+    return this.ask(tenantId, request, rules, this.options.timeoutMs, change)
+  }
+
   /** The plan to store. Where the task exists already it is that of the rules, which will not be needed. */
   async think(key: PlanningKey, request: OrchestrateRequest, rules: Plan): Promise<Thought> {
     const id = `${key.tenantId}/${key.taskId}/${key.digest}`
@@ -115,10 +120,16 @@ export class Thinker implements Service {
     return () => stop()
   }
 
-  private async ask(tenantId: number, request: OrchestrateRequest, rules: Plan, withinMs: number): Promise<Plan> {
+  private async ask(
+    tenantId: number,
+    request: OrchestrateRequest,
+    rules: Plan,
+    withinMs: number,
+    change?: ModelRequest['change'],
+  ): Promise<Plan> {
     const { model, log } = this.options
     const knowledge = await this.knowledge(tenantId)
-    const plan = await model.plan({ request, rules, knowledge, withinMs }, this.stopping.signal)
+    const plan = await model.plan({ request, rules, knowledge, withinMs, ...(change && { change }) }, this.stopping.signal)
     if (plan.madeBy !== 'model') log.warn({ task_id: request.task_id, why: plan.diagnostics[0] }, 'the rules stand in for the model')
     return plan
   }

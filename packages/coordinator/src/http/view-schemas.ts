@@ -23,11 +23,14 @@ import {
   orchestratorSettingsRequestSchema,
   orchestratorStatuses,
   orchestratorStatusRequestSchema,
+  type PlanView,
   type Problem,
   priorities,
+  type ReplanView,
   type ReviewList,
   type ReviewView,
   reassignRequestSchema,
+  replanRequestSchema,
   rerunRequestSchema,
   reviewDecisions,
   reviewKinds,
@@ -105,6 +108,30 @@ const taskSummary = z.object({
 
 const openReview = z.object({ id: z.string(), kind: z.string(), subtask_id: z.string().nullable() })
 
+const plan = z.object({
+  made_by: z.enum(['explicit', 'playbook', 'rules', 'model']),
+  objectives: z.array(z.string()),
+  constraints: z.array(z.string()),
+  acceptance_criteria: z.array(z.string()),
+  diagnostics: z.array(z.string()),
+}) satisfies z.ZodType<PlanView>
+
+const replan = z.object({
+  task_id: z.string(),
+  status,
+  applied: z.boolean().meta({ description: 'False: it was a dry run, or waits for its review.' }),
+  review: z.object({ id: z.string(), digest: z.string() }).optional().meta({ description: 'Where it has to be approved.' }),
+  plan,
+  diff: z
+    .object({
+      added: z.array(z.object({ name: z.string(), title: z.string().nullable(), capability: z.string(), depends_on: z.array(z.string()) })),
+      removed: z.array(z.string()),
+      changed: z.array(z.object({ name: z.string(), fields: z.array(z.string()) })),
+      kept: z.array(z.string()),
+    })
+    .meta({ description: 'By the names of subtasks; of each list the first 1,000.' }),
+}) satisfies z.ZodType<ReplanView>
+
 const task = z.object({
   task_id: z.string(),
   title: z.string(),
@@ -114,13 +141,7 @@ const task = z.object({
   orchestrator_id: z.string(),
   metadata: jsonValueSchema,
   context: jsonValueSchema,
-  plan: z.object({
-    made_by: z.enum(['explicit', 'playbook', 'rules', 'model']),
-    objectives: z.array(z.string()),
-    constraints: z.array(z.string()),
-    acceptance_criteria: z.array(z.string()),
-    diagnostics: z.array(z.string()),
-  }),
+  plan,
   subtask_counts: subtaskCounts,
   subtasks: z.array(subtask),
   subtasks_next_cursor: nextCursor,
@@ -309,6 +330,8 @@ export const namedSchemas = {
   ControlRequest: controlRequestSchema,
   ReassignRequest: reassignRequestSchema,
   RerunRequest: rerunRequestSchema,
+  ReplanRequest: replanRequestSchema,
+  Replan: replan,
   AssignRequest: assignRequestSchema,
   DecideRequest: decideRequestSchema,
   BatchRequest: batchRequest,
