@@ -12,9 +12,10 @@ const claim: Statement = {
   name: 'claim_planning',
   text: `
 with forgotten as (
-  delete from plannings where (tenant_id, task_id, digest) in (
-    select tenant_id, task_id, digest from plannings
-    where until_at < clock_timestamp() - interval '1 minute' and (tenant_id, task_id, digest) <> ($1, $2, $3) limit 100 for update skip locked)
+  -- Of the statement, not of the moment: only what is the same for the whole statement can be looked up in an index.
+  delete from plannings where ctid = any (array(
+    select ctid from plannings where until_at < statement_timestamp() - interval '1 minute' and (tenant_id, task_id, digest) <> ($1, $2, $3)
+    limit 100 for update skip locked))
 )
 insert into plannings (tenant_id, task_id, digest, coordinator_id, until_at)
 values ($1, $2, $3, $4, clock_timestamp() + $5::int * interval '1 millisecond')
