@@ -268,3 +268,38 @@ test('repeats of a request that is being planned wait for the one plan', async (
   expect(server.requests.length).toBe(before + 1)
   await expect(plan({ ...request, title: 'Another' })).rejects.toMatchObject({ code: 'task_conflict' })
 })
+
+test('an agent that spawns without end is stopped by the limits of depth and number', async () => {
+  const endless = defineAgent<{ n: number }>({
+    name: 'endless',
+    concurrency: 8,
+    run: ({ n }, { spawn }) => {
+      spawn({ name: `s${n + 1}`, capability: 'endless', input: { n: n + 1 }, max_attempts: 1 })
+      return n
+    },
+  })
+  const wide = defineAgent({
+    name: 'wide',
+    run: (_, { spawn }) => {
+      for (let n = 0; n < 20; n++) spawn({ name: `w${n}`, capability: 'echo' })
+    },
+  })
+  const place = await startLocal({ agents: [echo, endless, wide], config: { limits: { subtasks: 20, spawn_depth: 5 } } })
+  try {
+    const run = async (subtask: { capability: string; input: unknown }) => {
+      const { task_id: id } = await place.client.tasks.submit(
+        words({ subtasks: [{ name: 's0', max_attempts: 1, ...subtask }], execute: true }),
+      )
+      return place.client.tasks.wait(id)
+    }
+    const deep = await run({ capability: 'endless', input: { n: 0 } })
+    expect(deep.status).toBe('needs_review')
+    expect(deep.subtasks).toHaveLength(6)
+    expect(deep.subtasks[5]?.failure?.message).toMatch(/at most 5 subtasks may spawn one another in a row/)
+    const many = await run({ capability: 'wide', input: {} })
+    expect(many.subtasks).toHaveLength(1)
+    expect(many.subtasks[0]?.failure?.message).toMatch(/more than 20 subtasks/)
+  } finally {
+    await place.stop()
+  }
+})

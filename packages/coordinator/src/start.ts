@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
+import { type BatonConfig, maxSubtasks, parseDuration, subjects } from '@baton/shared'
 import { type Bus, type Logger, type ModelEnvironment, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
@@ -83,6 +83,7 @@ export interface Coordinator {
 const pool = 'shared'
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
+const defaultSpawnDepth = 100
 /** How many submissions may wait for their turn at the model. */
 const maxThoughts = 1_000
 
@@ -222,6 +223,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     deadlineMs,
     minLeaseMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
+    limits: { subtasks: config.limits?.subtasks ?? maxSubtasks, depth: config.limits?.spawn_depth ?? defaultSpawnDepth },
   })
   const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
   const heartbeats = new Heartbeats({

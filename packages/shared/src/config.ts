@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { durationSchema, parseDuration } from './durations.js'
 import { nameSchema } from './names.js'
-import { isolations, jsonValueSchema, onFailurePolicies, subtaskNameSchema } from './submission.js'
+import { isolations, jsonValueSchema, maxSubtasks, onFailurePolicies, subtaskNameSchema } from './submission.js'
 
 const environmentSchema = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name'), z.string())
 
@@ -160,6 +160,15 @@ export const configSchema = z.strictObject({
       backoff: z.strictObject({ initial: durationSchema.optional(), max: durationSchema.optional() }).optional(),
       max_attempts: z.int().min(1).max(100).optional(),
       on_failure: z.enum(onFailurePolicies).optional(),
+    })
+    .optional(),
+  /** What agents that spawn may make of a task. */
+  limits: z
+    .strictObject({
+      /** Subtasks in all; default 100000. */
+      subtasks: z.int().min(1).max(maxSubtasks).optional(),
+      /** How many may spawn one another in a row; default 100. */
+      spawn_depth: z.int().min(0).max(10_000).optional(),
     })
     .optional(),
   reviews: z

@@ -92,7 +92,7 @@ export class Replanner {
     const task = await readTask(database, caller.tenantId, taskId)
     if (!task) throw noTask(taskId)
     refuseEnded(taskId, task.status)
-    const proposal = await this.draw(caller, task, request)
+    const proposal = await this.draw(caller, task, request, { looked: dryRun || request.requires_approval === true })
     const prepared = await this.prepare(caller, task, proposal)
     if (dryRun) {
       const change = changeOf(await this.standing(database, task.id, taskId), proposal.subtasks, prepared)
@@ -164,8 +164,8 @@ export class Replanner {
     this.options.onReplanned(task.id, applied.running, applied.status)
   }
 
-  /** The new plan: the subtasks that are given, else what the planners make of the words. */
-  private async draw(caller: Caller, task: TaskRow, request: ReplanRequest): Promise<Proposal> {
+  /** The new plan: the subtasks that are given, else what the planners make of the words; `looked`: a person sees it first. */
+  private async draw(caller: Caller, task: TaskRow, request: ReplanRequest, { looked }: { looked: boolean }): Promise<Proposal> {
     const { planner, thinker, now, database } = this.options
     const running = request.running ?? 'keep'
     const description = request.description ?? task.description ?? undefined
@@ -188,7 +188,10 @@ export class Replanner {
         const { input, depends_on: dependsOn = [] } = given[n] ?? {}
         return { ...planned, input: input === undefined ? null : jsonText(input), dependsOn }
       })
-      return this.proposalOf(task, { ...plan, subtasks }, { running, reason: request.reason ?? null })
+      // Who gives subtasks changes the work, and not what it is for.
+      const { plan: understood, ...rest } = this.proposalOf(task, { ...plan, subtasks }, { running, reason: request.reason ?? null })
+      const { objectives, constraints, acceptance_criteria } = JSON.parse(task.plan) as PlanView // written by submit.ts, and here
+      return { plan: { ...understood, objectives, constraints, acceptance_criteria }, ...rest }
     }
     if (description === undefined)
       throw new BatonError('invalid_request', `task ${task.task_id} was given as subtasks, and has no words to plan from`, {
@@ -201,7 +204,13 @@ export class Replanner {
       standing: staying.map(({ name, title, capability, state }) => ({ name, title, capability, state })),
       reason: request.reason ?? null,
     }
-    return this.proposalOf(task, await thinker.rethink(caller.tenantId, asked, plan, change), { running, reason: request.reason ?? null })
+    const rethought = await thinker.rethink(caller.tenantId, asked, plan, change)
+    if (rethought.madeBy !== 'model' && !looked)
+      throw new BatonError(
+        'unavailable',
+        `${rethought.diagnostics[0]}; theirs is not put in the place of a plan unseen: ask again, look at it with dry_run or requires_approval, or send subtasks`,
+      )
+    return this.proposalOf(task, rethought, { running, reason: request.reason ?? null })
   }
 
   private checkLeases(subtasks: readonly SubtaskRequest[]): void {
