@@ -4,6 +4,7 @@ import type { OrchestrateRequest, Plan } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { ManualClock } from '@baton/shared/testing'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { createKnowledge } from '../../packages/coordinator/src/commands/knowledge.js'
 import { Thinker } from '../../packages/coordinator/src/commands/thinker.js'
 import type { ModelPlanner, ModelRequest } from '../../packages/coordinator/src/plan/model/model-planner.js'
 import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
@@ -25,7 +26,15 @@ function coordinator(coordinatorId: string, timeoutMs = 20_000) {
   const clock = new ManualClock()
   const asked: { request: ModelRequest; answer: (made: Plan) => void }[] = []
   const model: Pick<ModelPlanner, 'plan'> = { plan: one => new Promise(answer => asked.push({ request: one, answer })) }
-  const thinker = new Thinker({ database, model, coordinatorId, timeoutMs, configuredCapabilities: ['desk'], clock, log: silentLogger() })
+  const thinker = new Thinker({
+    database,
+    model,
+    coordinatorId,
+    timeoutMs,
+    knowledge: createKnowledge(database, { rules: [{ verbs: ['call'], capability: 'desk' }] }),
+    clock,
+    log: silentLogger(),
+  })
   return {
     clock,
     asked,

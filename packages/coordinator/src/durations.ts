@@ -34,6 +34,8 @@ export interface Durations {
   readonly modelRestMs: number
   /** Between two measurements of how agents do. */
   readonly measureMs: number
+  /** Between two looks for plans that agents have made. */
+  readonly delegateMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -55,5 +57,6 @@ export function durationsAt(scale: number): Durations {
     retainMs: scaled(60_000),
     modelRestMs: scaled(30_000),
     measureMs: scaled(10_000),
+    delegateMs: scaled(500),
   }
 }

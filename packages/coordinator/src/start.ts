@@ -15,6 +15,8 @@ import { SpawnPlanner } from './collect/spawn.js'
 import { createBrokerage } from './commands/brokerage.js'
 import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { Delegate } from './commands/delegate.js'
+import { createKnowledge } from './commands/knowledge.js'
 import { createOrchestrators } from './commands/orchestrators.js'
 import { Replanner } from './commands/replan.js'
 import { createReviews } from './commands/reviews.js'
@@ -30,7 +32,7 @@ import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { openChat } from './mind/chat.js'
-import { mindSettings } from './mind/settings.js'
+import { defaultDraftLimits, mindSettings } from './mind/settings.js'
 import { takeTurns } from './mind/turns.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
@@ -155,6 +157,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
+  const knowledge = createKnowledge(database, config)
   const mind = mindSettings(config.planner?.model, options.plannerModel)
   const thinker =
     mind &&
@@ -175,10 +178,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       }),
       coordinatorId: id,
       timeoutMs: mind.timeoutMs,
-      configuredCapabilities: [
-        ...(config.rules ?? []).map(rule => rule.capability),
-        ...(config.playbooks ?? []).flatMap(playbook => playbook.subtasks.map(subtask => subtask.capability)),
-      ],
+      knowledge,
       clock: systemClock,
       log,
     })
@@ -290,6 +290,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     deadlineMs,
     minLeaseMs,
     ...(thinker && { thinker }),
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
     now: () => systemClock.now(),
     fleet: directory,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
@@ -311,6 +313,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     queueWaitMs,
     deadlineMs,
     minLeaseMs,
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
     now: () => systemClock.now(),
     onReplanned: (taskPk, running, status) => {
       control.tellWorkers(running)
@@ -319,6 +323,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       if (status === 'completed') starter.roomMade()
     },
   })
+  const delegate = new Delegate({ database, routes, replanner, everyMs: durations.delegateMs, log })
   const reviews = createReviews({
     database,
     routes,
@@ -377,6 +382,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       dispatcher,
       starter,
       measurer,
+      delegate,
       watcher,
       reconciler,
       ...(retention ? [retention] : []),

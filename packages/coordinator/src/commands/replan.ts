@@ -23,7 +23,12 @@ import {
   terminalTaskStatuses,
 } from '@baton/shared'
 import { allDependencies, buildGraph, routeKey } from '../core/graph.js'
+import { criteriaOf, planCapability, questionName, restName } from '../plan/delegation.js'
 import { changeOf, hasPassed, type PlanChange, stayingOf } from '../plan/diff.js'
+import { type DraftReading, readDraft } from '../plan/model/draft.js'
+import { planOfDraft } from '../plan/model/draft-to-plan.js'
+import { checkDraft, type DraftLimits } from '../plan/model/guardrails.js'
+import type { Knowledge } from '../plan/model/model-planner.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { IdSource } from '../store/ids.js'
@@ -59,6 +64,9 @@ export interface ReplannerOptions {
   readonly deadlineMs: number
   /** The shortest lease that heartbeats can keep. */
   readonly minLeaseMs: number
+  readonly limits: DraftLimits
+  /** What agents can be planned with. */
+  readonly knowledge: (tenantId: number) => Promise<Knowledge>
   readonly now: () => Date
   /** After a commit: attempts whose workers are to be told, and a task that changed. */
   readonly onReplanned: (taskPk: string, running: readonly { worker_id: string; claim_id: string }[], status: TaskStatus) => void
@@ -123,6 +131,52 @@ export class Replanner {
     return viewOf(taskId, applied.status, proposal, applied.change, { applied: true })
   }
 
+  /** Puts what an agent planned in the place that was kept for it, or what the other planners make of the task. */
+  async takeUp(caller: Caller, taskId: string, { agent, output }: { agent: string; output: string | null }): Promise<void> {
+    const { database, planner, now, limits, knowledge } = this.options
+    const task = await readTask(database, caller.tenantId, taskId)
+    if (!task) return
+    const asked = requestOf(task)
+    const orchestrator = await readOrchestrator(database, caller.tenantId, task.orchestrator_id)
+    const defaultAgent = orchestrator?.default_worker_agent_id ?? undefined
+    const reading = planner.plan(asked, now(), defaultAgent === undefined ? {} : { defaultAgent })
+    const given = criteriaOf(reading)
+    const draft: DraftReading = output === null ? { ok: false, issues: [{ path: 'answer', issue: 'there is none' }] } : readDraft(output)
+    const rules = {
+      capabilities: (await knowledge(caller.tenantId)).capabilities,
+      limits,
+      givenCriteria: new Set(given.map(({ id }) => id)),
+      gated: reading.subtasks.some(s => s.requiresApproval),
+      existing: new Set([questionName]),
+    }
+    const issues = draft.ok ? checkDraft(draft.draft, rules) : draft.issues
+    const usable = draft.ok && issues.length === 0 ? draft.draft : undefined
+    const defaults = { slaMs: reading.slaMs, maxAttempts: null, onFailure: 'review' as const }
+    const plan = usable ? planOfDraft(usable, { request: asked, reading, given, defaults }) : await this.instead(caller, asked, reading)
+    const how = usable
+      ? `planned by the agent ${agent}`
+      : `the agent ${agent} gave no plan that can be used (${issues[0]?.path}: ${issues[0]?.issue.slice(0, 200)})`
+    const subtasks = plan.subtasks.map(subtask => (subtask.name === questionName ? { ...subtask, name: `${questionName}-2` } : subtask))
+    const told = { running: 'keep' as const, reason: how }
+    const proposal = this.proposalOf(task, { ...plan, subtasks, diagnostics: [how, ...plan.diagnostics] }, told)
+    const prepared = await this.prepare(caller, task, proposal)
+    const applied = await database
+      .transaction(tx => this.apply(tx, caller, taskId, { proposal, prepared, replaces: restName }))
+      .catch((error: unknown) => {
+        if (error instanceof Outdated) return undefined // another coordinator was first
+        throw error
+      })
+    if (applied) this.options.onReplanned(task.id, applied.running, applied.status)
+  }
+
+  /** What the next in the chain make of a task whose agent gave no plan. */
+  private async instead(caller: Caller, asked: OrchestrateRequest, reading: Plan): Promise<Plan> {
+    const { thinker } = this.options
+    if (!thinker || reading.madeBy !== 'rules') return reading
+    const question = { name: questionName, title: null, capability: planCapability, state: 'failed' }
+    return thinker.rethink(caller.tenantId, asked, reading, { standing: [question], reason: null })
+  }
+
   /** Decides a review of kind `plan`. Throws `state_conflict` where it is decided, or no longer about what was shown. */
   async decide(
     caller: Caller,
@@ -169,13 +223,7 @@ export class Replanner {
     const { planner, thinker, now, database } = this.options
     const running = request.running ?? 'keep'
     const description = request.description ?? task.description ?? undefined
-    const asked: OrchestrateRequest = {
-      task_id: task.task_id,
-      title: task.title,
-      ...(description !== undefined && { description }),
-      metadata: JSON.parse(task.metadata) as Record<string, unknown>, // an object by its schema
-      context: JSON.parse(task.context) as Record<string, unknown>,
-    }
+    const asked = requestOf(task, description)
     const orchestrator = await readOrchestrator(database, caller.tenantId, task.orchestrator_id)
     const defaultAgent = orchestrator?.default_worker_agent_id ?? undefined
     const options = defaultAgent === undefined ? {} : { defaultAgent }
@@ -267,10 +315,17 @@ export class Replanner {
     tx: Queryable,
     caller: Caller,
     taskId: string,
-    { proposal, prepared, digest }: { proposal: Proposal; prepared: Prepared; digest?: string },
+    {
+      proposal,
+      prepared,
+      digest,
+      replaces,
+    }: { proposal: Proposal; prepared: Prepared; digest?: string /** What has to be there still. */; replaces?: string },
   ) {
     const task = await this.locked(tx, caller, taskId)
     const { change, standing } = await this.settle(tx, task, taskId, proposal, prepared)
+    if (replaces !== undefined && !change.removed.includes(replaces) && !change.changed.some(({ name }) => name === replaces))
+      throw new Outdated()
     refuseIssues(change)
     if (digest !== undefined && digestOf(proposal, change) !== digest) throw new Outdated() // R1
     const staying = standing.filter(({ id }) => !change.superseded.includes(id))
@@ -380,6 +435,17 @@ interface Prepared {
   readonly deadlineMs: number
   readonly routeOf: ReadonlyMap<string, number>
   readonly ids: readonly string[]
+}
+
+/** The request that a task was, in other words where there are any. */
+function requestOf(task: TaskRow, description: string | undefined = task.description ?? undefined): OrchestrateRequest {
+  return {
+    task_id: task.task_id,
+    title: task.title,
+    ...(description !== undefined && { description }),
+    metadata: JSON.parse(task.metadata) as Record<string, unknown>, // an object by its schema
+    context: JSON.parse(task.context) as Record<string, unknown>,
+  }
 }
 
 const noTask = (taskId: string): BatonError => new BatonError('task_not_found', `there is no task ${taskId}`)

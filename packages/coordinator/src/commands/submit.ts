@@ -21,6 +21,9 @@ import {
 } from '@baton/shared'
 import { BatchLane, failpoint } from '@baton/shared/node'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
+import { delegatedPlan, planCapability } from '../plan/delegation.js'
+import type { DraftLimits } from '../plan/model/guardrails.js'
+import type { Knowledge } from '../plan/model/model-planner.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
@@ -50,8 +53,12 @@ interface SubmitterOptions {
   readonly minLeaseMs: number
   /** Where a model is configured: it plans what only the rules understood. */
   readonly thinker?: Pick<Thinker, 'think' | 'consider'>
+  /** What a plan of an agent may hold, and can be made of. */
+  readonly limits: DraftLimits
+  readonly knowledge: (tenantId: number) => Promise<Knowledge>
   readonly now: () => Date
   readonly fleet: {
+    offers(agent: string, capability: string): boolean
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
     queueWaitOf(route: RouteKey & { pool: string }): number | null
@@ -139,13 +146,18 @@ export class Submitter {
     request: OrchestrateRequest,
     { dryRun, orchestratorOf }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
   ): Promise<SubmitOutcome> {
-    const { planner, thinker, now } = this.options
+    const { planner, thinker, knowledge, limits, fleet, now } = this.options
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
     if (!orchestrator) throw noOrchestrator(orchestratorId)
     const plan = planner.plan(request, now(), {
       ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
     })
+    const planningAgent = request.subtasks === undefined ? orchestrator.agent_id : null
+    if (planningAgent !== null && fleet.offers(planningAgent, planCapability)) {
+      const { capabilities } = await knowledge(caller.tenantId)
+      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, dryRun)
+    }
     if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, dryRun)
     if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, dryRun)
     const key = { tenantId: caller.tenantId, taskId: request.task_id, digest: digestsOf(request).digest }

@@ -10,10 +10,8 @@ import type { OrchestrateRequest, Plan } from '@baton/shared'
 import type { Clock, Logger, Service } from '@baton/shared/node'
 import { BatchLane } from '@baton/shared/node'
 import type { Knowledge, ModelPlanner, ModelRequest } from '../plan/model/model-planner.js'
-import { capabilities as spokenOf } from '../plan/rules/vocabulary.js'
 import type { Database } from '../store/database.js'
 import { claimPlanning, type PlanningKey, releasePlanning } from '../store/plannings.js'
-import { listAgents } from '../store/read-lists.js'
 import { readDigests } from '../store/submit.js'
 
 export interface ThinkerOptions {
@@ -21,8 +19,7 @@ export interface ThinkerOptions {
   readonly model: Pick<ModelPlanner, 'plan'>
   readonly coordinatorId: string
   readonly timeoutMs: number
-  /** What the configuration speaks of: planned with while no agent is known. */
-  readonly configuredCapabilities: readonly string[]
+  readonly knowledge: (tenantId: number) => Promise<Knowledge>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -128,20 +125,10 @@ export class Thinker implements Service {
     change?: ModelRequest['change'],
   ): Promise<Plan> {
     const { model, log } = this.options
-    const knowledge = await this.knowledge(tenantId)
+    const knowledge = await this.options.knowledge(tenantId)
     const plan = await model.plan({ request, rules, knowledge, withinMs, ...(change && { change }) }, this.stopping.signal)
     if (plan.madeBy !== 'model') log.warn({ task_id: request.task_id, why: plan.diagnostics[0] }, 'the rules stand in for the model')
     return plan
-  }
-
-  /** What the tenant's agents offer; before any is known, what the rules and the configuration speak of. */
-  async knowledge(tenantId: number): Promise<Knowledge> {
-    const agents = await listAgents(this.options.database, tenantId)
-    const offered = agents.flatMap(agent => agent.capabilities)
-    return {
-      agents: agents.map(({ name, description, capabilities }) => ({ name, description, capabilities })),
-      capabilities: new Set(offered.length > 0 ? offered : [...Object.values(spokenOf), ...this.options.configuredCapabilities]),
-    }
   }
 
   private async lookUp(keys: readonly PlanningKey[]): Promise<boolean[]> {

@@ -65,6 +65,11 @@ export class Directory {
     return resolveRoute(route, this.providers) !== undefined
   }
 
+  /** Whether a live agent of this name offers it. */
+  offers(agent: string, capability: string): boolean {
+    return this.providers.some(p => p.agent === agent && p.capabilities.includes(capability))
+  }
+
   setMeasures(measures: readonly ({ readonly agent: string; readonly capability: string } & Measure)[]): void {
     this.measures = new Map(measures.map(measure => [`${measure.agent} ${measure.capability}`, measure]))
   }

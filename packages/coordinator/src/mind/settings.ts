@@ -12,6 +12,7 @@ export interface MindSettings {
 }
 
 const defaultTimeoutMs = 20_000
+export const defaultDraftLimits: DraftLimits = { subtasks: 50, depth: 20, width: 25 }
 
 /** Undefined: no model is configured. Throws `invalid_configuration` where a part is missing. */
 export function mindSettings(config: PlannerModelConfig | undefined, environment: ModelEnvironment = {}): MindSettings | undefined {
@@ -30,8 +31,13 @@ export function mindSettings(config: PlannerModelConfig | undefined, environment
     },
     timeoutMs: (config?.timeout === undefined ? undefined : parseDuration(config.timeout)) ?? defaultTimeoutMs,
     concurrency: config?.concurrency ?? 4,
-    limits: { subtasks: config?.limits?.subtasks ?? 50, depth: config?.limits?.depth ?? 20, width: config?.limits?.width ?? 25 },
+    limits: { ...defaultDraftLimits, ...given(config?.limits) },
   }
+}
+
+/** Without what is not said. */
+function given(limits: Partial<Record<keyof DraftLimits, number | undefined>> = {}): Partial<DraftLimits> {
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }
 
 function keyNamed(name: string | undefined): string | undefined {

@@ -7,8 +7,8 @@
  * but names and criteria.
  */
 import type { FieldIssue, OrchestrateRequest, Plan } from '@baton/shared'
+import { criteriaOf } from '../delegation.js'
 import type { SubtaskDefaults } from '../explicit.js'
-import type { Criterion } from './coverage.js'
 import { readDraft } from './draft.js'
 import { planOfDraft } from './draft-to-plan.js'
 import { checkDraft, type DraftLimits } from './guardrails.js'
@@ -73,7 +73,7 @@ export class ModelPlanner {
     const { ask, limits, model, defaults } = this.options
     const { request, rules, knowledge, change } = asked
     if (knowledge.capabilities.size === 0) return standIn(rules, 'no capability is known that a model could plan with')
-    const given = rules.acceptanceCriteria.map((text, n): Criterion => ({ id: `C${n + 1}`, text }))
+    const given = criteriaOf(rules)
     const gated = rules.subtasks.some(s => s.requiresApproval)
     const assignment: Assignment = {
       request,
