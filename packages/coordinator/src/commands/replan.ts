@@ -386,6 +386,7 @@ export class Replanner {
       taskPk: task.id,
       taskId,
       priority: task.priority,
+      owner: task.owner,
       attemptLimit,
       queueWaitMs: () => queueWaitMs,
       deadlineMs,

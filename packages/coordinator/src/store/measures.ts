@@ -4,8 +4,10 @@
  */
 import type { Queryable, Statement } from './database.js'
 
-/** Of the newest attempt in a measure; the rest is shared by those before it. */
+/** What the newest attempt counts; the rest is shared by those before it. */
 const newest = 0.05
+/** What the attempts of a turn count; all the same until there are enough of them. */
+const newShare = `greatest(1 - power(1 - ${newest}, excluded.attempts), excluded.attempts::float8 / (m.attempts + excluded.attempts))`
 
 const measure: Statement = {
   name: 'measure_agents',
@@ -32,19 +34,17 @@ sample as (
   cross join lateral (select d.capability from subtasks d where d.id = e.subtask_pk limit 1) d
 ),
 grouped as (
-  select tenant_id, agent, capability, count(*) as attempts, avg(success)::float8 as success_rate, avg(latency_ms)::float8 as latency_ms,
-    power(1 - ${newest}, count(*))::float8 as kept
+  select tenant_id, agent, capability, count(*) as attempts, avg(success)::float8 as success_rate, avg(latency_ms)::float8 as latency_ms
   from sample group by tenant_id, agent, capability
 ),
 measured as (
-  insert into agent_measures (tenant_id, agent, capability, attempts, success_rate, latency_ms)
+  insert into agent_measures as m (tenant_id, agent, capability, attempts, success_rate, latency_ms)
   select tenant_id, agent, capability, attempts, success_rate, latency_ms from grouped order by tenant_id, agent, capability
   on conflict (tenant_id, agent, capability) do update set
-    attempts = agent_measures.attempts + excluded.attempts,
-    success_rate = agent_measures.success_rate * power(1 - ${newest}, excluded.attempts) + excluded.success_rate * (1 - power(1 - ${newest}, excluded.attempts)),
-    latency_ms = case when excluded.latency_ms is null then agent_measures.latency_ms else
-      coalesce(agent_measures.latency_ms * power(1 - ${newest}, excluded.attempts), excluded.latency_ms * power(1 - ${newest}, excluded.attempts))
-        + excluded.latency_ms * (1 - power(1 - ${newest}, excluded.attempts)) end,
+    attempts = m.attempts + excluded.attempts,
+    success_rate = m.success_rate + (excluded.success_rate - m.success_rate) * ${newShare},
+    latency_ms = case when excluded.latency_ms is null then m.latency_ms
+      else coalesce(m.latency_ms, excluded.latency_ms) + (excluded.latency_ms - coalesce(m.latency_ms, excluded.latency_ms)) * ${newShare} end,
     measured_at = clock_timestamp()
   returning agent
 ),

@@ -13,7 +13,9 @@ import { type Edge, insertSubtasksIn, type NewSubtask } from './submit.js'
 const lock: Statement = {
   name: 'replan_lock',
   text: `
-select k.id::text as id, k.status, k.unswept, k.priority, k.execution_mode, k.checkpoints from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
+select k.id::text as id, k.status, k.unswept, k.priority, k.execution_mode, k.checkpoints,
+  (select o.number from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner
+from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
 }
 
 export interface ReplannedTask {
@@ -21,6 +23,8 @@ export interface ReplannedTask {
   status: TaskStatus
   unswept: boolean
   priority: number
+  /** The number of its orchestrator. */
+  owner: number
   execution_mode: 'auto' | 'manual'
   checkpoints: string[]
 }

@@ -93,6 +93,9 @@ const purgeRest: Statement = {
   text: `
 with review as (
   delete from reviews where task_pk = $1
+),
+proposal as (
+  delete from proposals where task_pk = $1
 )
 delete from purges where task_pk = $1`,
 }
