@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { startFleet } from '@baton/cli'
 import { type BatonProcess, cleanEnvironment, startBaton } from './baton-process.js'
 import { peakBytes, treeBytes } from './measure.js'
+import { profileStatements } from './statements.js'
 import type { BenchContext } from './workload.js'
 
 const profiler = new URL('./profile-process.js', import.meta.url).href
@@ -34,8 +35,9 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
   const { signal, say, profileDir } = context
   // Only for the start: servers go on listening to their signal and would leave before the processes that use them.
   signal.throwIfAborted()
+  // Profiling restarts Postgres, which every process would tell of.
   const settings: Record<string, string> =
-    profileDir === undefined ? {} : { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir }
+    profileDir === undefined ? {} : { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }
   const starting = new AbortController()
   const giveUp = () => starting.abort(signal.reason)
   signal.addEventListener('abort', giveUp, { once: true })
@@ -48,12 +50,15 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
     signal: starting.signal,
   }).finally(() => signal.removeEventListener('abort', giveUp))
   const others: BatonProcess[] = []
+  let writeStatements: ((dir: string) => Promise<void>) | undefined
   const stop = async () => {
+    if (profileDir !== undefined) await writeStatements?.(profileDir)
     await Promise.all(others.map(other => other.stop()))
     await fleet.stop()
   }
   const { databaseUrl, redisUrl, natsUrl } = fleet.servers
   try {
+    if (profileDir !== undefined && fleet.servers.postgres) writeStatements = await profileStatements(fleet.servers.postgres)
     while (others.length < coordinators - 1)
       others.push(
         await startBaton({

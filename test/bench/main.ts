@@ -31,7 +31,7 @@ const usage = [
   '  --json FILE    writes all figures there too',
   '  --svg FILE     draws the ratios, with their spread and their targets',
   '  --peers DIR    runs the scripts of other peers too (part `peers`); DIR has them, and what they need installed',
-  '  --profile DIR  writes CPU profiles of the fleet processes there, which slows them down',
+  '  --profile DIR  writes CPU profiles of the fleet processes and the costliest SQL statements there, which slows them down',
 ].join('\n')
 
 const out = (line: string) => process.stdout.write(`${line}\n`)

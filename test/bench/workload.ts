@@ -6,7 +6,7 @@ export interface BenchContext {
   readonly signal: AbortSignal
   /** One line of progress, for people. */
   readonly say: (line: string) => void
-  /** Where V8 writes a CPU profile of each fleet process; it slows them down. */
+  /** Where profiles go: of CPU for each fleet process, of statements for each Postgres. They slow down what is measured. */
   readonly profileDir?: string
   /** How often the two sides of a comparison take turns. */
   readonly rounds: number

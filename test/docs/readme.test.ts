@@ -81,6 +81,7 @@ test.each([
   'docs/operations.md',
   'docs/performance.md',
   'docs/configuration.md',
+  'docs/webhooks.md',
   'examples/compose/README.md',
 ])('the links of %s lead somewhere', file => {
   const links = [...repositoryFile(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)

@@ -36,6 +36,16 @@ export interface Durations {
   readonly measureMs: number
   /** Between two looks for plans that agents have made. */
   readonly delegateMs: number
+  /** Between two looks for new events that nobody told of, while somebody follows them. */
+  readonly lookForEventsMs: number
+  /** How long a receiver of a webhook may take to answer. */
+  readonly webhookTimeoutMs: number
+  /** How long whoever sends a delivery has it to itself. */
+  readonly webhookLeaseMs: number
+  /** Between two tries to deliver: exponential, half of it random. */
+  readonly webhookBackoff: { readonly initialMs: number; readonly maxMs: number }
+  /** How long a delivery is tried. */
+  readonly webhookGiveUpMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -58,5 +68,10 @@ export function durationsAt(scale: number): Durations {
     modelRestMs: scaled(30_000),
     measureMs: scaled(10_000),
     delegateMs: scaled(500),
+    lookForEventsMs: scaled(100),
+    webhookTimeoutMs: scaled(10_000),
+    webhookLeaseMs: scaled(30_000),
+    webhookBackoff: { initialMs: scaled(5_000), maxMs: scaled(3_600_000) },
+    webhookGiveUpMs: scaled(24 * 3_600_000),
   }
 }

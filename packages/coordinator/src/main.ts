@@ -16,6 +16,8 @@ export interface CoordinatorOptions {
   readonly config?: BatonConfig
   /** The model that plans, as far as the configuration does not say. */
   readonly plannerModel?: ModelEnvironment
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger

@@ -16,6 +16,7 @@ import { createBrokerage } from './commands/brokerage.js'
 import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
 import { Delegate } from './commands/delegate.js'
+import { createEvents } from './commands/events.js'
 import { createKnowledge } from './commands/knowledge.js'
 import { createOrchestrators } from './commands/orchestrators.js'
 import { Replanner } from './commands/replan.js'
@@ -24,6 +25,7 @@ import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
 import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
+import { createWebhooks } from './commands/webhooks.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Measurer } from './dispatch/measurer.js'
@@ -35,7 +37,12 @@ import { openChat } from './mind/chat.js'
 import { defaultDraftLimits, mindSettings } from './mind/settings.js'
 import { takeTurns } from './mind/turns.js'
 import { Changes } from './notify/changes.js'
+import { EventFeed } from './notify/event-feed.js'
+import { EventTail } from './notify/event-tail.js'
 import { Pulses } from './notify/pulses.js'
+import { AddressGuard } from './notify/webhooks/address-guard.js'
+import { FanOut } from './notify/webhooks/fan-out.js'
+import { Sender } from './notify/webhooks/sender.js'
 import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
@@ -67,6 +74,8 @@ export interface CoreOptions {
   readonly config?: BatonConfig
   /** The model that plans, as far as the configuration does not say. */
   readonly plannerModel?: ModelEnvironment
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
@@ -112,6 +121,29 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // notify: who waits for a change is told; so are the other coordinators
   const changes = new Changes()
+  const tail = new EventTail({ database, everyMs: durations.lookForEventsMs, log })
+  const announce: Changes['announce'] = (topic, taskPks) => {
+    changes.announce(topic, taskPks)
+    tail.wake()
+    fanOut.wake()
+  }
+  const guard = new AddressGuard({ networks: options.webhookNetworks ?? config.webhooks?.allow_networks ?? [] })
+  const sender = new Sender({
+    database,
+    guard,
+    version,
+    timeoutMs: durations.webhookTimeoutMs,
+    leaseMs: durations.webhookLeaseMs,
+    backoff: durations.webhookBackoff,
+    log,
+  })
+  const fanOut: FanOut = new FanOut({
+    database,
+    everyMs: durations.lookForEventsMs,
+    giveUpMs: durations.webhookGiveUpMs,
+    log,
+    onMade: () => sender.wake(),
+  })
   const pulses =
     mode === 'local'
       ? undefined
@@ -120,7 +152,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           subjects: named,
           coordinatorId: id,
           onReady: () => dispatcher.readyElsewhere(),
-          onChanged: (topic, taskPks) => changes.announce(topic, taskPks),
+          onChanged: announce,
         })
 
   // dispatch: ready subtasks to their queues
@@ -136,7 +168,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const after = createAfterCommit({
+    dispatcher,
+    sweep: () => watcher.wake(),
+    roomMade: () => starter.roomMade(),
+    changes: { announce },
+    pulses,
+  })
   const starter: Starter = new Starter({
     database,
     log,
@@ -246,6 +284,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
+    onStreamed: () => tail.wake(),
   })
 
   // watch: what is late, what was lost
@@ -279,6 +318,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       : new Retention({ database, keptMs: configured(kept, durations.retentionMs), everyMs: durations.retainMs, log })
 
   // commands and http: what producers and people ask for
+  const webhooks = createWebhooks({
+    database,
+    guard,
+    giveUpMs: durations.webhookGiveUpMs,
+    expect: () => fanOut.expect(),
+    onDue: () => sender.wake(),
+  })
   const submitter = new Submitter({
     database,
     planner,
@@ -294,9 +340,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     knowledge,
     now: () => systemClock.now(),
     fleet: directory,
+    admitCallback: webhooks.admitCallback,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
     onStored: async (jobs, ready) => {
       if (ready.length > 0) dispatcher.wake(ready)
+      tail.wake()
+      fanOut.wake()
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
@@ -351,6 +400,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     orchestrators,
     brokerage: createBrokerage({ database, pool, fleet: directory }),
     replanner,
+    webhooks: webhooks.api,
+    events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
     changes,
@@ -387,6 +438,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       reconciler,
       ...(retention ? [retention] : []),
       inbox,
+      tail,
+      sender,
+      fanOut,
       {
         name: 'http',
         start: async () => {

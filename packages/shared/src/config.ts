@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { durationSchema, parseDuration } from './durations.js'
 import { nameSchema } from './names.js'
+import { isNetwork } from './networks.js'
 import { isolations, jsonValueSchema, maxSubtasks, onFailurePolicies, subtaskNameSchema } from './submission.js'
 
 const environmentSchema = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name'), z.string())
@@ -35,6 +36,8 @@ export const commandAgentSchema = z.strictObject({
   command: z.array(z.string()).min(1, 'must name a program'),
   env: environmentSchema.optional(),
   cwd: z.string().optional(),
+  /** Whether each line of stderr is streamed to whoever follows the task. */
+  stream: z.boolean().optional(),
 })
 
 export const httpAgentSchema = z.strictObject({
@@ -169,6 +172,12 @@ export const configSchema = z.strictObject({
       subtasks: z.int().min(1).max(maxSubtasks).optional(),
       /** How many may spawn one another in a row; default 100. */
       spawn_depth: z.int().min(0).max(10_000).optional(),
+    })
+    .optional(),
+  webhooks: z
+    .strictObject({
+      /** Networks that webhooks may reach though they are not public, such as `10.1.0.0/16`; `BATON_WEBHOOK_NETWORKS` wins. */
+      allow_networks: z.array(z.string().refine(isNetwork, 'must be a network such as 10.1.0.0/16, or an address')).max(100).optional(),
     })
     .optional(),
   reviews: z

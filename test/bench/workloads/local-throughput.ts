@@ -13,7 +13,7 @@ import type { BenchContext, Workload } from '../workload.js'
 
 const program = fileURLToPath(new URL('../local-process.js', import.meta.url))
 
-const runs = 3
+const runs = 2
 
 interface Measured {
   readonly best: MassVariant

@@ -79,7 +79,7 @@ interface Start {
 async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
   const mode = coordinatorMode(environment)
   const log = commandLogger(io, environment.logLevel)
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel } = environment
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks } = environment
   const common = {
     host,
     port,
@@ -89,6 +89,7 @@ async function start(environment: Environment, { loaded, data, signal, io }: Sta
     plannerModel,
     log,
     ...(apiKey && { apiKey }),
+    ...(webhookNetworks && { webhookNetworks }),
     ...(loaded && { config: loaded.config }),
   }
   if (mode.kind === 'local') {
@@ -114,6 +115,7 @@ interface Common {
   readonly plannerModel: ModelEnvironment
   readonly log: Logger
   readonly apiKey?: string
+  readonly webhookNetworks?: readonly string[]
   readonly config?: BatonConfig
   readonly dataDir: string
 }

@@ -10,11 +10,13 @@ import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store
 import type { Caller, CoordinatorApi } from './api.js'
 import type { Brokerage } from './brokerage.js'
 import type { Control } from './control.js'
+import type { Events } from './events.js'
 import type { Orchestrators } from './orchestrators.js'
 import type { Replanner } from './replan.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
+import type { Webhooks } from './webhooks.js'
 
 interface ApiOptions {
   readonly database: Database
@@ -24,6 +26,8 @@ interface ApiOptions {
   readonly orchestrators: Orchestrators
   readonly brokerage: Brokerage
   readonly replanner: Pick<Replanner, 'replan'>
+  readonly events: Events
+  readonly webhooks: Webhooks
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -58,6 +62,8 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     ...options.brokerage,
 
     replan: (caller, taskId, request, how) => options.replanner.replan(caller, taskId, request, how),
+    ...options.events,
+    ...options.webhooks,
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 
@@ -146,7 +152,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const last = shown[shown.length - 1]
       return {
         tasks: shown.map((row): TaskSummary => {
-          const why = whyTask(row.status, surroundingsOf(row), undefined)
+          const why = whyTask(row.status, surroundingsOf(row), undefined, row.task_id)
           return {
             task_id: row.task_id,
             title: row.title,

@@ -63,6 +63,8 @@ interface SubmitterOptions {
     takeRoom(routeId: number): string | null
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
+  /** Whether a task may call back there. Throws `invalid_request`. */
+  readonly admitCallback: (caller: Caller, url: string) => Promise<void>
   /** The task as stored, for repeats. */
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
   /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher. */
@@ -147,6 +149,7 @@ export class Submitter {
     { dryRun, orchestratorOf }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
   ): Promise<SubmitOutcome> {
     const { planner, thinker, knowledge, limits, fleet, now } = this.options
+    if (request.callback_url !== undefined) await this.options.admitCallback(caller, request.callback_url)
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
     if (!orchestrator) throw noOrchestrator(orchestratorId)

@@ -12,6 +12,7 @@ import type { Caller, CoordinatorApi } from '../commands/api.js'
 import { Access } from './access.js'
 import { installBodyParser } from './body.js'
 import { clientErrorAnswerer, newRequestId } from './client-errors.js'
+import { EventStreams } from './event-streams.js'
 import type { HttpLimits } from './limits.js'
 import { methodsOf } from './methods.js'
 import { sendProblem, toBatonError } from './problem.js'
@@ -52,6 +53,7 @@ export function buildApp(options: AppOptions): App {
   const fastify = createFastify(limits, log)
   const access = new Access({ apiKey: options.apiKey, badKeysPerMinute: limits.badKeysPerMinute, clock: options.clock ?? systemClock })
   const waits = new Waits(limits.maxWaits)
+  const streams = new EventStreams(limits, log)
   const routes = allRoutes({ ...options, showReasons: !access.needsKey })
   const callers = new WeakMap<FastifyRequest, Caller>()
   const allowed = methodsOf(routes)
@@ -81,13 +83,14 @@ export function buildApp(options: AppOptions): App {
     if (!caller) throw new BatonError('internal', 'a request was not admitted')
     return caller
   }
-  for (const route of routes) register(fastify, route, { waits, submissionBytes: limits.submissionBytes, callerOf })
+  for (const route of routes) register(fastify, route, { waits, streams, submissionBytes: limits.submissionBytes, callerOf })
   return {
     fastify,
     routes,
     refuseRequests() {
       stopping = true
       waits.stop()
+      streams.stop()
     },
   }
 }

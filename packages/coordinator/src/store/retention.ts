@@ -88,6 +88,15 @@ with piece as (
 select count(*)::int as purged from piece`,
 }
 
+const purgeStreams: Statement = {
+  name: 'purge_streams',
+  text: `
+with piece as (
+  delete from stream_chunks where ctid = any (array(select ctid from stream_chunks where task_pk = $1 limit $2)) returning 1
+)
+select count(*)::int as purged from piece`,
+}
+
 const purgeRest: Statement = {
   name: 'purge_rest',
   text: `
@@ -105,7 +114,7 @@ export function purgePiece(database: Database, limit: number): Promise<boolean> 
   return database.transaction(async tx => {
     const [purge] = (await tx.query<{ task_pk: string }>(nextPurge)).rows
     if (!purge) return false
-    for (const statement of [purgeSubtasks, purgeEvents]) {
+    for (const statement of [purgeSubtasks, purgeEvents, purgeStreams]) {
       const { rows } = await tx.query<{ purged: number }>(statement, [purge.task_pk, limit])
       if ((rows[0]?.purged ?? 0) >= limit) return true
     }

@@ -4,6 +4,7 @@
  */
 import { BatonError, type FieldIssue } from '../errors.js'
 import { namespaceSchema } from '../names.js'
+import { isNetwork } from '../networks.js'
 import { type ArmedFailpoint, parseFailpoints } from './failpoint.js'
 import { type LogLevel, logLevels } from './logger.js'
 
@@ -18,6 +19,10 @@ export const environmentTable = {
   BATON_NAMESPACE: { default: 'baton', says: 'Prefix of everything in Redis and NATS, so that several installations can share them.' },
   BATON_LEASE_MS: { default: '6000', says: "How long an attempt stays its worker's without a heartbeat, in milliseconds." },
   BATON_HEARTBEAT_MS: { default: '2000', says: 'Time between heartbeats, in milliseconds; less than half of the lease.' },
+  BATON_WEBHOOK_NETWORKS: {
+    default: '',
+    says: 'Networks that webhooks may reach though they are not public, such as `10.1.0.0/16,127.0.0.1`, with commas between them.',
+  },
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
@@ -62,6 +67,8 @@ export interface Environment {
   readonly logLevel: LogLevel
   /** The model that plans, as far as the environment says. */
   readonly plannerModel: ModelEnvironment
+  /** Networks that webhooks may reach though they are not public; undefined: what the configuration says. */
+  readonly webhookNetworks: readonly string[] | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
   readonly failpoints: readonly ArmedFailpoint[]
   /** Multiplies every duration that no other setting gives. */
@@ -104,6 +111,10 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    webhookNetworks: get('BATON_WEBHOOK_NETWORKS')
+      ?.split(',')
+      .map(part => part.trim())
+      .filter(part => part !== ''),
     failpoints: failpoints.points,
     timeScale: Number(or('BATON_TIME_SCALE')),
     plannerModel: { baseUrl: modelUrl, model: modelName, apiKey: get('BATON_MODEL_API_KEY') },
@@ -119,6 +130,9 @@ export function readEnvironment(source: Source = process.env): Environment {
   for (const name of ['BATON_FAILPOINT', 'BATON_TIME_SCALE'] as const)
     if (get('NODE_ENV') === 'production' && or(name) !== environmentTable[name].default)
       problems.push({ path: name, issue: 'is for tests; unset it, or NODE_ENV=production' })
+  for (const network of environment.webhookNetworks ?? [])
+    if (!isNetwork(network))
+      problems.push({ path: 'BATON_WEBHOOK_NETWORKS', issue: `${JSON.stringify(network)} is not a network such as 10.1.0.0/16` })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
