@@ -113,6 +113,13 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/node/a.ts': `import { connect } from '@nats-io/transport-node'` },
     keeps: { 'packages/shared/src/node/nats-bus.ts': `import { connect } from '@nats-io/transport-node'` },
   },
+  '(ai|@ai-sdk/.*) has its doors': {
+    breaks: {
+      'packages/coordinator/src/commands/a.ts': `import { generateText } from 'ai'`,
+      'packages/coordinator/src/mind/b.ts': `const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')`,
+    },
+    keeps: { 'packages/coordinator/src/mind/chat.ts': `const { generateText } = await import('ai')` },
+  },
   'ipaddr.js has its doors': {
     breaks: { 'packages/coordinator/src/http/a.ts': `import ipaddr from 'ipaddr.js'` },
     keeps: { 'packages/coordinator/src/notify/webhooks/address-guard.ts': `import ipaddr from 'ipaddr.js'` },

@@ -128,6 +128,7 @@ export const rules: readonly Rule[] = [
     /^packages\/worker\/src\/bullmq-consumer\.ts$/,
   ]),
   door(/^(@nats-io\/.*|nats)$/, [/^packages\/shared\/src\/node\/nats-bus\.ts$/]),
+  door(/^(ai|@ai-sdk\/.*)$/, [/^packages\/coordinator\/src\/mind\/chat\.ts$/]),
   door(/^ipaddr\.js$/, [/^packages\/coordinator\/src\/notify\/webhooks\/address-guard\.ts$/]),
   construct('process.env', ['packages/shared/src/node/env.ts', 'packages/cli/src/env.ts']),
 

@@ -1,6 +1,6 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
-import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
+import { connectNatsBus, type FleetUrls, type Logger, type ModelEnvironment } from '@baton/shared/node'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
 import { openRedisNotes } from './notes/redis-notes.js'
 import { type Coordinator, startCore } from './start.js'
@@ -15,6 +15,8 @@ export interface CoordinatorOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */

@@ -4,29 +4,38 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
-import { type Bus, type Logger, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { type BatonConfig, maxSubtasks, parseDuration, subjects } from '@baton/shared'
+import { type Bus, type Logger, type ModelEnvironment, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
 import { Inbox } from './collect/inbox.js'
 import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
-import { createControl } from './commands/control.js'
+import { createBrokerage } from './commands/brokerage.js'
+import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { Delegate } from './commands/delegate.js'
 import { createEvents } from './commands/events.js'
+import { createKnowledge } from './commands/knowledge.js'
 import { createOrchestrators } from './commands/orchestrators.js'
+import { Replanner } from './commands/replan.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
+import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
 import { createWebhooks } from './commands/webhooks.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
+import { Measurer } from './dispatch/measurer.js'
 import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
+import { openChat } from './mind/chat.js'
+import { defaultDraftLimits, mindSettings } from './mind/settings.js'
+import { takeTurns } from './mind/turns.js'
 import { Changes } from './notify/changes.js'
 import { EventFeed } from './notify/event-feed.js'
 import { EventTail } from './notify/event-tail.js'
@@ -34,6 +43,7 @@ import { Pulses } from './notify/pulses.js'
 import { AddressGuard } from './notify/webhooks/address-guard.js'
 import { FanOut } from './notify/webhooks/fan-out.js'
 import { Sender } from './notify/webhooks/sender.js'
+import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -66,6 +76,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
@@ -86,6 +98,9 @@ export interface Coordinator {
 const pool = 'shared'
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
+const defaultSpawnDepth = 100
+/** How many submissions may wait for their turn at the model. */
+const maxThoughts = 1_000
 
 const configured = (duration: string | undefined, ms: number): number =>
   (duration === undefined ? undefined : parseDuration(duration)) ?? ms
@@ -147,6 +162,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
   const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
+  const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
@@ -183,6 +199,31 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
+  const knowledge = createKnowledge(database, config)
+  const mind = mindSettings(config.planner?.model, options.plannerModel)
+  const thinker =
+    mind &&
+    new Thinker({
+      database,
+      model: new ModelPlanner({
+        model: mind.chat.model,
+        ask: takeTurns({
+          ask: await openChat(mind.chat),
+          clock: systemClock,
+          atOnce: mind.concurrency,
+          maxWaiting: maxThoughts,
+          restMs: durations.modelRestMs,
+        }),
+        timeoutMs: mind.timeoutMs,
+        limits: mind.limits,
+        defaults: { slaMs: null, maxAttempts: null, onFailure: config.defaults?.on_failure ?? 'review' },
+      }),
+      coordinatorId: id,
+      timeoutMs: mind.timeoutMs,
+      knowledge,
+      clock: systemClock,
+      log,
+    })
   const { defaults = {} } = config
   const minLeaseMs = 2 * heartbeatMs
   // Not the planner's: an orchestrator's retryAttempts come before it.
@@ -224,6 +265,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     deadlineMs,
     minLeaseMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
+    limits: { subtasks: config.limits?.subtasks ?? maxSubtasks, depth: config.limits?.spawn_depth ?? defaultSpawnDepth },
   })
   const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
   const heartbeats = new Heartbeats({
@@ -298,6 +340,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     queueWaitMs,
     deadlineMs,
     minLeaseMs,
+    ...(thinker && { thinker }),
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
     now: () => systemClock.now(),
     fleet: directory,
     admitCallback: webhooks.admitCallback,
@@ -311,8 +356,36 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
     startWaiting: () => starter.now(),
   })
-  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
-  const control = createControl({
+  const replanner = new Replanner({
+    database,
+    planner,
+    ...(thinker && { thinker }),
+    ids,
+    routes,
+    pool,
+    attemptLimit,
+    queueWaitMs,
+    deadlineMs,
+    minLeaseMs,
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
+    now: () => systemClock.now(),
+    onReplanned: (taskPk, running, status) => {
+      control.tellWorkers(running)
+      after.changed([taskPk])
+      after.ready()
+      if (status === 'completed') starter.roomMade()
+    },
+  })
+  const delegate = new Delegate({ database, routes, replanner, everyMs: durations.delegateMs, log })
+  const reviews = createReviews({
+    database,
+    routes,
+    room: () => directory.fastRoom(),
+    after,
+    decidePlan: (caller, review, told) => replanner.decide(caller, review, told),
+  })
+  const control: Control = createControl({
     database,
     subjects: named,
     publish: (subject, payload) => bus.publish(subject, payload),
@@ -330,6 +403,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    brokerage: createBrokerage({ database, pool, fleet: directory }),
+    replanner,
     webhooks: webhooks.api,
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
@@ -362,6 +437,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ringer,
       dispatcher,
       starter,
+      measurer,
+      delegate,
       watcher,
       reconciler,
       ...(retention ? [retention] : []),
@@ -376,6 +453,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         },
         stop: () => http.stop(),
       },
+      // Stopped first: requests that wait for a model are answered with the plan of the rules.
+      ...(thinker ? [thinker] : []),
     ],
     log,
   )

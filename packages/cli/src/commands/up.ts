@@ -5,7 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
-import { armFailpoints, coordinatorMode, type Environment, type Logger, readEnvironment } from '@baton/shared/node'
+import { armFailpoints, coordinatorMode, type Environment, type Logger, type ModelEnvironment, readEnvironment } from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
@@ -79,13 +79,14 @@ interface Start {
 async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
   const mode = coordinatorMode(environment)
   const log = commandLogger(io, environment.logLevel)
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, webhookNetworks } = environment
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks } = environment
   const common = {
     host,
     port,
     leaseMs,
     heartbeatMs,
     timeScale,
+    plannerModel,
     log,
     ...(apiKey && { apiKey }),
     ...(webhookNetworks && { webhookNetworks }),
@@ -111,6 +112,7 @@ interface Common {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly timeScale: number
+  readonly plannerModel: ModelEnvironment
   readonly log: Logger
   readonly apiKey?: string
   readonly webhookNetworks?: readonly string[]
