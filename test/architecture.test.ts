@@ -113,6 +113,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/node/a.ts': `import { connect } from '@nats-io/transport-node'` },
     keeps: { 'packages/shared/src/node/nats-bus.ts': `import { connect } from '@nats-io/transport-node'` },
   },
+  'prom-client has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { Registry } from 'prom-client'` },
+    keeps: { 'packages/shared/src/observe/metrics.ts': `import { Registry } from 'prom-client'` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

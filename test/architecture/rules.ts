@@ -127,6 +127,7 @@ export const rules: readonly Rule[] = [
     /^packages\/worker\/src\/bullmq-consumer\.ts$/,
   ]),
   door(/^(@nats-io\/.*|nats)$/, [/^packages\/shared\/src\/node\/nats-bus\.ts$/]),
+  door(/^prom-client$/, [/^packages\/shared\/src\/observe\/metrics\.ts$/]),
   construct('process.env', ['packages/shared/src/node/env.ts', 'packages/cli/src/env.ts']),
 
   imports(`${duties.join(', ')} never import each other`, ({ path }, { target }) => {

@@ -27,6 +27,10 @@ import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
+import { observedDatabase } from './observe/observed-database.js'
+import { Observer } from './observe/observer.js'
+import { StandingGauges } from './observe/standing-gauges.js'
+import { TaskEnds } from './observe/task-ends.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -81,7 +85,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
   const durations = durationsAt(options.timeScale ?? 1)
   const { queue, bus } = stores
-  const database = withRepeats(stores.database)
+  // observe: what is counted; the duties tell it, and know nothing of it
+  const observer = new Observer({ version, mode, capabilityOf: routeId => directory.route(routeId)?.capability })
+  const { metrics } = observer
+  const database = withRepeats(observedDatabase(stores.database, metrics))
+  const taskEnds = new TaskEnds({ database, log, onEnd: observer.taskEnded })
   const id = `${hostname()
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, '-')
@@ -109,7 +117,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
-  const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
+  const ringer = new Ringer({
+    queue,
+    retryMs: durations.ringAgainMs,
+    log,
+    onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
+  })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
@@ -119,7 +132,16 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
-  const after = createAfterCommit({ dispatcher, sweep: () => watcher.wake(), roomMade: () => starter.roomMade(), changes, pulses })
+  const after = createAfterCommit({
+    dispatcher,
+    sweep: () => watcher.wake(),
+    roomMade: () => starter.roomMade(),
+    changes,
+    pulses,
+    onTasks: tasks => {
+      for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') taskEnds.ended(id)
+    },
+  })
   const starter: Starter = new Starter({
     database,
     log,
@@ -171,6 +193,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
     onChange: after.stepped,
     onReady: after.ready,
+    observer,
   })
   const spawner = new SpawnPlanner({
     ids,
@@ -182,7 +205,16 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     minLeaseMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
   })
-  const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
+  const reports = new Reports({
+    database,
+    after,
+    room: () => directory.fastRoom(),
+    backoff,
+    spawner,
+    maxWaiting: inboxLimit,
+    log,
+    observer,
+  })
   const heartbeats = new Heartbeats({
     database,
     leaseMs,
@@ -190,6 +222,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     maxWaiting: inboxLimit,
     log,
     onFleetChange: () => dispatcher.fleetChanged(),
+    observer,
   })
   const inbox = new Inbox({
     bus,
@@ -219,6 +252,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     room: () => directory.fastRoom(),
     log,
     after,
+    onSwept: observer.swept,
     onFleetChange: () => dispatcher.fleetChanged(),
   })
   const reconciler = new Reconciler({
@@ -228,6 +262,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     everyMs: durations.reconcileMs,
     claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
+    onMissing: observer.missing,
   })
 
   // commands and http: what producers and people ask for
@@ -266,7 +301,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const api = createCoordinatorApi({
     database,
-    submitter,
+    submitter: {
+      submit: async (caller, requests, how) => {
+        const outcomes = await submitter.submit(caller, requests, how)
+        for (const { kind } of outcomes) if (kind !== 'dry_run') observer.submitted(kind)
+        return outcomes
+      },
+    },
     control,
     reviews,
     orchestrators,
@@ -283,6 +324,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       },
     },
   })
+  const standing = new StandingGauges({
+    database,
+    observer,
+    capabilityOf: routeId => directory.route(routeId)?.capability,
+    capacity: () => directory.capacity(),
+  })
   const http = createHttpServer({
     api: withUnavailable(api),
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
@@ -291,6 +338,17 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     port: options.port,
     version,
     mode,
+    metrics: {
+      render: async () => {
+        await standing.refresh()
+        const { jobs, reason } = ringer.held
+        metrics.set('orchestrator_jobs_kept', {}, jobs)
+        for (const each of ['out_of_memory', 'unreachable'] as const)
+          metrics.set('orchestrator_dispatch_paused', { reason: each }, Number(reason === each))
+        return metrics.render()
+      },
+    },
+    onAnswered: observer.answered,
   })
 
   let url = ''
@@ -302,6 +360,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       starter,
       watcher,
       reconciler,
+      taskEnds,
       inbox,
       {
         name: 'http',

@@ -10,6 +10,7 @@ import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
 import type { Runners } from './isolation/runners.js'
 import type { Lanes } from './lanes.js'
+import type { WorkerObserver } from './observer.js'
 import type { Uplink } from './uplink.js'
 
 interface ExecutorOptions {
@@ -20,6 +21,7 @@ interface ExecutorOptions {
   readonly log: Logger
   /** How long an agent that ignores its abort keeps its slot. */
   readonly graceMs?: number
+  readonly observer?: WorkerObserver | undefined
 }
 
 const defaultGraceMs = 10_000
@@ -60,7 +62,7 @@ export class Executor {
 
   /** Works off one delivery; resolves when its job may be finished. */
   async deliver(agent: Agent, data: unknown): Promise<void> {
-    const { lanes, log, runners, uplink, workerId } = this.options
+    const { lanes, log, runners, uplink, workerId, observer } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
       log.warn({ data }, 'a job that is not a delivery was dropped')
@@ -74,6 +76,7 @@ export class Executor {
     const reply = await lanes
       .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
       .finally(() => this.asked.delete(claimId))
+    observer?.claimed(agent.name, reply.status)
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
       return
@@ -83,9 +86,11 @@ export class Executor {
     const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
+    const began = performance.now()
     const { outcome, settled } = attempt.start()
     try {
       const ended = await outcome
+      observer?.ran(agent.name, ended.kind, (performance.now() - began) / 1_000)
       failpoint('worker.after-run')
       await this.report(attempt, attemptNumber, ended)
       failpoint('worker.after-answer')
@@ -95,19 +100,19 @@ export class Executor {
     }
     if (attempt.hasEnded) return
     await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
-      log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'),
+      log.warn(attempt.named, 'the agent ignores its abort signal; its slot is given to others'),
     )
   }
 
   private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
     const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId }
     const reply = await this.options.lanes.report({ ...item, outcome })
-    this.options.log.debug({ subtask: attempt.subtask, attempt: attemptNumber, status: reply.status }, 'a report was answered')
+    this.options.observer?.reported(attempt.agentName, reply.status)
+    this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
-    } else if (reply.status === 'stale')
-      this.options.log.info({ subtask: attempt.subtask, attempt: attemptNumber }, 'a report came too late; the attempt had been replaced')
+    } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
   }
 }
 

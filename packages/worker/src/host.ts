@@ -13,6 +13,7 @@ import { Executor, lostClaim } from './executor.js'
 import { Heartbeat } from './heartbeat.js'
 import { Runners } from './isolation/runners.js'
 import { createLanes } from './lanes.js'
+import type { WorkerObserver } from './observer.js'
 import { Uplink } from './uplink.js'
 import { version } from './version.js'
 
@@ -30,6 +31,8 @@ export interface HostOptions {
   readonly signal?: AbortSignal
   /** Owns what isolated agents run in, and is stopped with the worker; default: one of its own. */
   readonly runners?: Runners
+  /** Counts what the worker does. */
+  readonly observer?: WorkerObserver | undefined
 }
 
 export interface Host {
@@ -57,7 +60,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
   const runners = options.runners ?? new Runners({ log })
-  const executor = new Executor({ workerId: id, uplink, lanes, runners, log })
+  const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer })
   const info: WorkerInfo = {
     id,
     host: hostname(),

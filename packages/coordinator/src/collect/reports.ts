@@ -23,6 +23,7 @@ import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
+import type { CollectObserver } from './observer.js'
 import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface ReportsOptions {
@@ -33,6 +34,7 @@ interface ReportsOptions {
   readonly spawner: SpawnPlanner
   readonly maxWaiting: number
   readonly log: Logger
+  readonly observer?: CollectObserver | undefined
 }
 
 const maxResultBatchBytes = 4 * 1024 * 1024
@@ -95,6 +97,7 @@ export class Reports {
     if (!result?.ok) return rejected(failure('result_invalid', `the result could not be stored: ${result?.reason}`))
     if (result.value.kind === 'rejected') return rejected(result.value.failure)
     const { settled, spawned } = result.value
+    this.options.observer?.completed([item], settled.verdicts)
     await after.apply(settled)
     for (const _ of settled.refused) this.acknowledge(item)
     if (spawned > 0) after.ready()
@@ -109,6 +112,7 @@ export class Reports {
         failpoint('collect.before-commit')
         const settled = await completeAttempts(database, batch, room())
         failpoint('collect.after-commit')
+        this.options.observer?.completed(batch, settled.verdicts)
         await after.apply(settled)
         for (const n of settled.refused) this.acknowledge(batch[n])
         return settled.verdicts
@@ -135,6 +139,7 @@ export class Reports {
         failpoint('collect.before-commit')
         const settled = await failAttempts(database, batch, room(), backoff)
         failpoint('collect.after-commit')
+        this.options.observer?.failed(batch, settled.verdicts)
         await after.apply(settled)
         after.ready() // retries and requeues: the dispatcher looks when they are due
         return settled.verdicts

@@ -16,7 +16,7 @@ import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surro
 
 interface ApiOptions {
   readonly database: Database
-  readonly submitter: Submitter
+  readonly submitter: Pick<Submitter, 'submit'>
   readonly control: Control
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators

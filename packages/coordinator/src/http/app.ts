@@ -17,6 +17,7 @@ import { methodsOf } from './methods.js'
 import { sendProblem, toBatonError } from './problem.js'
 import { type Route, register } from './route.js'
 import { allRoutes } from './routes/index.js'
+import type { MetricsSource } from './routes/metrics.js'
 import { securityHeaders } from './security-headers.js'
 import { Waits } from './waits.js'
 
@@ -36,8 +37,19 @@ export interface AppOptions {
   readonly version: string
   readonly mode: 'local' | 'fleet'
   readonly limits: HttpLimits
+  readonly metrics?: MetricsSource | undefined
+  /** A request was answered; for whoever counts. */
+  readonly onAnswered?: ((request: Answered) => void) | undefined
   /** Default: the system's. */
   readonly clock?: Clock
+}
+
+/** A request that was answered; `route` is the pattern, never what a caller wrote. */
+export interface Answered {
+  readonly method: string
+  readonly route: string
+  readonly status: number
+  readonly seconds: number
 }
 
 export interface App {
@@ -74,7 +86,11 @@ export function buildApp(options: AppOptions): App {
     return sendProblem(reply, error, request.id) // P3
   })
   fastify.setNotFoundHandler((request, reply) => sendProblem(reply, noSuchRoute(request, allowed), request.id))
-  fastify.addHook('onResponse', async (request, reply) => logAnswer(log, request, reply))
+  fastify.addHook('onResponse', async (request, reply) => {
+    const { method, routeOptions } = request
+    options.onAnswered?.({ method, route: routeOptions.url ?? 'none', status: reply.statusCode, seconds: reply.elapsedTime / 1_000 })
+    logAnswer(log, request, reply)
+  })
 
   const callerOf = (request: FastifyRequest): Caller => {
     const caller = callers.get(request)

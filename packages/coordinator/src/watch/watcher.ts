@@ -35,6 +35,8 @@ interface WatcherOptions {
   readonly room: () => Room
   readonly log: Logger
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
+  /** Attempts ended by a sweep, or waits (`overrun`); for whoever counts. */
+  readonly onSwept?: ((why: Sweep, claimIds: readonly string[], count: number) => void) | undefined
   /** Workers were lost. */
   readonly onFleetChange: () => void
 }
@@ -51,6 +53,8 @@ const lines = {
   unheeded: 'cancels were not heeded and are forced',
 } as const
 const housekeepingMs = 60_000
+
+export type Sweep = keyof typeof lines | 'overrun'
 
 export class Watcher implements Service {
   readonly name = 'watcher'
@@ -126,6 +130,11 @@ export class Watcher implements Service {
     const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
     failpoint('watch.mid-sweep')
+    this.options.onSwept?.(
+      which,
+      swept.ended.map(e => e.claim_id),
+      swept.ended.length,
+    )
     log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
     await after.apply(swept)
     after.ready()
@@ -147,6 +156,7 @@ export class Watcher implements Service {
     const more = overdue || waits.ended === sweepLimit
     if (!more) this.nextLongLook = started + Math.min(maxLongLookMs, Math.max(this.everyMs, took * restShare))
     if (waits.ended > 0) {
+      this.options.onSwept?.('overrun', [], waits.ended)
       log.warn({ subtasks: waits.ended }, 'subtasks waited longer than they may')
       await after.apply(waits)
       after.ready()

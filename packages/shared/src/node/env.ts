@@ -21,6 +21,8 @@ export const environmentTable = {
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
+  BATON_METRICS_PORT: { default: '', says: "Port of a worker's own metrics, for Prometheus; `0` takes a free one. Unset: none." },
+  BATON_METRICS_HOST: { default: '127.0.0.1', says: "Address of a worker's own metrics. They need no key." },
   BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
   BATON_TIME_SCALE: { default: '1', says: 'For tests: multiplies every built-in duration. Refused in production.' },
   NODE_ENV: { default: '', says: 'Where it is `production`, what is for tests is refused.' },
@@ -50,6 +52,8 @@ export interface Environment {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly logLevel: LogLevel
+  /** Where a worker shows its metrics. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
   readonly failpoints: readonly ArmedFailpoint[]
   /** Multiplies every duration that no other setting gives. */
@@ -91,6 +95,10 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    metrics:
+      get('BATON_METRICS_PORT') === undefined
+        ? undefined
+        : { host: or('BATON_METRICS_HOST'), port: integer('BATON_METRICS_PORT', or('BATON_METRICS_PORT'), 0, 65_535) },
     failpoints: failpoints.points,
     timeScale: Number(or('BATON_TIME_SCALE')),
     databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),

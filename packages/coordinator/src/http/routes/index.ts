@@ -8,6 +8,7 @@ import { controlRoutes } from './control.js'
 import { documentRoutes } from './documents.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
+import { type MetricsSource, metricsRoutes } from './metrics.js'
 import { orchestratorRoutes } from './orchestrators.js'
 import { reviewRoutes } from './reviews.js'
 import { submissionRoutes } from './submissions.js'
@@ -20,6 +21,7 @@ interface RoutesOptions {
   readonly version: string
   readonly mode: 'local' | 'fleet'
   readonly showReasons: boolean
+  readonly metrics?: MetricsSource | undefined
 }
 
 export function allRoutes(options: RoutesOptions): Route[] {
@@ -35,6 +37,7 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),
+    ...(options.metrics ? metricsRoutes(options.metrics) : []),
     ...documentRoutes({ mode, openApi: () => (document ??= openApiDocument(routes, version)) }),
   ]
   return routes
