@@ -117,6 +117,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/observe/a.ts': `import { Registry } from 'prom-client'` },
     keeps: { 'packages/shared/src/observe/metrics.ts': `import { Registry } from 'prom-client'` },
   },
+  'rotating-file-stream has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { createStream } from 'rotating-file-stream'` },
+    keeps: { 'packages/shared/src/observe/log-file.ts': `import { createStream } from 'rotating-file-stream'` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

@@ -42,7 +42,7 @@ export async function startBaton({ args, settings, cwd, signal }: BatonOptions):
   signal.throwIfAborted()
   const child = spawn(process.execPath, [main, ...args, '--json'], {
     cwd,
-    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', ...settings },
+    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', BATON_LOG_FILE: 'off', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const killNow = () => child.kill('SIGKILL')

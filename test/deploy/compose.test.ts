@@ -70,6 +70,8 @@ describe('the environment', () => {
       'BATON_NAMESPACE',
       'BATON_LEASE_MS',
       'BATON_HEARTBEAT_MS',
+      'BATON_LOG_FILE_MB',
+      'BATON_LOG_FILES',
       'BATON_METRICS_PORT',
       'BATON_METRICS_HOST',
       'BATON_FAILPOINT',

@@ -27,10 +27,10 @@ import { durationsAt } from './durations.js'
 import { createHttpServer } from './http/index.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
+import { Chronicle } from './observe/chronicle.js'
 import { observedDatabase } from './observe/observed-database.js'
 import { Observer } from './observe/observer.js'
 import { StandingGauges } from './observe/standing-gauges.js'
-import { TaskEnds } from './observe/task-ends.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -86,10 +86,15 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const durations = durationsAt(options.timeScale ?? 1)
   const { queue, bus } = stores
   // observe: what is counted; the duties tell it, and know nothing of it
-  const observer = new Observer({ version, mode, capabilityOf: routeId => directory.route(routeId)?.capability })
+  const observer = new Observer({
+    version,
+    mode,
+    capabilityOf: routeId => directory.route(routeId)?.capability,
+    onFailed: attempt => chronicle.attemptFailed(attempt),
+  })
   const { metrics } = observer
   const database = withRepeats(observedDatabase(stores.database, metrics))
-  const taskEnds = new TaskEnds({ database, log, onEnd: observer.taskEnded })
+  const chronicle = new Chronicle({ database, log, onEnd: observer.taskEnded })
   const id = `${hostname()
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, '-')
@@ -139,7 +144,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     changes,
     pulses,
     onTasks: tasks => {
-      for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') taskEnds.ended(id)
+      for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') chronicle.taskEnded(id)
     },
   })
   const starter: Starter = new Starter({
@@ -253,6 +258,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     log,
     after,
     onSwept: observer.swept,
+    onOverrun: observer.overrun,
     onFleetChange: () => dispatcher.fleetChanged(),
   })
   const reconciler = new Reconciler({
@@ -360,7 +366,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       starter,
       watcher,
       reconciler,
-      taskEnds,
+      chronicle,
       inbox,
       {
         name: 'http',

@@ -91,6 +91,8 @@ export class Executor {
     try {
       const ended = await outcome
       observer?.ran(agent.name, ended.kind, (performance.now() - began) / 1_000)
+      if (ended.kind === 'failed')
+        log.info({ ...attempt.named, code: ended.failure.code, reason: ended.failure.message }, 'the attempt failed')
       failpoint('worker.after-run')
       await this.report(attempt, attemptNumber, ended)
       failpoint('worker.after-answer')

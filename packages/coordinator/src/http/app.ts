@@ -150,7 +150,11 @@ function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): v
   else log.debug(line, 'answered')
 }
 
-function taskIdOf({ params }: FastifyRequest): string | undefined {
-  const id = params !== null && typeof params === 'object' && 'task_id' in params ? params.task_id : undefined
-  return typeof id === 'string' && id.length <= 128 ? id : undefined
+/** Of the path, else of the body. */
+function taskIdOf({ params, body }: FastifyRequest): string | undefined {
+  for (const part of [params, body]) {
+    const id = part !== null && typeof part === 'object' && 'task_id' in part ? part.task_id : undefined
+    if (typeof id === 'string' && id.length <= 128) return id
+  }
+  return undefined
 }

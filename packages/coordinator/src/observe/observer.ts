@@ -4,11 +4,12 @@
  * How long an attempt ran is known here from its grant to its report: a worker stays with one coordinator, so both pass
  * through the same one unless it moves in between, and such an attempt is left out of the histogram.
  */
-import { errorCodes } from '@baton/shared'
+import { errorCodes, type Failure } from '@baton/shared'
 import { BoundedLabel, Metrics } from '@baton/shared/observe'
 import type { CollectObserver } from '../collect/observer.js'
 import type { EndedTask } from '../store/standing.js'
 import type { Sweep } from '../watch/watcher.js'
+import type { FailedAttempt } from './chronicle.js'
 import { coordinatorMetrics } from './table.js'
 
 export type CoordinatorMetrics = Metrics<typeof coordinatorMetrics>
@@ -29,7 +30,6 @@ const sweptCodes: Record<Sweep, string> = {
   lost: 'worker_lost',
   late: 'attempt_timed_out',
   overdue: 'deadline_exceeded',
-  overrun: 'queue_wait_exceeded',
   unheeded: 'attempt_aborted',
 }
 
@@ -37,6 +37,8 @@ interface ObserverOptions {
   readonly version: string
   readonly mode: string
   readonly capabilityOf: (routeId: number) => string | undefined
+  /** An attempt ended without a result, not for a person's sake. */
+  readonly onFailed: (attempt: FailedAttempt) => void
 }
 
 export class Observer implements CollectObserver {
@@ -94,8 +96,12 @@ export class Observer implements CollectObserver {
       this.metrics.add('orchestrator_reports_total', { verdict })
       const capability = this.ended(item.claim_id, item.outcome)
       // Given back by a worker that drains: no failure.
-      if (verdict === 'accepted' && item.outcome === 'failed')
-        this.metrics.add('orchestrator_subtask_failures_total', { capability, code: codeOf(item.failure) })
+      if (verdict !== 'accepted' || item.outcome !== 'failed') continue
+      const { code, message } = JSON.parse(item.failure) as Failure // written by collect
+      // Agents choose codes of their own.
+      const label = knownCodes.has(code) ? code : BoundedLabel.rest
+      this.metrics.add('orchestrator_subtask_failures_total', { capability, code: label })
+      this.options.onFailed({ id: item.id, attempt: item.attempt, code, reason: message })
     }
   }
 
@@ -103,14 +109,20 @@ export class Observer implements CollectObserver {
     this.metrics.observe('orchestrator_batch_items', { kind: 'heartbeats' }, items)
   }
 
-  readonly swept = (why: Sweep, claimIds: readonly string[], count: number): void => {
-    if (why === 'lost') this.metrics.add('orchestrator_lease_losses_total', {}, count)
+  readonly swept = (why: Sweep, ended: readonly { id: string; claim_id: string }[]): void => {
+    if (why === 'lost') this.metrics.add('orchestrator_lease_losses_total', {}, ended.length)
     const code = sweptCodes[why]
-    if (claimIds.length === 0) this.metrics.add('orchestrator_subtask_failures_total', { capability: unknown, code }, count)
-    for (const claim of claimIds) {
-      const capability = this.ended(claim, why === 'lost' ? 'lost' : why === 'unheeded' ? 'cancelled' : 'timed_out')
-      if (why !== 'unheeded') this.metrics.add('orchestrator_subtask_failures_total', { capability, code })
+    for (const { id, claim_id } of ended) {
+      const capability = this.ended(claim_id, why === 'lost' ? 'lost' : why === 'unheeded' ? 'cancelled' : 'timed_out')
+      if (why === 'unheeded') continue
+      this.metrics.add('orchestrator_subtask_failures_total', { capability, code })
+      this.options.onFailed({ id, code })
     }
+  }
+
+  /** Waits that were longer than they may be. */
+  readonly overrun = (count: number): void => {
+    this.metrics.add('orchestrator_subtask_failures_total', { capability: unknown, code: 'queue_wait_exceeded' }, count)
   }
 
   readonly taskEnded = ({ status, seconds }: EndedTask): void => {
@@ -141,10 +153,4 @@ export class Observer implements CollectObserver {
     this.means.set(run.capability, mean === undefined ? seconds : mean + weight * (seconds - mean))
     return run.capability
   }
-}
-
-/** Agents choose codes of their own. */
-function codeOf(failure: string): string {
-  const { code } = JSON.parse(failure) as { code: string } // written by collect
-  return knownCodes.has(code) ? code : BoundedLabel.rest
 }

@@ -54,7 +54,7 @@ export async function readStanding(db: Queryable): Promise<Standing> {
 }
 
 export interface EndedTask {
-  id: string
+  task_id: string
   status: string
   seconds: number
 }
@@ -62,11 +62,24 @@ export interface EndedTask {
 const ends: Statement = {
   name: 'read_task_ends',
   text: `
-select k.id::text as id, k.status, extract(epoch from k.finished_at - coalesce(k.started_at, k.created_at))::float8 as seconds
+select k.task_id, k.status, extract(epoch from k.finished_at - coalesce(k.started_at, k.created_at))::float8 as seconds
 from tasks k where k.id = any ($1::bigint[]) and k.finished_at is not null`,
 }
 
 /** How long tasks took from their start to their end. */
 export async function readTaskEnds(db: Queryable, ids: readonly string[]): Promise<EndedTask[]> {
   return (await db.query<EndedTask>(ends, [[...ids]])).rows
+}
+
+const names: Statement = {
+  name: 'read_subtask_names',
+  text: `select s.id::text as id, k.task_id, s.subtask_id from subtasks s join tasks k on k.id = s.task_pk where s.id = any ($1::bigint[])`,
+}
+
+/** What people call these subtasks. */
+export async function readSubtaskNames(
+  db: Queryable,
+  ids: readonly string[],
+): Promise<{ id: string; task_id: string; subtask_id: string }[]> {
+  return (await db.query<{ id: string; task_id: string; subtask_id: string }>(names, [[...ids]])).rows
 }

@@ -35,8 +35,10 @@ interface WatcherOptions {
   readonly room: () => Room
   readonly log: Logger
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
-  /** Attempts ended by a sweep, or waits (`overrun`); for whoever counts. */
-  readonly onSwept?: ((why: Sweep, claimIds: readonly string[], count: number) => void) | undefined
+  /** A sweep ended these attempts; for whoever counts. */
+  readonly onSwept?: ((why: Sweep, ended: readonly { id: string; claim_id: string }[]) => void) | undefined
+  /** So many waits were longer than they may be. */
+  readonly onOverrun?: ((subtasks: number) => void) | undefined
   /** Workers were lost. */
   readonly onFleetChange: () => void
 }
@@ -54,7 +56,7 @@ const lines = {
 } as const
 const housekeepingMs = 60_000
 
-export type Sweep = keyof typeof lines | 'overrun'
+export type Sweep = keyof typeof lines
 
 export class Watcher implements Service {
   readonly name = 'watcher'
@@ -130,11 +132,7 @@ export class Watcher implements Service {
     const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
     failpoint('watch.mid-sweep')
-    this.options.onSwept?.(
-      which,
-      swept.ended.map(e => e.claim_id),
-      swept.ended.length,
-    )
+    this.options.onSwept?.(which, swept.ended)
     log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
     await after.apply(swept)
     after.ready()
@@ -156,7 +154,7 @@ export class Watcher implements Service {
     const more = overdue || waits.ended === sweepLimit
     if (!more) this.nextLongLook = started + Math.min(maxLongLookMs, Math.max(this.everyMs, took * restShare))
     if (waits.ended > 0) {
-      this.options.onSwept?.('overrun', [], waits.ended)
+      this.options.onOverrun?.(waits.ended)
       log.warn({ subtasks: waits.ended }, 'subtasks waited longer than they may')
       await after.apply(waits)
       after.ready()

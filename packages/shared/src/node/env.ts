@@ -21,6 +21,9 @@ export const environmentTable = {
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
+  BATON_LOG_FILE: { default: 'logs/orchestrator.log', says: "A coordinator's log file, beside its other output; `off` for none." },
+  BATON_LOG_FILE_MB: { default: '10', says: 'The log file is renamed when it is larger, in megabytes.' },
+  BATON_LOG_FILES: { default: '5', says: 'So many renamed log files are kept.' },
   BATON_METRICS_PORT: { default: '', says: "Port of a worker's own metrics, for Prometheus; `0` takes a free one. Unset: none." },
   BATON_METRICS_HOST: { default: '127.0.0.1', says: "Address of a worker's own metrics. They need no key." },
   BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
@@ -52,6 +55,8 @@ export interface Environment {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly logLevel: LogLevel
+  /** The log's file, `path` as it was given; undefined: none. */
+  readonly logFile: { readonly path: string; readonly maxBytes: number; readonly keep: number } | undefined
   /** Where a worker shows its metrics. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
@@ -95,6 +100,14 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    logFile:
+      or('BATON_LOG_FILE') === 'off'
+        ? undefined
+        : {
+            path: or('BATON_LOG_FILE'),
+            maxBytes: integer('BATON_LOG_FILE_MB', or('BATON_LOG_FILE_MB'), 1, 10_000) * 1_000_000,
+            keep: integer('BATON_LOG_FILES', or('BATON_LOG_FILES'), 1, 1_000),
+          },
     metrics:
       get('BATON_METRICS_PORT') === undefined
         ? undefined
