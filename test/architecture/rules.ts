@@ -124,6 +124,8 @@ export const rules: readonly Rule[] = [
   door(/^(bullmq|ioredis)$/, [
     /^packages\/coordinator\/src\/dispatch\/bullmq-queue\.ts$/,
     /^packages\/coordinator\/src\/admin\//,
+    /^packages\/coordinator\/src\/intake\/bullmq-intake\.ts$/,
+    /^packages\/client\/src\/enqueue\.ts$/,
     /^packages\/worker\/src\/bullmq-consumer\.ts$/,
   ]),
   door(/^(@nats-io\/.*|nats)$/, [/^packages\/shared\/src\/node\/nats-bus\.ts$/]),

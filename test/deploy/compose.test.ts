@@ -70,6 +70,7 @@ describe('the environment', () => {
       'BATON_NAMESPACE',
       'BATON_LEASE_MS',
       'BATON_HEARTBEAT_MS',
+      'BATON_INTAKE',
       'BATON_LOG_FILE_MB',
       'BATON_LOG_FILES',
       'BATON_METRICS_PORT',

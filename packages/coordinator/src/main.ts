@@ -2,6 +2,7 @@
 import type { BatonConfig } from '@baton/shared'
 import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
+import { bullmqIntake } from './intake/bullmq-intake.js'
 import { type Coordinator, startCore } from './start.js'
 import { openPostgres } from './store/postgres.js'
 
@@ -14,6 +15,8 @@ export interface CoordinatorOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Whether tasks are taken from the queue `baton-tasks`, too; default true. */
+  readonly intake?: boolean
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger
@@ -40,7 +43,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(queue)
     const bus = await connectNatsBus({ url: mode.natsUrl, name: 'baton-coordinator', log, ...signal })
     open.push(bus)
-    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus } })
+    const intake =
+      options.intake === false ? undefined : bullmqIntake({ url: mode.redisUrl, namespace, lockMs: Math.max(1_000, options.leaseMs), log })
+    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus, intake } })
     return {
       id: core.id,
       url: core.url,

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
-import { type Bus, type Logger, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { type Bus, type Consumption, type Logger, type Service, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -24,7 +24,9 @@ import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
-import { createHttpServer } from './http/index.js'
+import { createHttpServer, readSubmissionText } from './http/index.js'
+import type { Intake } from './intake/bullmq-intake.js'
+import { takeIn } from './intake/take-in.js'
 import { Changes } from './notify/changes.js'
 import { Pulses } from './notify/pulses.js'
 import { Chronicle } from './observe/chronicle.js'
@@ -46,6 +48,8 @@ export interface Stores {
   readonly database: Database
   readonly queue: TaskQueue
   readonly bus: Bus
+  /** The queue on which producers leave tasks; none in local mode. */
+  readonly intake?: Intake | undefined
 }
 
 export interface CoreOptions {
@@ -74,6 +78,8 @@ export interface Coordinator {
 }
 
 const pool = 'shared'
+/** Whose tasks come by the intake queue. */
+const intakeCaller = { tenantId: 1, actor: 'intake' }
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
 
@@ -330,6 +336,21 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       },
     },
   })
+  // intake: what producers left in the queue
+  const available = withUnavailable(api)
+  let intake: Consumption | undefined
+  const intakeService: Service = {
+    name: 'intake',
+    start: async () => {
+      intake = stores.intake?.consume(async text => {
+        const taken = await takeIn(text, { api: available, read: readSubmissionText, caller: intakeCaller })
+        metrics.add('orchestrator_intake_jobs_total', { outcome: taken.kind === 'taken' ? taken.outcome : taken.kind })
+        return taken
+      })
+    },
+    stop: async () => intake?.stop(),
+  }
+
   const standing = new StandingGauges({
     database,
     observer,
@@ -337,7 +358,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     capacity: () => directory.capacity(),
   })
   const http = createHttpServer({
-    api: withUnavailable(api),
+    api: available,
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
     log,
     host: options.host,
@@ -375,6 +396,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         },
         stop: () => http.stop(),
       },
+      intakeService,
     ],
     log,
   )

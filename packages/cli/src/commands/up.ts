@@ -106,7 +106,9 @@ async function start(environment: Environment, { mode, loaded, data, signal, log
     return startInOneProcess({ ...common, dataDir: data }, loaded)
   }
   const { startCoordinator } = await import('@baton/coordinator')
-  const coordinator = await whileStarting(signal, starting => startCoordinator({ ...common, mode, namespace, signal: starting }))
+  const coordinator = await whileStarting(signal, starting =>
+    startCoordinator({ ...common, mode, namespace, intake: environment.intake, signal: starting }),
+  )
   return {
     url: coordinator.url,
     mode: 'fleet',

@@ -28,6 +28,11 @@ export const coordinatorMetrics = {
     help: 'Submissions: created, existing (a repeat) or refused.',
     labels: ['outcome'],
   },
+  orchestrator_intake_jobs_total: {
+    kind: 'counter',
+    help: 'Jobs of the intake queue: created, existing (a repeat), refused or later (put off).',
+    labels: ['outcome'],
+  },
   orchestrator_latency_seconds: {
     kind: 'histogram',
     help: 'From the start of a task to its end, completed or failed.',

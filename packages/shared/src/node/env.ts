@@ -21,6 +21,7 @@ export const environmentTable = {
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
+  BATON_INTAKE: { default: 'on', says: 'Whether a coordinator takes tasks from the queue `baton-tasks`: `on` or `off`.' },
   BATON_LOG_FILE: { default: 'logs/orchestrator.log', says: "A coordinator's log file, beside its other output; `off` for none." },
   BATON_LOG_FILE_MB: { default: '10', says: 'The log file is renamed when it is larger, in megabytes.' },
   BATON_LOG_FILES: { default: '5', says: 'So many renamed log files are kept.' },
@@ -55,6 +56,8 @@ export interface Environment {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly logLevel: LogLevel
+  /** Whether a coordinator takes tasks from the intake queue. */
+  readonly intake: boolean
   /** The log's file, `path` as it was given; undefined: none. */
   readonly logFile: { readonly path: string; readonly maxBytes: number; readonly keep: number } | undefined
   /** Where a worker shows its metrics. */
@@ -100,6 +103,7 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    intake: or('BATON_INTAKE') === 'on',
     logFile:
       or('BATON_LOG_FILE') === 'off'
         ? undefined
@@ -124,6 +128,8 @@ export function readEnvironment(source: Source = process.env): Environment {
   for (const name of ['BATON_FAILPOINT', 'BATON_TIME_SCALE'] as const)
     if (get('NODE_ENV') === 'production' && or(name) !== environmentTable[name].default)
       problems.push({ path: name, issue: 'is for tests; unset it, or NODE_ENV=production' })
+  if (!['on', 'off'].includes(or('BATON_INTAKE')))
+    problems.push({ path: 'BATON_INTAKE', issue: `must be on or off, not ${JSON.stringify(or('BATON_INTAKE'))}` })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
