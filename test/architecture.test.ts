@@ -121,6 +121,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/observe/a.ts': `import { createStream } from 'rotating-file-stream'` },
     keeps: { 'packages/shared/src/observe/log-file.ts': `import { createStream } from 'rotating-file-stream'` },
   },
+  '@bull-board/ has its doors': {
+    breaks: { 'packages/coordinator/src/http/a.ts': `import { createBullBoard } from '@bull-board/api'` },
+    keeps: { 'packages/coordinator/src/admin/b.ts': `const later = () => import('@bull-board/api')` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

@@ -131,6 +131,7 @@ export const rules: readonly Rule[] = [
   door(/^(@nats-io\/.*|nats)$/, [/^packages\/shared\/src\/node\/nats-bus\.ts$/]),
   door(/^prom-client$/, [/^packages\/shared\/src\/observe\/metrics\.ts$/]),
   door(/^rotating-file-stream$/, [/^packages\/shared\/src\/observe\/log-file\.ts$/]),
+  door(/^@bull-board\//, [/^packages\/coordinator\/src\/admin\//]),
   construct('process.env', ['packages/shared/src/node/env.ts', 'packages/cli/src/env.ts']),
 
   imports(`${duties.join(', ')} never import each other`, ({ path }, { target }) => {

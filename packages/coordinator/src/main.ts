@@ -1,6 +1,7 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
 import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
+import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
 import { bullmqIntake } from './intake/bullmq-intake.js'
 import { type Coordinator, startCore } from './start.js'
@@ -45,7 +46,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(bus)
     const intake =
       options.intake === false ? undefined : bullmqIntake({ url: mode.redisUrl, namespace, lockMs: Math.max(1_000, options.leaseMs), log })
-    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus, intake } })
+    const core = await startCore({
+      ...options,
+      mode: 'fleet',
+      stores: { database, queue, bus, intake, queueBoard: queueBoard({ url: mode.redisUrl, namespace, log }) },
+    })
     return {
       id: core.id,
       url: core.url,

@@ -4,8 +4,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type BatonConfig, parseDuration, subjects } from '@baton/shared'
+import { type BatonConfig, parseDuration, queueName, subjects } from '@baton/shared'
 import { type Bus, type Consumption, type Logger, type Service, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { localPages } from './admin/local-page.js'
+import type { OpenQueueBoard } from './admin/queue-board.js'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -40,6 +42,7 @@ import { migrate } from './store/migrate.js'
 import { withRepeats } from './store/repeat.js'
 import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
+import { readSubtaskNames } from './store/standing.js'
 import { version } from './version.js'
 import { Reconciler } from './watch/reconciler.js'
 import { Watcher } from './watch/watcher.js'
@@ -50,6 +53,8 @@ export interface Stores {
   readonly bus: Bus
   /** The queue on which producers leave tasks; none in local mode. */
   readonly intake?: Intake | undefined
+  /** The page over the queues; local mode has one of its own. */
+  readonly queueBoard?: OpenQueueBoard | undefined
 }
 
 export interface CoreOptions {
@@ -357,6 +362,20 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     capabilityOf: routeId => directory.route(routeId)?.capability,
     capacity: () => directory.capacity(),
   })
+  // admin: the queues, for people to look at
+  const queuePages = stores.queueBoard
+    ? stores.queueBoard({ queues: () => directory.servedQueues, names: ids => readSubtaskNames(database, ids) })
+    : localPages(async () => {
+        const capacity = [...directory.capacity()]
+        const waiting = await queue.waiting(capacity.map(([name]) => queueName(pool, { kind: 'capability', name })))
+        return capacity.map(([name, { slots, active }]) => ({
+          capability: name,
+          waiting: waiting.get(queueName(pool, { kind: 'capability', name })) ?? 0,
+          active,
+          slots,
+        }))
+      })
+
   const http = createHttpServer({
     api: available,
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
@@ -375,6 +394,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         return metrics.render()
       },
     },
+    queuePages,
     onAnswered: observer.answered,
   })
 
@@ -394,7 +414,10 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         start: async () => {
           url = (await http.start()).url
         },
-        stop: () => http.stop(),
+        stop: async () => {
+          await http.stop()
+          await queuePages.close()
+        },
       },
       intakeService,
     ],

@@ -14,11 +14,13 @@ import { installBodyParser } from './body.js'
 import { clientErrorAnswerer, newRequestId } from './client-errors.js'
 import type { HttpLimits } from './limits.js'
 import { methodsOf } from './methods.js'
+import { signInPage } from './page/sign-in-page.js'
 import { sendProblem, toBatonError } from './problem.js'
+import { isQueuesPage, type QueuePages, registerQueuePages } from './queue-pages.js'
 import { type Route, register } from './route.js'
 import { allRoutes } from './routes/index.js'
 import type { MetricsSource } from './routes/metrics.js'
-import { securityHeaders } from './security-headers.js'
+import { pagePolicy, securityHeaders } from './security-headers.js'
 import { Waits } from './waits.js'
 
 declare module 'fastify' {
@@ -38,6 +40,8 @@ export interface AppOptions {
   readonly mode: 'local' | 'fleet'
   readonly limits: HttpLimits
   readonly metrics?: MetricsSource | undefined
+  /** What is at `/admin/queues`; without them there is no such path. */
+  readonly queuePages?: QueuePages | undefined
   /** A request was answered; for whoever counts. */
   readonly onAnswered?: ((request: Answered) => void) | undefined
   /** Default: the system's. */
@@ -64,7 +68,7 @@ export function buildApp(options: AppOptions): App {
   const fastify = createFastify(limits, log)
   const access = new Access({ apiKey: options.apiKey, badKeysPerMinute: limits.badKeysPerMinute, clock: options.clock ?? systemClock })
   const waits = new Waits(limits.maxWaits)
-  const routes = allRoutes({ ...options, showReasons: !access.needsKey })
+  const routes = allRoutes({ ...options, showReasons: !access.needsKey, sessions: access.sessions })
   const callers = new WeakMap<FastifyRequest, Caller>()
   const allowed = methodsOf(routes)
   let stopping = false
@@ -83,6 +87,7 @@ export function buildApp(options: AppOptions): App {
     const error = toBatonError(thrown, request)
     if (error.status === 500)
       log.error({ request_id: request.id, route: request.routeOptions.url, err: error.cause ?? error }, 'a request failed')
+    if (error.code === 'unauthorized' && wantsPage(request)) return sendSignIn(reply)
     return sendProblem(reply, error, request.id) // P3
   })
   fastify.setNotFoundHandler((request, reply) => sendProblem(reply, noSuchRoute(request, allowed), request.id))
@@ -98,6 +103,7 @@ export function buildApp(options: AppOptions): App {
     return caller
   }
   for (const route of routes) register(fastify, route, { waits, submissionBytes: limits.submissionBytes, callerOf })
+  if (options.queuePages) registerQueuePages(fastify, options.queuePages)
   return {
     fastify,
     routes,
@@ -106,6 +112,22 @@ export function buildApp(options: AppOptions): App {
       waits.stop()
     },
   }
+}
+
+/** A person opens one of the pages of the queues, instead of a program asking. */
+function wantsPage({ method, headers, raw }: FastifyRequest): boolean {
+  return method === 'GET' && isQueuesPage(raw.url ?? '') && (headers.accept ?? '').includes('text/html')
+}
+
+function sendSignIn(reply: FastifyReply): FastifyReply {
+  return reply
+    .code(401)
+    .headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': pagePolicy(signInPage),
+      'www-authenticate': 'Bearer realm="baton"',
+    })
+    .send(signInPage.html)
 }
 
 function createFastify(limits: HttpLimits, log: Logger): FastifyInstance {

@@ -19,6 +19,8 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   readonly body: B
   readonly caller: Caller
   readonly requestId: string
+  /** Whether the client speaks TLS, as far as a proxy says. */
+  readonly secure: boolean
   readonly ifNoneMatch: string | undefined
   /** Waits for something, at most until the client leaves or the server stops. */
   hold(wait: (signal: AbortSignal) => Promise<void>): Promise<void>
@@ -109,6 +111,7 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     body: route.body && readBody(route.body, request.body),
     caller: options.callerOf(request),
     requestId: request.id,
+    secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
     hold: wait => options.waits.hold(response, wait),
   }

@@ -9,6 +9,7 @@ import { isLoopback } from './access.js'
 import { type Answered, type App, buildApp } from './app.js'
 import { Connections } from './connections.js'
 import { defaultLimits, type HttpLimits } from './limits.js'
+import type { QueuePages } from './queue-pages.js'
 import type { MetricsSource } from './routes/metrics.js'
 
 export interface HttpServerOptions {
@@ -25,6 +26,8 @@ export interface HttpServerOptions {
   readonly limits?: Partial<HttpLimits>
   /** What `GET /metrics` shows; without it there is no such path. */
   readonly metrics?: MetricsSource
+  /** What is at `/admin/queues`; without them there is no such path. */
+  readonly queuePages?: QueuePages
   readonly onAnswered?: (request: Answered) => void
   /** Default: the system's. */
   readonly clock?: Clock

@@ -73,13 +73,17 @@ export async function readTaskEnds(db: Queryable, ids: readonly string[]): Promi
 
 const names: Statement = {
   name: 'read_subtask_names',
-  text: `select s.id::text as id, k.task_id, s.subtask_id from subtasks s join tasks k on k.id = s.task_pk where s.id = any ($1::bigint[])`,
+  text: `select s.id::text as id, k.task_id, s.subtask_id, s.name from subtasks s join tasks k on k.id = s.task_pk where s.id = any ($1::bigint[])`,
+}
+
+export interface SubtaskNames {
+  id: string
+  task_id: string
+  subtask_id: string
+  name: string
 }
 
 /** What people call these subtasks. */
-export async function readSubtaskNames(
-  db: Queryable,
-  ids: readonly string[],
-): Promise<{ id: string; task_id: string; subtask_id: string }[]> {
-  return (await db.query<{ id: string; task_id: string; subtask_id: string }>(names, [[...ids]])).rows
+export async function readSubtaskNames(db: Queryable, ids: readonly string[]): Promise<SubtaskNames[]> {
+  return (await db.query<SubtaskNames>(names, [[...ids]])).rows
 }
