@@ -125,6 +125,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/coordinator/src/http/a.ts': `import { createBullBoard } from '@bull-board/api'` },
     keeps: { 'packages/coordinator/src/admin/b.ts': `const later = () => import('@bull-board/api')` },
   },
+  '@opentelemetry/ has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { trace } from '@opentelemetry/api'` },
+    keeps: { 'packages/shared/src/observe/otel.ts': `import { trace } from '@opentelemetry/api'` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

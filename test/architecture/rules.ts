@@ -132,6 +132,7 @@ export const rules: readonly Rule[] = [
   door(/^prom-client$/, [/^packages\/shared\/src\/observe\/metrics\.ts$/]),
   door(/^rotating-file-stream$/, [/^packages\/shared\/src\/observe\/log-file\.ts$/]),
   door(/^@bull-board\//, [/^packages\/coordinator\/src\/admin\//]),
+  door(/^@opentelemetry\//, [/^packages\/shared\/src\/observe\/otel\.ts$/]),
   construct('process.env', ['packages/shared/src/node/env.ts', 'packages/cli/src/env.ts']),
 
   imports(`${duties.join(', ')} never import each other`, ({ path }, { target }) => {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { type Fleet, startFleet } from '@baton/cli'
 import { cleanEnvironment } from './baton-process.js'
 import { peakBytes, treeBytes } from './measure.js'
+import { watchOver } from './observed.js'
 import type { BenchContext } from './workload.js'
 
 const profiler = new URL('./profile-process.js', import.meta.url).href
@@ -26,14 +27,19 @@ export async function startBenchFleet({ workers, context }: { workers: number; c
   const starting = new AbortController()
   const giveUp = () => starting.abort(signal.reason)
   signal.addEventListener('abort', giveUp, { once: true })
+  const watch = context.observed ? await watchOver() : undefined
   const fleet = await startFleet({
     workers,
     agentsModule,
     env: cleanEnvironment(),
-    ...(profileDir !== undefined && { settings: { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir } }),
-    log: say,
+    settings: {
+      ...watch?.settings,
+      ...(profileDir !== undefined && { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir }),
+    },
+    log: watch ? () => undefined : say, // at `info` it would be told every line
     signal: starting.signal,
   }).finally(() => signal.removeEventListener('abort', giveUp))
+  watch?.scrape(fleet.url)
   const members = { coordinator: pidOf(fleet.coordinator), ...named(fleet.workers) }
   const servers = Object.fromEntries(
     [fleet.servers.postgres, fleet.servers.redis, fleet.servers.nats].flatMap(server => (server ? [[server.name, server.pid]] : [])),
@@ -43,7 +49,10 @@ export async function startBenchFleet({ workers, context }: { workers: number; c
     databaseUrl: fleet.servers.databaseUrl,
     pids: { ...members, ...servers },
     megabytes: () => ({ ...megabytes(members, peakBytes), ...megabytes(servers, treeBytes) }),
-    stop: () => fleet.stop(),
+    stop: async () => {
+      await fleet.stop()
+      await watch?.stop()
+    },
   }
 }
 

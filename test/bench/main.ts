@@ -24,20 +24,23 @@ const usage = [
   '',
   `  NAME           ${[...Object.keys(suites), ...Object.keys(workloads)].join(', ')}`,
   '  --json FILE    writes all figures there too',
+  '  --observed     with a log file at info, metrics that are scraped, and traces of every tenth task',
   '  --profile DIR  writes CPU profiles of the fleet processes there, which slows them down',
 ].join('\n')
 
 const out = (line: string) => process.stdout.write(`${line}\n`)
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
-function chosen(): { names: string[]; json: string | undefined; profile: string | undefined } | undefined {
+function chosen(): { names: string[]; json: string | undefined; profile: string | undefined; observed: boolean } | undefined {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { json: { type: 'string' }, profile: { type: 'string' } },
+      options: { json: { type: 'string' }, profile: { type: 'string' }, observed: { type: 'boolean' } },
     })
     const names = [...new Set(positionals.flatMap(name => suites[name] ?? [name]))]
-    return names.length > 0 && names.every(name => workloads[name]) ? { names, json: values.json, profile: values.profile } : undefined
+    return names.length > 0 && names.every(name => workloads[name])
+      ? { names, json: values.json, profile: values.profile, observed: values.observed ?? false }
+      : undefined
   } catch {
     return undefined // an unknown option
   }
@@ -59,7 +62,12 @@ async function bench(): Promise<number> {
   process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')))
   const profileDir = choice.profile === undefined ? undefined : resolve(choice.profile)
   if (profileDir !== undefined) await mkdir(profileDir, { recursive: true })
-  const context: BenchContext = { signal: interrupted.signal, say, ...(profileDir !== undefined && { profileDir }) }
+  const context: BenchContext = {
+    signal: interrupted.signal,
+    say,
+    observed: choice.observed,
+    ...(profileDir !== undefined && { profileDir }),
+  }
 
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',

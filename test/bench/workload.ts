@@ -6,6 +6,8 @@ export interface BenchContext {
   readonly signal: AbortSignal
   /** One line of progress, for people. */
   readonly say: (line: string) => void
+  /** The fleet is watched over meanwhile: log, metrics, traces. */
+  readonly observed?: boolean
   /** Where V8 writes a CPU profile of each fleet process; it slows them down. */
   readonly profileDir?: string
 }

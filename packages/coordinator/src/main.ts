@@ -1,6 +1,7 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
 import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
+import { openTracing } from '@baton/shared/observe'
 import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
 import { bullmqIntake } from './intake/bullmq-intake.js'
@@ -18,6 +19,8 @@ export interface CoordinatorOptions {
   readonly config?: BatonConfig
   /** Whether tasks are taken from the queue `baton-tasks`, too; default true. */
   readonly intake?: boolean
+  /** Whether spans are sent, as `OTEL_*` say; default false. */
+  readonly tracing?: boolean
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger
@@ -46,8 +49,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(bus)
     const intake =
       options.intake === false ? undefined : bullmqIntake({ url: mode.redisUrl, namespace, lockMs: Math.max(1_000, options.leaseMs), log })
+    const tracing = options.tracing ? await openTracing('baton-coordinator') : undefined
+    if (tracing) open.push(tracing)
     const core = await startCore({
       ...options,
+      tracing,
       mode: 'fleet',
       stores: { database, queue, bus, intake, queueBoard: queueBoard({ url: mode.redisUrl, namespace, log }) },
     })

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type BatonConfig, parseDuration, queueName, subjects } from '@baton/shared'
 import { type Bus, type Consumption, type Logger, type Service, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
 import { localPages } from './admin/local-page.js'
 import type { OpenQueueBoard } from './admin/queue-board.js'
 import { Claims } from './collect/claims.js'
@@ -35,6 +36,7 @@ import { Chronicle } from './observe/chronicle.js'
 import { observedDatabase } from './observe/observed-database.js'
 import { Observer } from './observe/observer.js'
 import { StandingGauges } from './observe/standing-gauges.js'
+import { TaskTraces } from './observe/task-traces.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -71,6 +73,8 @@ export interface CoreOptions {
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
   readonly timeScale?: number
+  /** Spans of tasks are given to it; none: nothing is traced. Whoever opened it closes it. */
+  readonly tracing?: Tracing | undefined
   readonly log: Logger
 }
 
@@ -97,10 +101,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const durations = durationsAt(options.timeScale ?? 1)
   const { queue, bus } = stores
   // observe: what is counted; the duties tell it, and know nothing of it
+  const { tracing } = options
+  const traces = tracing && new TaskTraces({ tracing, database: stores.database, log })
   const observer = new Observer({
     version,
     mode,
     capabilityOf: routeId => directory.route(routeId)?.capability,
+    traces,
     onFailed: attempt => chronicle.attemptFailed(attempt),
   })
   const { metrics } = observer
@@ -137,6 +144,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     queue,
     retryMs: durations.ringAgainMs,
     log,
+    trace: traces?.dispatch,
     onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
   })
   const dispatcher: Dispatcher = new Dispatcher({
@@ -301,6 +309,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
+    trace: traces && ((taskId, parent) => traces.plan(taskId, parent)),
     startWaiting: () => starter.now(),
   })
   const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
@@ -347,8 +356,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const intakeService: Service = {
     name: 'intake',
     start: async () => {
-      intake = stores.intake?.consume(async text => {
-        const taken = await takeIn(text, { api: available, read: readSubmissionText, caller: intakeCaller })
+      intake = stores.intake?.consume(async (text, traceparent) => {
+        const caller = { ...intakeCaller, ...(traceparent !== undefined && { traceparent }) }
+        const taken = await takeIn(text, { api: available, read: readSubmissionText, caller })
         metrics.add('orchestrator_intake_jobs_total', { outcome: taken.kind === 'taken' ? taken.outcome : taken.kind })
         return taken
       })

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type HostedAgent, queueName, subjects, type WorkerInfo, workerWordSchema } from '@baton/shared'
 import { type Bus, type BusSubscription, type Consumption, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
 import { Heartbeat } from './heartbeat.js'
@@ -33,6 +34,8 @@ export interface HostOptions {
   readonly runners?: Runners
   /** Counts what the worker does. */
   readonly observer?: WorkerObserver | undefined
+  /** Spans of runs are given to it. Whoever opened it closes it. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface Host {
@@ -60,7 +63,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
   const runners = options.runners ?? new Runners({ log })
-  const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer })
+  const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer, tracing: options.tracing })
   const info: WorkerInfo = {
     id,
     host: hostname(),

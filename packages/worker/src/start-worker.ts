@@ -57,8 +57,10 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
     await bus.close()
     throw error
   })
+  const tracing = environment.tracing ? await (await import('@baton/shared/observe')).openTracing('baton-worker') : undefined
   const closeAll = async () => {
     await shown?.close()
+    await tracing?.close()
     await consumer.close()
     await bus.close()
   }
@@ -72,6 +74,7 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
     ...(options.drainMs !== undefined && { drainMs: options.drainMs }),
     ...(signal && { signal }),
     observer: shown?.observer,
+    tracing,
   }).catch(async error => {
     await closeAll()
     throw error

@@ -102,12 +102,10 @@ interface Start {
 async function start(environment: Environment, { mode, loaded, data, signal, log }: Start): Promise<Running> {
   const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale } = environment
   const common = { host, port, leaseMs, heartbeatMs, timeScale, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
-  if (mode.kind === 'local') {
-    return startInOneProcess({ ...common, dataDir: data }, loaded)
-  }
+  if (mode.kind === 'local') return startInOneProcess({ ...common, dataDir: data, traced: environment.tracing }, loaded)
   const { startCoordinator } = await import('@baton/coordinator')
   const coordinator = await whileStarting(signal, starting =>
-    startCoordinator({ ...common, mode, namespace, intake: environment.intake, signal: starting }),
+    startCoordinator({ ...common, mode, namespace, intake: environment.intake, tracing: environment.tracing, signal: starting }),
   )
   return {
     url: coordinator.url,
@@ -127,13 +125,15 @@ interface Common {
   readonly apiKey?: string
   readonly config?: BatonConfig
   readonly dataDir: string
+  readonly traced: boolean
 }
 
-async function startInOneProcess(common: Common, loaded: LoadedConfig | undefined): Promise<Running> {
+async function startInOneProcess({ traced, ...common }: Common, loaded: LoadedConfig | undefined): Promise<Running> {
   const { startLocal } = await import('@baton/local')
   // Without a configuration there is one agent to try things with.
   const agents = loaded === undefined ? (await import('../fleet/echo-agents.js')).agents : []
-  const local = await startLocal({ ...common, agents, loadModule, ...(loaded && { configDir: loaded.dir }) })
+  const tracing = traced ? await (await import('@baton/shared/observe')).openTracing('baton') : undefined
+  const local = await startLocal({ ...common, ...(tracing && { tracing }), agents, loadModule, ...(loaded && { configDir: loaded.dir }) })
   return {
     url: local.url,
     mode: 'local',
@@ -143,7 +143,10 @@ async function startInOneProcess(common: Common, loaded: LoadedConfig | undefine
       const rest = ({ agents: _agents, ...others }: BatonConfig) => canonicalJson(others)
       return rest(changed.config) === rest(before) ? [] : ['playbooks, rules, planner and defaults are taken over by a restart']
     },
-    stop: () => local.stop(),
+    stop: async () => {
+      await local.stop()
+      await tracing?.close()
+    },
   }
 }
 

@@ -6,7 +6,8 @@ import type { ItemResult } from './batches.js'
 
 export interface CollectObserver {
   claimed(items: readonly ClaimedItem[], results: readonly ItemResult<ClaimVerdict>[]): void
-  completed(items: readonly CompletedItem[], verdicts: readonly ReportVerdict[]): void
-  failed(items: readonly FailedItem[], verdicts: readonly ReportVerdict[]): void
+  /** `began`: when the batch was sent, in milliseconds since 1970. */
+  completed(items: readonly CompletedItem[], verdicts: readonly ReportVerdict[], began: number): void
+  failed(items: readonly FailedItem[], verdicts: readonly ReportVerdict[], began: number): void
   heartbeats(items: number): void
 }

@@ -4,6 +4,7 @@
  */
 import { jobId, protocolVersion } from '@baton/shared'
 import { failpoint, failpointAfter, type Logger, type Ring, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
+import type { Span } from '@baton/shared/observe'
 import type { QueuedRow } from '../store/fragments.js'
 
 const maxKept = 50_000
@@ -16,6 +17,8 @@ interface RingerOptions {
   /** Between two tries to reach a queue that is away. */
   readonly retryMs: number
   readonly log: Logger
+  /** The spans of these jobs, by their ids; none where nothing is traced. Never rejects. */
+  readonly trace?: ((rows: readonly QueuedRow[]) => Promise<ReadonlyMap<string, Span>>) | undefined
   /** So many jobs were put into queues; for whoever counts. */
   readonly onRung?: ((jobs: number) => void) | undefined
 }
@@ -25,14 +28,16 @@ export class Ringer implements Service {
   private readonly queue: TaskQueue
   private readonly log: Logger
   private readonly onRung: RingerOptions['onRung']
+  private readonly trace: RingerOptions['trace']
   private readonly retry: Ticker
   private kept: Ring[] = []
   private reason: HeldReason | undefined
 
-  constructor({ queue, retryMs, log, onRung }: RingerOptions) {
+  constructor({ queue, retryMs, log, onRung, trace }: RingerOptions) {
     this.queue = queue
     this.log = log
     this.onRung = onRung
+    this.trace = trace
     this.retry = new Ticker({ name: 'ringer', everyMs: retryMs, log, run: () => this.tryAgain() })
   }
 
@@ -51,18 +56,21 @@ export class Ringer implements Service {
 
   async ring(rows: readonly QueuedRow[]): Promise<void> {
     if (rows.length === 0) return
-    const rings = rows.map(row => ({
-      queue: row.queue,
-      id: jobId(row.id, row.attempt, row.dispatch),
-      delivery: { v: protocolVersion, s: row.id, a: row.attempt },
-    }))
+    const spans = this.trace && (await this.trace(rows))
+    const rings = rows.map(row => {
+      const id = jobId(row.id, row.attempt, row.dispatch)
+      const tp = spans?.get(id)?.traceparent
+      return { queue: row.queue, id, delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }) } }
+    })
     try {
       if (rings.length > 1) await failpointAfter('dispatch.mid-enqueue', () => this.queue.ring(rings.slice(0, rings.length / 2)))
       await this.queue.ring(rings)
       this.onRung?.(rings.length)
+      if (spans) for (const span of spans.values()) span.end()
       failpoint('dispatch.after-enqueue')
     } catch (error) {
       const reason = heldReason(error)
+      if (spans) for (const span of spans.values()) span.end({ failure: reason })
       if (reason !== this.reason)
         this.log.warn({ err: error, jobs: rings.length, reason }, 'the queue does not take jobs; they are kept and tried again')
       this.reason = reason

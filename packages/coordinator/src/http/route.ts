@@ -109,12 +109,16 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     params: route.params && validate(route.params, request.params, 'the path is not acceptable'),
     query: readQuery(route.query ?? noQuery, request.raw.url ?? ''),
     body: route.body && readBody(route.body, request.body),
-    caller: options.callerOf(request),
+    caller: traced(options.callerOf(request), request.headers.traceparent),
     requestId: request.id,
     secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
     hold: wait => options.waits.hold(response, wait),
   }
+}
+
+function traced(caller: Caller, traceparent: unknown): Caller {
+  return typeof traceparent === 'string' ? { ...caller, traceparent } : caller
 }
 
 function readBody<B>(reader: BodyReader<B>, value: unknown): B {

@@ -21,7 +21,7 @@ export interface BullmqIntakeOptions {
 }
 
 /** Takes a job's text; resolves to what became of it, throws for a fault of ours. */
-export type TakeIn = (text: string) => Promise<TakenIn>
+export type TakeIn = (text: string, traceparent: string | undefined) => Promise<TakenIn>
 
 export interface Intake {
   /** Takes jobs from now on. */
@@ -57,7 +57,7 @@ export function bullmqIntake({ url, namespace, lockMs, log }: BullmqIntakeOption
       })
       connection.on('error', error => log.debug({ reason: error.message }, 'the intake queue is away'))
       const work = async (job: Job<string>, token: string | undefined) => {
-        const taken = await take(job.data).catch((error: unknown) => {
+        const taken = await take(job.data, traceparentOf(job)).catch((error: unknown) => {
           log.error({ err: error, job: job.id }, 'a task of the intake queue could not be taken in')
           throw refusal(JSON.stringify({ code: 'internal', detail: 'Something went wrong inside Baton; its log says what' }))
         })
@@ -95,6 +95,16 @@ export function bullmqIntake({ url, namespace, lockMs, log }: BullmqIntakeOption
         },
       }
     },
+  }
+}
+
+/** What BullMQ's own telemetry, or the enqueuer of ours, says the job belongs to. */
+function traceparentOf({ opts }: Job<string>): string | undefined {
+  try {
+    const carrier = JSON.parse(opts.telemetry?.metadata ?? '{}') as { traceparent?: unknown } | null
+    return typeof carrier?.traceparent === 'string' ? carrier.traceparent : undefined
+  } catch {
+    return undefined // of another kind
   }
 }
 

@@ -11,6 +11,7 @@ import type { EndedTask } from '../store/standing.js'
 import type { Sweep } from '../watch/watcher.js'
 import type { FailedAttempt } from './chronicle.js'
 import { coordinatorMetrics } from './table.js'
+import type { TaskTraces } from './task-traces.js'
 
 export type CoordinatorMetrics = Metrics<typeof coordinatorMetrics>
 
@@ -37,6 +38,7 @@ interface ObserverOptions {
   readonly version: string
   readonly mode: string
   readonly capabilityOf: (routeId: number) => string | undefined
+  readonly traces: Pick<TaskTraces, 'aggregate'> | undefined
   /** An attempt ended without a result, not for a person's sake. */
   readonly onFailed: (attempt: FailedAttempt) => void
 }
@@ -79,21 +81,23 @@ export class Observer implements CollectObserver {
     }
   }
 
-  completed: CollectObserver['completed'] = (items, verdicts) => {
+  completed: CollectObserver['completed'] = (items, verdicts, began) => {
     this.metrics.observe('orchestrator_batch_items', { kind: 'results' }, items.length)
     for (const [i, verdict] of verdicts.entries()) {
       this.metrics.add('orchestrator_reports_total', { verdict })
+      this.trace(items[i], verdict, began, items.length)
       const capability = this.ended(items[i]?.claim_id, 'completed')
       if (verdict === 'accepted') this.metrics.add('orchestrator_subtasks_completed_total', { capability })
     }
   }
 
-  failed: CollectObserver['failed'] = (items, verdicts) => {
+  failed: CollectObserver['failed'] = (items, verdicts, began) => {
     this.metrics.observe('orchestrator_batch_items', { kind: 'failures' }, items.length)
     for (const [i, verdict] of verdicts.entries()) {
       const item = items[i]
       if (!item) continue
       this.metrics.add('orchestrator_reports_total', { verdict })
+      this.trace(item, verdict, began, items.length)
       const capability = this.ended(item.claim_id, item.outcome)
       // Given back by a worker that drains: no failure.
       if (verdict !== 'accepted' || item.outcome !== 'failed') continue
@@ -140,6 +144,10 @@ export class Observer implements CollectObserver {
   readonly answered = (request: { method: string; route: string; status: number; seconds: number }): void => {
     const { method, route, status, seconds } = request
     this.metrics.observe('orchestrator_http_request_seconds', { method, route, status: `${Math.floor(status / 100)}xx` }, seconds)
+  }
+
+  private trace(item: { tp?: string | undefined } | undefined, verdict: string, began: number, batch: number): void {
+    if (item?.tp !== undefined) this.options.traces?.aggregate(item.tp, began, { 'baton.verdict': verdict, 'baton.batch_items': batch })
   }
 
   /** The end of a run that this coordinator granted; its capability, or `unknown`. */

@@ -28,6 +28,7 @@ describe('reading the environment', () => {
       namespace: environmentTable.BATON_NAMESPACE.default,
       leaseMs: Number(environmentTable.BATON_LEASE_MS.default),
       heartbeatMs: Number(environmentTable.BATON_HEARTBEAT_MS.default),
+      tracing: false,
       intake: true,
       logFile: { path: environmentTable.BATON_LOG_FILE.default, maxBytes: 10_000_000, keep: 5 },
       metrics: undefined,

@@ -30,6 +30,16 @@ export const environmentTable = {
   BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
   BATON_TIME_SCALE: { default: '1', says: 'For tests: multiplies every built-in duration. Refused in production.' },
   NODE_ENV: { default: '', says: 'Where it is `production`, what is for tests is refused.' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { default: '', says: 'Where traces are sent by OTLP over HTTP. Unset: nothing is traced.' },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: { default: '', says: 'The same, for traces alone, with its path.' },
+  OTEL_EXPORTER_OTLP_PROTOCOL: { default: 'http/protobuf', says: '`http/protobuf` or `http/json`.' },
+  OTEL_EXPORTER_OTLP_HEADERS: { default: '', says: 'Headers for the receiver, such as a key: `name=value,…`.' },
+  OTEL_SERVICE_NAME: { default: '', says: 'The name in traces; else `baton-coordinator` or `baton-worker`.' },
+  OTEL_RESOURCE_ATTRIBUTES: { default: '', says: 'What else traces say of the process: `name=value,…`.' },
+  OTEL_TRACES_SAMPLER: { default: '', says: 'Which tasks are traced, such as `parentbased_traceidratio`; else all.' },
+  OTEL_TRACES_SAMPLER_ARG: { default: '', says: "The sampler's number, such as `0.1`." },
+  OTEL_TRACES_EXPORTER: { default: 'otlp', says: '`none`: nothing is traced.' },
+  OTEL_SDK_DISABLED: { default: '', says: '`true`: nothing is traced.' },
   LOG_LEVEL: { default: 'info', says: 'One of `trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent`.' },
 } as const
 export type EnvironmentVariable = keyof typeof environmentTable
@@ -56,6 +66,8 @@ export interface Environment {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly logLevel: LogLevel
+  /** Whether traces are to be sent. */
+  readonly tracing: boolean
   /** Whether a coordinator takes tasks from the intake queue. */
   readonly intake: boolean
   /** The log's file, `path` as it was given; undefined: none. */
@@ -69,6 +81,13 @@ export interface Environment {
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
   readonly natsUrl: string | undefined
+}
+
+const openTelemetryProtocols: ReadonlySet<string> = new Set(['http/protobuf', 'http/json'])
+
+/** How traces are written. What else `OTEL_*` say, OpenTelemetry reads by itself. */
+export function openTelemetryProtocol(source: Source = process.env): string {
+  return source.OTEL_EXPORTER_OTLP_PROTOCOL || environmentTable.OTEL_EXPORTER_OTLP_PROTOCOL.default
 }
 
 /** Reads and checks the environment; throws `invalid_configuration` with every problem at once. */
@@ -103,6 +122,11 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    tracing:
+      url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', ['http:', 'https:']) !== undefined ||
+      url('OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']) !== undefined
+        ? or('OTEL_TRACES_EXPORTER') !== 'none' && or('OTEL_SDK_DISABLED').toLowerCase() !== 'true'
+        : false,
     intake: or('BATON_INTAKE') === 'on',
     logFile:
       or('BATON_LOG_FILE') === 'off'
@@ -130,6 +154,8 @@ export function readEnvironment(source: Source = process.env): Environment {
       problems.push({ path: name, issue: 'is for tests; unset it, or NODE_ENV=production' })
   if (!['on', 'off'].includes(or('BATON_INTAKE')))
     problems.push({ path: 'BATON_INTAKE', issue: `must be on or off, not ${JSON.stringify(or('BATON_INTAKE'))}` })
+  if (!openTelemetryProtocols.has(or('OTEL_EXPORTER_OTLP_PROTOCOL')))
+    problems.push({ path: 'OTEL_EXPORTER_OTLP_PROTOCOL', issue: 'must be http/protobuf or http/json; gRPC is not spoken' })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
