@@ -129,6 +129,10 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/observe/a.ts': `import { trace } from '@opentelemetry/api'` },
     keeps: { 'packages/shared/src/observe/otel.ts': `import { trace } from '@opentelemetry/api'` },
   },
+  'ipaddr.js has its doors': {
+    breaks: { 'packages/coordinator/src/http/a.ts': `import ipaddr from 'ipaddr.js'` },
+    keeps: { 'packages/coordinator/src/notify/webhooks/address-guard.ts': `import ipaddr from 'ipaddr.js'` },
+  },
   'process.env is read in env files only': {
     breaks: {
       'packages/worker/src/a.ts': `const url = process.env.REDIS_URL`,

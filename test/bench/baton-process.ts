@@ -21,6 +21,8 @@ export interface BatonProcess {
 }
 
 interface BatonOptions {
+  /** Default: the command. Another program says on its first line what the command would. */
+  readonly program?: string
   /** Without `--json`, which is added. */
   readonly args: readonly string[]
   readonly settings?: Readonly<Record<string, string>>
@@ -38,9 +40,9 @@ export function cleanEnvironment(): Record<string, string> {
 }
 
 /** Resolves when it says that it is ready; throws when it ends before. It ends with this process. */
-export async function startBaton({ args, settings, cwd, signal }: BatonOptions): Promise<BatonProcess> {
+export async function startBaton({ program = main, args, settings, cwd, signal }: BatonOptions): Promise<BatonProcess> {
   signal.throwIfAborted()
-  const child = spawn(process.execPath, [main, ...args, '--json'], {
+  const child = spawn(process.execPath, [program, ...args, '--json'], {
     cwd,
     env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', BATON_LOG_FILE: 'off', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -32,11 +32,12 @@ export function endsByWait(client: Client, signal: AbortSignal): Ends {
 }
 
 const pollMs = 10
-const silentMs = 60_000
+const silentMs = 300_000
 
 /**
  * Each id is looked up by itself (`offset 0` keeps Postgres from joining instead), so that it costs the same however
- * many tasks there are. Without a name the statement is planned for the tables as they are then.
+ * many tasks there are. Without a name the statement is planned for the tables as they are then: planned once, on empty
+ * tables, it would take an index that reads every task.
  */
 const endedTasks = {
   text: `
@@ -44,6 +45,16 @@ select t.task_id, t.status
 from unnest($1::text[]) as open(task_id)
 cross join lateral (select * from tasks k where k.tenant_id = 1 and k.task_id = open.task_id offset 0) t
 where t.finished_at is not null`,
+}
+
+/** For as long as `work` takes. */
+export async function withEndsByDatabase<T>(databaseUrl: string, signal: AbortSignal, work: (ends: Ends) => Promise<T>): Promise<T> {
+  const ends = await endsByDatabase(databaseUrl, signal)
+  try {
+    return await work(ends)
+  } finally {
+    await ends.stop()
+  }
 }
 
 export async function endsByDatabase(databaseUrl: string, signal: AbortSignal): Promise<Ends> {

@@ -6,8 +6,8 @@ import { createClient } from '@baton/client'
 import type { OrchestrateRequest } from '@baton/shared'
 import { BatchLane } from '@baton/shared/node'
 import type { Ends } from './ends.js'
-import type { BenchFleet } from './fleet.js'
-import { cpuBetween, cpuSecondsOf, quantile } from './measure.js'
+import { cpuBetween, cpuSecondsOf } from './measure.js'
+import { type Latencies, latenciesOf } from './ratios.js'
 
 /** The process that sends the load; what it uses is shown, and is not Baton's. */
 export const loadGenerator = 'load generator'
@@ -19,22 +19,50 @@ export interface Load {
   readonly ends: Ends
 }
 
-export interface LoadRun {
+/** Where load is sent: coordinators, in turn, and the processes whose CPU counts. */
+export interface LoadTarget {
+  readonly urls: readonly string[]
+  readonly pids: Readonly<Record<string, number>>
+}
+
+/** Times run from a task's submission to the moment at which its end was known. */
+export interface LoadRun extends Latencies {
   /** From the first submission to the moment at which the last end was known. */
   readonly seconds: number
-  /** From a task's submission to the moment at which its end was known. */
-  readonly p50Ms: number
-  readonly p99Ms: number
   /** Seconds of CPU by process. */
   readonly cpu: Readonly<Record<string, number>>
 }
 
 let runs = 0
 
-export async function runLoad(fleet: BenchFleet, load: Load): Promise<LoadRun> {
+export async function runLoad(target: LoadTarget, load: Load): Promise<LoadRun> {
   const { tasks, inFlight, request, ends } = load
-  const client = createClient({ url: fleet.url })
-  const submissions = new BatchLane<OrchestrateRequest, void>({
+  const lanes = target.urls.map(submissionsTo)
+  const prefix = `bench-${process.pid}-${Date.now().toString(36)}-${runs++}`
+  const latencies: number[] = []
+  let next = 0
+  const before = readCpu(target)
+  const begun = performance.now()
+  let lastKnownAt = begun
+  const flight = async () => {
+    while (next < tasks) {
+      const n = next++
+      const taskId = `${prefix}-${n}`
+      const submittedAt = performance.now()
+      await lanes[n % lanes.length]?.push(request(taskId))
+      const { knownAt } = await ends.of(taskId)
+      latencies.push(knownAt - submittedAt)
+      lastKnownAt = Math.max(lastKnownAt, knownAt)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(inFlight, tasks) }, flight))
+  const cpu = cpuBetween(before, readCpu(target))
+  return { seconds: (lastKnownAt - begun) / 1_000, ...latenciesOf(latencies), cpu }
+}
+
+function submissionsTo(url: string): BatchLane<OrchestrateRequest, void> {
+  const client = createClient({ url })
+  return new BatchLane<OrchestrateRequest, void>({
     maxItems: 500,
     send: async requests => {
       const results = await client.tasks.submitMany(requests)
@@ -43,30 +71,10 @@ export async function runLoad(fleet: BenchFleet, load: Load): Promise<LoadRun> {
       return results.map(() => undefined)
     },
   })
-  const prefix = `bench-${process.pid}-${Date.now().toString(36)}-${runs++}`
-  const latencies: number[] = []
-  let next = 0
-  const before = readCpu(fleet)
-  const begun = performance.now()
-  let lastKnownAt = begun
-  const lane = async () => {
-    while (next < tasks) {
-      const taskId = `${prefix}-${next++}`
-      const submittedAt = performance.now()
-      const task = request(taskId)
-      await submissions.push(task)
-      const { knownAt } = await ends.of(taskId)
-      latencies.push(knownAt - submittedAt)
-      lastKnownAt = Math.max(lastKnownAt, knownAt)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(inFlight, tasks) }, lane))
-  const cpu = cpuBetween(before, readCpu(fleet))
-  return { seconds: (lastKnownAt - begun) / 1_000, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), cpu }
 }
 
 /** The fleet's processes are children of this one, hence not a tree here: its own share is what it used itself. */
-function readCpu(fleet: BenchFleet): Record<string, number> {
+function readCpu({ pids }: LoadTarget): Record<string, number> {
   const { user, system } = process.cpuUsage()
-  return { ...cpuSecondsOf(fleet.pids), [loadGenerator]: (user + system) / 1e6 }
+  return { ...cpuSecondsOf(pids), [loadGenerator]: (user + system) / 1e6 }
 }

@@ -24,6 +24,14 @@ export function cpuSecondsOf<Name extends string>(roots: Readonly<Record<Name, n
   return Object.fromEntries(names.map(name => [name, sum(roots[name])])) as Record<Name, number> // one entry for each
 }
 
+/** CPU seconds that the whole machine has used since its start, whoever used them; waiting for the disk is none. */
+export function cpuOfMachine(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (/^cpu +(.*)$/m.exec(textOf('/proc/stat'))?.[1] ?? '')
+    .split(' ')
+    .map(Number)
+  return (user + nice + system + irq + softirq) / ticksPerSecond
+}
+
 /** What was used between two readings. */
 export function cpuBetween<Name extends string>(before: Record<Name, number>, after: Record<Name, number>): Record<Name, number> {
   const names = Object.keys(after) as Name[] // as above

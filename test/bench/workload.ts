@@ -6,10 +6,16 @@ export interface BenchContext {
   readonly signal: AbortSignal
   /** One line of progress, for people. */
   readonly say: (line: string) => void
-  /** The fleet is watched over meanwhile: log, metrics, traces. */
-  readonly observed?: boolean
-  /** Where V8 writes a CPU profile of each fleet process; it slows them down. */
+  /** Where profiles go: of CPU for each fleet process, of statements for each Postgres. They slow down what is measured. */
   readonly profileDir?: string
+  /** Whether fleets are watched over meanwhile: log, metrics, traces. */
+  readonly observed: boolean
+  /** How often the two sides of a comparison take turns. */
+  readonly rounds: number
+  /** How many finished subtasks a large history has. */
+  readonly history: number
+  /** Where the scripts of other peers are, with what they need installed. */
+  readonly peersDir?: string
 }
 
 export type Workload = (context: BenchContext) => Promise<Section[]>

@@ -71,6 +71,7 @@ describe('the environment', () => {
       'BATON_NAMESPACE',
       'BATON_LEASE_MS',
       'BATON_HEARTBEAT_MS',
+      'BATON_WEBHOOK_NETWORKS',
       'BATON_INTAKE',
       ...table.filter(name => name.startsWith('OTEL_')),
       'BATON_LOG_FILE_MB',

@@ -74,13 +74,19 @@ test('scripts, files and commands that it names are there', () => {
   for (const [, name = ''] of text.matchAll(/\bbaton ([a-z]+)\b(?=[^`\n]*`)/g)) expect(commands).toContain(`'${name}`)
 })
 
-test.each(['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/operations.md', 'docs/configuration.md', 'examples/compose/README.md'])(
-  'the links of %s lead somewhere',
-  file => {
-    const links = [...repositoryFile(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)
-    for (const link of links) expect(existsSync(new URL(link, new URL(`../../${file}`, import.meta.url))), link).toBe(true)
-  },
-)
+test.each([
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'docs/operations.md',
+  'docs/performance.md',
+  'docs/configuration.md',
+  'docs/webhooks.md',
+  'examples/compose/README.md',
+])('the links of %s lead somewhere', file => {
+  const links = [...repositoryFile(file).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)
+  for (const link of links) expect(existsSync(new URL(link, new URL(`../../${file}`, import.meta.url))), link).toBe(true)
+})
 
 test('what the changelog calls planned is not there yet', async () => {
   const planned = repositoryFile('CHANGELOG.md').split('### Planned')[1]?.split('\n## ')[0] ?? ''

@@ -10,7 +10,6 @@ const faults = tableUnder(text, 'Faults')
 /** How many faults the list has. */
 const faultCount = 46
 const folder = 'test/faults'
-const comingWith = ['with webhooks', 'with streams']
 const uncovered = 'not yet'
 
 /** The titles of the tests of a file, as the documents write them: without backticks. */
@@ -45,7 +44,7 @@ describe('the faults of docs/reliability.md', () => {
 
   test('name the files of their tests, and every numbered test is named', () => {
     const documented = faults.flatMap(([row, , , where = '']) =>
-      where === uncovered || comingWith.includes(where) ? [] : where.split(', ').map(file => [Number(row), file] as const),
+      where === uncovered ? [] : where.split(', ').map(file => [Number(row), file] as const),
     )
     expect(inOrder(documented)).toEqual(covered())
   })
@@ -59,7 +58,7 @@ describe('the promises of docs/reliability.md', () => {
   test('name tests that exist', () => {
     const recoveries = tableUnder(text, 'How soon it goes on')
     for (const where of [...promises.map(row => row[2]), ...recoveries.map(row => row[1])]) {
-      if (where === undefined || comingWith.includes(where) || where.startsWith('npm run ')) continue
+      if (where === undefined || where.startsWith('npm run ')) continue
       const [file = '', ...title] = where.split(': ')
       expect(existsSync(new URL(`../../${file}`, import.meta.url)), `there is no ${file}`).toBe(true)
       expect(titlesIn(file)).toContain(title.join(': '))

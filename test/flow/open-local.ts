@@ -2,7 +2,7 @@
 import { type Client, createClient } from '@baton/client'
 import { type Database, migrate, startCore } from '@baton/coordinator'
 import { activeSubtaskStates, reviewingSubtaskStates, type SubtaskState, type TaskStatus, terminalTaskStatuses } from '@baton/shared'
-import { MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
+import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
 import { type Agent, type Host, startHost } from '@baton/worker'
 
 export interface OpenLocal {
@@ -15,8 +15,11 @@ export interface OpenLocal {
 }
 
 /** Closes the database when it is stopped. */
-export async function startOpenLocal(database: Database): Promise<OpenLocal> {
-  const log = silentLogger()
+export async function startOpenLocal(
+  database: Database,
+  options: { readonly timeScale?: number; readonly webhookNetworks?: readonly string[]; readonly log?: Logger } = {},
+): Promise<OpenLocal> {
+  const { log = silentLogger(), ...rest } = options
   const namespace = 'open'
   const queue = new MemoryQueue()
   const hub = new MemoryBusHub()
@@ -31,6 +34,7 @@ export async function startOpenLocal(database: Database): Promise<OpenLocal> {
     leaseMs: 6_000,
     heartbeatMs: 2_000,
     backoff: { initialMs: 10, maxMs: 40 },
+    ...rest,
     log,
   })
   const hosts: Host[] = []

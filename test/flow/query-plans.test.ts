@@ -23,6 +23,13 @@ import {
   unblockRoutable,
 } from '../../packages/coordinator/src/store/dispatch.js'
 import { readDue } from '../../packages/coordinator/src/store/due.js'
+import {
+  readFollowedTask,
+  readHorizon,
+  readNewEvents,
+  readTaskEvents,
+  readTenantEvents,
+} from '../../packages/coordinator/src/store/events.js'
 import { executeTask, previewExecution } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
 import {
@@ -37,9 +44,23 @@ import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
 import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
+import { buryTasks, forgetOldEvents, purgePiece } from '../../packages/coordinator/src/store/retention.js'
+import { appendToStreams } from '../../packages/coordinator/src/store/stream-chunks.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
 import { controlSystem } from '../../packages/coordinator/src/store/system.js'
 import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
+import {
+  claimDeliveries,
+  deliveriesPend,
+  fanOutEvents,
+  listDeliveries,
+  lookForEvents,
+  replayDeliveries,
+  replayDelivery,
+  settleDelivery,
+  sweepDeliveries,
+} from '../../packages/coordinator/src/store/webhook-deliveries.js'
+import { listWebhooks, readWebhook, skipEvents, webhooksListen } from '../../packages/coordinator/src/store/webhooks.js'
 import { recordHeartbeats } from '../../packages/coordinator/src/store/workers.js'
 import { freshDatabase } from '../harness/index.js'
 
@@ -68,6 +89,8 @@ const recorder: Queryable = {
       status: 'running',
       again: ['1'],
       dropped: ['2'],
+      xid: null,
+      horizon: '1',
     }
     return { rows: statement.name === 'rerun_unfinished_outside' ? [] : [nothing as never], rowCount: 1 }
   },
@@ -116,7 +139,7 @@ beforeAll(async () => {
   await readDemand(recorder)
   await claimReady(
     recorder,
-    room.map(r => ({ ...r, after: { priority: 1, task_pk: '1' } })),
+    room.map(r => ({ ...r, after: [{ priority: 1, owner: 1, task_pk: '1' }] })),
   )
   await promoteRetries(recorder, 1)
   await blockUnroutable(recorder, [1], 1)
@@ -124,6 +147,15 @@ beforeAll(async () => {
   await recallQueued(recorder, ['q'])
   await ringAgain(recorder, [row])
   await cancelUnfinished(recording, 1)
+  await buryTasks(recorder, 1, 1)
+  await purgePiece(
+    {
+      transaction: work =>
+        work({ query: async (s, p) => ({ ...(await recorder.query(s, p)), rows: [{ task_pk: '1', purged: 0 }] as never }) }),
+    } as Database,
+    1,
+  )
+  await forgetOldEvents(recorder, 1, 1)
   await readDue(recorder, { leaseMs: 1, graceMs: 1 })
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)
@@ -146,6 +178,28 @@ beforeAll(async () => {
   await previewExecution(recorder, 1, 't', [])
   await wantStart(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [] })
   await tasksWait(recorder)
+  const place = { xid: 1n, seq: 1n }
+  await readTenantEvents(recorder, 1, place, 10)
+  await readTaskEvents(recorder, '1', place, 10)
+  await readNewEvents(recorder, { tenantIds: [1], taskPks: ['1'] }, place, 10)
+  await readHorizon(recorder)
+  await appendToStreams(recorder, [{ subtask: '1', claim_id: uuid, from: 0, chunks: '[]' }])
+  await readFollowedTask(recorder, 1, 't')
+  await lookForEvents(recorder)
+  await fanOutEvents(recorder, 10, 1)
+  await claimDeliveries(recorder, { rooms: [{ lane: 'w 1', room: 1 }], room: 4, limit: 10, leaseMs: 1 })
+  await deliveriesPend(recorder)
+  const tried = { at: '', ms: 1, status: 200, error: null }
+  await settleDelivery(recorder, { pk: '1', attempts: 1 }, { delivered: false, againMs: 1, tried })
+  await listDeliveries(recorder, '1', { before: '9', state: null, limit: 10 })
+  await replayDelivery(recorder, '1', '1', 1)
+  const since = { since: new Date(0), until: new Date(1), after: null, state: null, giveUpMs: 1, limit: 10 }
+  await replayDeliveries(recorder, '1', since)
+  await sweepDeliveries(recorder, 1, 10)
+  await webhooksListen(recorder)
+  await skipEvents(recorder)
+  await listWebhooks(recorder, 1, '', 10)
+  await readWebhook(recorder, 1, 'x')
   const clocks = `select k.id, ${pausedMs('k', 'k.started_at', 'clock_timestamp()')} as paused from tasks k where k.id = any ($1::bigint[])`
   await recorder.query({ name: 'paused_clocks', text: clocks }, [['1']])
 })
@@ -153,7 +207,7 @@ afterAll(() => database?.close())
 
 /** Partial indexes hold live rows only: reading one whole costs what is going on, not what there ever was. */
 const live =
-  /subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed|waiting)|tenants_paused|reviews_(one_open|due)/
+  /subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed|waiting)|tenants_paused|reviews_(one_open|due)|event_cursors_behind|webhook_deliveries_due|webhooks_(listening|deleted)/
 
 test('no statement reads a table whole, whatever the planner believes of its size', async () => {
   expect(statements.size).toBeGreaterThan(18)
@@ -183,6 +237,7 @@ test('no statement reads a table whole, whatever the planner believes of its siz
 })
 
 function literal(value: unknown): string {
+  if (value instanceof Date) return value.toISOString()
   if (Array.isArray(value)) return `{${value.join(',')}}`
   if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
   return String(value).replaceAll("'", "''")

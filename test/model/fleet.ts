@@ -7,6 +7,9 @@ import type { RouteSpec } from '../../packages/coordinator/src/store/routes.js'
 
 export const pool = 'shared'
 
+/** As they are stored: the first comes with the database. */
+export const orchestratorNumbers: Readonly<Record<string, number>> = { default: 1, other: 2 }
+
 export const agents = {
   ann: { capabilities: ['alpha'] },
   bob: { capabilities: ['alpha', 'beta'] },

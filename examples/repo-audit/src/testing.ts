@@ -34,6 +34,7 @@ export function fakeContext(options: { signal?: AbortSignal; dependencies?: read
     context: null,
     savedProgress: null,
     progress: value => void saved.push(value),
+    stream: async () => undefined,
     dependencies: {
       async *[Symbol.asyncIterator]() {
         yield* dependencies

@@ -37,6 +37,8 @@ const byError: Record<ErrorCode, ExitCode> = {
   agent_not_found: exitCodes.usage,
   review_not_found: exitCodes.usage,
   artifact_not_found: exitCodes.usage,
+  webhook_not_found: exitCodes.usage,
+  delivery_not_found: exitCodes.usage,
   orchestrator_not_found: exitCodes.usage,
   method_not_allowed: exitCodes.usage,
   body_too_large: exitCodes.usage,

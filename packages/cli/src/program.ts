@@ -1,10 +1,13 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
-import { reviewDecisions } from '@baton/shared'
+import { deliveryStates, reviewDecisions } from '@baton/shared'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
 import { errorLines } from './output/errors.js'
 import { version } from './version.js'
+
+/** Here, so that `--help` names them without loading the command. */
+const webhookVerbs = ['list', 'add', 'remove', 'enable', 'disable', 'rotate', 'deliveries', 'replay']
 
 /** Runs one command line, without `node` and the script. Never throws. */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -66,6 +69,20 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--status <statuses>', 'of the recent ones, those in these statuses (a,b)')
     .option('--limit <number>', 'how many recent ones', wholeNumber, 20)
     .action(async (task, options) => end(await (await import('./commands/status.js')).status(task, options, io)))
+  remote('events [task]', 'follow what happens to a task until it ends, or everything from now on')
+    .option('--names <names>', 'only these events: names, or beginnings such as task.* (a,b)')
+    .option('--after <id>', 'behind this event')
+    .action(async (task, options) => end(await (await import('./commands/events.js')).events(task, options, io)))
+  remote('webhooks [verb] [target] [delivery]', `send events to URLs: ${webhookVerbs.join(', ')}`)
+    .option('--events <names>', 'add: names, or beginnings such as task.* (a,b)')
+    .option('--description <text>', 'add: what it is for')
+    .option('--overlap <duration>', 'rotate: how long the secret of before signs too (default: 24h)')
+    .option('--state <state>', `deliveries, replay: ${deliveryStates.join(', ')}`)
+    .option('--since <when>', 'replay: of events since then: a date-time, or a duration such as 2h before now')
+    .option('--limit <number>', 'list, deliveries: how many', wholeNumber)
+    .action(async (verb, target, delivery, options) =>
+      end(await (await import('./commands/webhooks.js')).webhooks(verb, target, delivery, options, io)),
+    )
   remote('cancel <task> [subtask]', 'cancel a task, or one subtask of it with what depends on it: abort what runs, start nothing else')
     .option('--reason <text>', 'why; it stands in the history of the task')
     .action(async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).cancel(task, subtask, options, io)))

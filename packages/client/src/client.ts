@@ -1,10 +1,12 @@
 /** The one thing that users of this package make: a client of one coordinator, or of several behind one URL. */
 import { BatonError, type ControlRequest, type SystemStanding } from '@baton/shared'
+import { type Events, eventsOf } from './events.js'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
 import { type Orchestrators, orchestratorsOf } from './orchestrators.js'
 import { type Reviews, reviewsOf } from './reviews.js'
 import { type Tasks, tasksOf } from './tasks.js'
+import { type Webhooks, webhooksOf } from './webhooks.js'
 
 export const defaultUrl = 'http://127.0.0.1:7420'
 
@@ -28,6 +30,8 @@ export interface Client {
   readonly workers: Workers
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
+  readonly events: Events
+  readonly webhooks: Webhooks
   /** Pauses everything: what runs finishes, nothing else starts. A second pause changes nothing. */
   pause(request?: ControlRequest): Promise<SystemStanding>
   /** Lets everything go on; tasks and orchestrators that are paused by themselves stay so. */
@@ -64,6 +68,8 @@ export function createClient(options: ClientOptions = {}): Client {
     workers: workersOf(http),
     reviews: reviewsOf(http),
     orchestrators: orchestratorsOf(http),
+    events: eventsOf(http),
+    webhooks: webhooksOf(http),
     pause: (request = {}) => http.json({ method: 'POST', path: ['pause'], body: request }),
     resume: (request = {}) => http.json({ method: 'POST', path: ['resume'], body: request }),
     health: () => healthOf(http),

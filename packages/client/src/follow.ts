@@ -5,8 +5,9 @@
  * Invariants: F1 the first snapshot comes at once, later ones only when something changed, the newest always last.
  * F2 an outage is outlasted for `patienceMs`, then told as `unreachable`; an error that will not pass is told at once.
  */
-import { BatonError, backoffMs, type TaskView, terminalTaskStatuses } from '@baton/shared'
-import { type Http, passes } from './http.js'
+import { type TaskView, terminalTaskStatuses } from '@baton/shared'
+import type { Http } from './http.js'
+import { Outage } from './outage.js'
 import { pause } from './pause.js'
 
 export interface FollowOptions {
@@ -105,36 +106,4 @@ async function pollOnce(
   if (response.status === 304) return { task: undefined, etag }
   const task = await http.read(response, signal, async () => (await response.json()) as TaskView) // the server's schema
   return { task, etag: response.headers.get('etag') ?? '"unknown"' }
-}
-
-/** Counts how long nobody has answered (F2). */
-class Outage {
-  private readonly http: Http
-  private readonly options: FollowOptions
-  private since: number | undefined
-  private failures = 0
-  private answered = false
-
-  constructor(http: Http, options: FollowOptions) {
-    this.http = http
-    this.options = options
-  }
-
-  over(): void {
-    this.answered = true
-    this.since = undefined
-    this.failures = 0
-  }
-
-  /** Waits for the next try, or throws the error when trying again is of no use. */
-  async outlast(error: unknown, leftMs: number): Promise<void> {
-    const { signal, patienceMs = 60_000 } = this.options
-    if (signal?.aborted) throw signal.reason
-    this.since ??= performance.now()
-    const passing = passes(error) || (error instanceof BatonError && (error.code === 'internal' || error.code === 'too_many_requests'))
-    // A coordinator that never answered is more likely a wrong URL than an outage.
-    if (!passing || !this.answered || leftMs <= 0 || performance.now() - this.since >= patienceMs) throw error
-    this.failures++
-    await pause(Math.min(leftMs, backoffMs(this.http.retry, this.failures, Math.random())), signal)
-  }
 }

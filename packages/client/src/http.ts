@@ -40,6 +40,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Answers that are not errors besides 2xx. */
   readonly accept?: readonly number[]
+  /** The answer goes on: only its head has to be there in time. */
+  readonly streaming?: boolean
   /** How much longer than usual the answer may take. */
   readonly extraMs?: number
   readonly signal?: AbortSignal
@@ -89,7 +91,9 @@ export class Http {
   private async once(request: HttpRequest): Promise<Response> {
     const { method, body, signal } = request
     const timeoutMs = this.options.timeoutMs + (request.extraMs ?? 0)
-    const timeout = AbortSignal.timeout(timeoutMs)
+    const headTimeout = new AbortController()
+    const timeout = request.streaming ? headTimeout.signal : AbortSignal.timeout(timeoutMs)
+    const timer = request.streaming ? setTimeout(() => headTimeout.abort(), timeoutMs) : undefined
     let response: Response
     try {
       response = await this.options.fetch(this.address(request), {
@@ -107,6 +111,8 @@ export class Http {
     } catch (error) {
       if (signal?.aborted) throw signal.reason // H3
       throw unreachable(this.url, timeout.aborted ? `did not answer within ${timeoutMs / 1_000} s` : error)
+    } finally {
+      clearTimeout(timer)
     }
     if (response.ok || request.accept?.includes(response.status)) return response
     throw await problemOf(this.url, response)

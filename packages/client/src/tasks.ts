@@ -3,6 +3,7 @@ import type {
   ArtifactView,
   BatonError,
   ControlRequest,
+  EventView,
   ExecuteRequest,
   OrchestrateRequest,
   ReassignRequest,
@@ -15,6 +16,7 @@ import type {
   WhyView,
 } from '@baton/shared'
 import { inBatches } from './batches.js'
+import { type FollowEvents, followEvents } from './events.js'
 import { type FollowOptions, type WaitOptions, waitForTask, watchTask } from './follow.js'
 import type { Http } from './http.js'
 import { problemOfItem } from './problem.js'
@@ -102,6 +104,14 @@ export interface Tasks {
   wait(taskId: string, options?: WaitOptions): Promise<TaskView>
   /** Snapshots, the present one first, until the task ended. Resumes by itself. */
   watch(taskId: string, options?: FollowOptions): AsyncGenerator<TaskView, void, undefined>
+  /**
+   * What happened and happens to the task, each event once, with what its agents stream (`subtask.output`), from the
+   * beginning or behind an event, until the task has ended. Resumes by itself. Throws `task_not_found`.
+   *
+   * @example
+   * for await (const event of baton.tasks.events('feature-7')) console.log(event.name, event.subtask)
+   */
+  events(taskId: string, options?: FollowEvents): AsyncGenerator<EventView, void, undefined>
   /** All artifacts, whichever subtask made them. */
   artifacts(taskId: string): Promise<ArtifactView[]>
   /** The bytes of one. Throws `artifact_not_found`. */
@@ -152,6 +162,7 @@ export function tasksOf(http: Http): Tasks {
     },
     wait: (taskId, options = {}) => waitForTask(http, taskId, options, () => get(taskId)),
     watch: (taskId, options = {}) => watchTask(http, taskId, options),
+    events: (taskId, options = {}) => followEvents(http, ['tasks', taskId, 'events'], {}, options),
     artifacts: taskId => artifacts(http, taskId),
     async artifact(taskId, subtaskId, name) {
       const response = await http.send({ method: 'GET', path: ['tasks', taskId, 'artifacts', subtaskId, name] })

@@ -26,6 +26,20 @@ export interface Durations {
   readonly dispatchMs: number
   /** Between two tries to reach a queue that is away. */
   readonly ringAgainMs: number
+  /** How long a task is kept after it ended. */
+  readonly retentionMs: number
+  /** Between two looks for what is to be deleted. */
+  readonly retainMs: number
+  /** Between two looks for new events that nobody told of, while somebody follows them. */
+  readonly lookForEventsMs: number
+  /** How long a receiver of a webhook may take to answer. */
+  readonly webhookTimeoutMs: number
+  /** How long whoever sends a delivery has it to itself. */
+  readonly webhookLeaseMs: number
+  /** Between two tries to deliver: exponential, half of it random. */
+  readonly webhookBackoff: { readonly initialMs: number; readonly maxMs: number }
+  /** How long a delivery is tried. */
+  readonly webhookGiveUpMs: number
 }
 
 /** `scale` multiplies all of them; 1 outside tests. */
@@ -43,5 +57,12 @@ export function durationsAt(scale: number): Durations {
     claimLimitMs: scaled(1_000),
     dispatchMs: scaled(2_000),
     ringAgainMs: scaled(500),
+    retentionMs: scaled(30 * 24 * 3_600_000),
+    retainMs: scaled(60_000),
+    lookForEventsMs: scaled(100),
+    webhookTimeoutMs: scaled(10_000),
+    webhookLeaseMs: scaled(30_000),
+    webhookBackoff: { initialMs: scaled(5_000), maxMs: scaled(3_600_000) },
+    webhookGiveUpMs: scaled(24 * 3_600_000),
   }
 }

@@ -21,6 +21,8 @@ export interface CoordinatorOptions {
   readonly intake?: boolean
   /** Whether spans are sent, as `OTEL_*` say; default false. */
   readonly tracing?: boolean
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger

@@ -17,11 +17,13 @@ import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
 import { createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { createEvents } from './commands/events.js'
 import { createOrchestrators } from './commands/orchestrators.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
 import { withUnavailable } from './commands/unavailable.js'
+import { createWebhooks } from './commands/webhooks.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Ringer } from './dispatch/ringer.js'
@@ -31,7 +33,12 @@ import { createHttpServer, readSubmissionText } from './http/index.js'
 import type { Intake } from './intake/bullmq-intake.js'
 import { takeIn } from './intake/take-in.js'
 import { Changes } from './notify/changes.js'
+import { EventFeed } from './notify/event-feed.js'
+import { EventTail } from './notify/event-tail.js'
 import { Pulses } from './notify/pulses.js'
+import { AddressGuard } from './notify/webhooks/address-guard.js'
+import { FanOut } from './notify/webhooks/fan-out.js'
+import { Sender } from './notify/webhooks/sender.js'
 import { Chronicle } from './observe/chronicle.js'
 import { observedDatabase } from './observe/observed-database.js'
 import { Observer } from './observe/observer.js'
@@ -47,6 +54,7 @@ import { Routes } from './store/routes.js'
 import { readSubtaskNames } from './store/standing.js'
 import { version } from './version.js'
 import { Reconciler } from './watch/reconciler.js'
+import { Retention } from './watch/retention.js'
 import { Watcher } from './watch/watcher.js'
 
 export interface Stores {
@@ -69,6 +77,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
@@ -127,6 +137,29 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // notify: who waits for a change is told; so are the other coordinators
   const changes = new Changes()
+  const tail = new EventTail({ database, everyMs: durations.lookForEventsMs, log })
+  const announce: Changes['announce'] = (topic, taskPks) => {
+    changes.announce(topic, taskPks)
+    tail.wake()
+    fanOut.wake()
+  }
+  const guard = new AddressGuard({ networks: options.webhookNetworks ?? config.webhooks?.allow_networks ?? [] })
+  const sender = new Sender({
+    database,
+    guard,
+    version,
+    timeoutMs: durations.webhookTimeoutMs,
+    leaseMs: durations.webhookLeaseMs,
+    backoff: durations.webhookBackoff,
+    log,
+  })
+  const fanOut: FanOut = new FanOut({
+    database,
+    everyMs: durations.lookForEventsMs,
+    giveUpMs: durations.webhookGiveUpMs,
+    log,
+    onMade: () => sender.wake(),
+  })
   const pulses =
     mode === 'local'
       ? undefined
@@ -135,7 +168,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           subjects: named,
           coordinatorId: id,
           onReady: () => dispatcher.readyElsewhere(),
-          onChanged: (topic, taskPks) => changes.announce(topic, taskPks),
+          onChanged: announce,
         })
 
   // dispatch: ready subtasks to their queues
@@ -160,7 +193,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     dispatcher,
     sweep: () => watcher.wake(),
     roomMade: () => starter.roomMade(),
-    changes,
+    changes: { announce },
     pulses,
     onTasks: tasks => {
       for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') chronicle.taskEnded(id)
@@ -260,6 +293,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
+    onStreamed: () => tail.wake(),
   })
 
   // watch: what is late, what was lost
@@ -289,8 +323,20 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     log,
     onMissing: observer.missing,
   })
+  const { tasks: kept } = config.retention ?? {}
+  const retention =
+    kept === 'never'
+      ? undefined
+      : new Retention({ database, keptMs: configured(kept, durations.retentionMs), everyMs: durations.retainMs, log })
 
   // commands and http: what producers and people ask for
+  const webhooks = createWebhooks({
+    database,
+    guard,
+    giveUpMs: durations.webhookGiveUpMs,
+    expect: () => fanOut.expect(),
+    onDue: () => sender.wake(),
+  })
   const submitter = new Submitter({
     database,
     planner,
@@ -303,9 +349,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     minLeaseMs,
     now: () => systemClock.now(),
     fleet: directory,
+    admitCallback: webhooks.admitCallback,
     read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
     onStored: async (jobs, ready) => {
       if (ready.length > 0) dispatcher.wake(ready)
+      tail.wake()
+      fanOut.wake()
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
@@ -337,6 +386,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    webhooks: webhooks.api,
+    events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
     changes,
@@ -418,7 +469,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       watcher,
       reconciler,
       chronicle,
+      ...(retention ? [retention] : []),
       inbox,
+      tail,
+      sender,
+      fanOut,
       {
         name: 'http',
         start: async () => {

@@ -24,6 +24,8 @@ export interface LocalOptions {
   /** Default 0: a free one. */
   readonly port?: number
   readonly apiKey?: string
+  /** Networks that webhooks may reach though they are not public, such as `127.0.0.1`; default: what the configuration says, else none. */
+  readonly webhookNetworks?: readonly string[]
   /** Default 6000. */
   readonly leaseMs?: number
   /** Default 2000. */
@@ -91,6 +93,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       heartbeatMs: options.heartbeatMs ?? 2_000,
       ...(options.config && { config: options.config }),
       ...(options.backoff && { backoff: options.backoff }),
+      ...(options.webhookNetworks && { webhookNetworks: options.webhookNetworks }),
       ...(options.timeScale !== undefined && { timeScale: options.timeScale }),
       tracing: options.tracing,
       log,

@@ -3,8 +3,9 @@
  * finding and loading the file is the command line's business.
  */
 import { z } from 'zod'
-import { durationSchema } from './durations.js'
+import { durationSchema, parseDuration } from './durations.js'
 import { nameSchema } from './names.js'
+import { isNetwork } from './networks.js'
 import { isolations, jsonValueSchema, onFailurePolicies, subtaskNameSchema } from './submission.js'
 
 const environmentSchema = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name'), z.string())
@@ -35,6 +36,8 @@ export const commandAgentSchema = z.strictObject({
   command: z.array(z.string()).min(1, 'must name a program'),
   env: environmentSchema.optional(),
   cwd: z.string().optional(),
+  /** Whether each line of stderr is streamed to whoever follows the task. */
+  stream: z.boolean().optional(),
 })
 
 export const httpAgentSchema = z.strictObject({
@@ -94,6 +97,9 @@ export type Playbook = z.infer<typeof playbookSchema>
 export const verbRuleSchema = z.strictObject({ verbs: z.array(z.string().min(1)).min(1), capability: nameSchema })
 export type VerbRule = z.infer<typeof verbRuleSchema>
 
+/** What has just ended may still be reported on. */
+const shortestRetentionMs = 60_000
+
 export const configSchema = z.strictObject({
   $schema: z.string().optional(),
   agents: z.array(agentConfigSchema).optional(),
@@ -121,6 +127,12 @@ export const configSchema = z.strictObject({
       on_failure: z.enum(onFailurePolicies).optional(),
     })
     .optional(),
+  webhooks: z
+    .strictObject({
+      /** Networks that webhooks may reach though they are not public, such as `10.1.0.0/16`; `BATON_WEBHOOK_NETWORKS` wins. */
+      allow_networks: z.array(z.string().refine(isNetwork, 'must be a network such as 10.1.0.0/16, or an address')).max(100).optional(),
+    })
+    .optional(),
   reviews: z
     .strictObject({
       /** Who gets a review that nobody was named for. */
@@ -129,6 +141,17 @@ export const configSchema = z.strictObject({
       due: durationSchema.optional(),
       /** Who gets it then, for as long again. */
       escalate_to: z.string().min(1).max(200).optional(),
+    })
+    .optional(),
+  retention: z
+    .strictObject({
+      /** How long a task is kept after it ended; default 30d. `never`: nothing is deleted. */
+      tasks: z
+        .union([
+          durationSchema.refine(text => (parseDuration(text) ?? 0) >= shortestRetentionMs, 'must be at least 1m'),
+          z.literal('never'),
+        ])
+        .optional(),
     })
     .optional(),
 })

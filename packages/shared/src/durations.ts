@@ -44,5 +44,5 @@ export const durationSchema = z.string().refine(text => {
 /** A duration in a request, in seconds. */
 export const secondsSchema = z
   .number()
-  .positive('must be more than 0 seconds')
+  .min(0.001, 'must be more than 0 seconds; a millisecond at least')
   .max(maxDurationMs / 1_000, 'must be at most a year')

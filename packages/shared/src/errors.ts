@@ -23,6 +23,8 @@ export const errorTable = {
   agent_not_found: { status: 404, title: 'No such agent', retryable: false },
   review_not_found: { status: 404, title: 'No such review', retryable: false },
   artifact_not_found: { status: 404, title: 'No such artifact', retryable: false },
+  webhook_not_found: { status: 404, title: 'No such webhook', retryable: false },
+  delivery_not_found: { status: 404, title: 'No such delivery', retryable: false },
   orchestrator_not_found: { status: 404, title: 'No such orchestrator', retryable: false },
   method_not_allowed: { status: 405, title: 'The path does not take this method', retryable: false },
   request_timeout: { status: 408, title: 'The request did not arrive in time', retryable: true },

@@ -16,6 +16,7 @@ export const eventTable = {
   'subtask.ready': 'The dependencies of a subtask are finished.',
   'subtask.queued': 'An attempt was put into a queue.',
   'subtask.started': 'A worker claimed an attempt.',
+  'subtask.output': 'An agent streamed output. Only in the stream of its task, and in no list of events beside.',
   'subtask.completed': 'A result was accepted.',
   'subtask.deferred': 'A subtask that was lost twice with its worker waits until the worker has finished another such one.',
   'subtask.retrying': 'An attempt failed; another follows.',
@@ -43,12 +44,17 @@ export const eventTable = {
   'orchestrator.deleted': 'An orchestrator was deleted.',
   'system.paused': 'Everything was paused.',
   'system.resumed': 'Everything goes on.',
+  'webhook.created': 'A webhook was registered.',
+  'webhook.updated': 'A webhook was changed.',
+  'webhook.rotated': 'A webhook got a new secret; the one before it still signs beside it for a while.',
+  'webhook.deleted': 'A webhook was deleted.',
   'worker.starting': 'A worker registered, and does not take work yet.',
   'worker.ready': 'A worker takes work.',
   'worker.draining': 'A worker takes no more work and finishes what it has.',
   'worker.stopped': 'A worker ended in order.',
   'worker.lost': 'A worker stopped reporting.',
   'alert.blocked': 'Work waits for a capability that no live worker offers.',
+  'alert.webhook': 'The delivery of an event to a webhook was given up.',
   'alert.worker_lost': 'A worker stopped reporting while it had work.',
   'alert.queue_wait': 'No worker took a subtask within its queue wait.',
   'alert.review_due': 'A review is still open at its due time.',
@@ -58,3 +64,40 @@ export const eventTable = {
 
 export type EventName = keyof typeof eventTable
 export const eventNames = Object.keys(eventTable) as EventName[]
+
+/** An event as its readers see it. */
+export interface EventView {
+  /** Its position: what `after` and `Last-Event-ID` take. */
+  id: string
+  at: string
+  name: EventName
+  task_id: string | null
+  orchestrator_id: string | null
+  subtask_id: string | null
+  /** The name of the subtask within its task. */
+  subtask: string | null
+  attempt: number | null
+  agent: string | null
+  worker_id: string | null
+  /** What else there is to tell; of `subtask.output` the `chunks`, and `from`, the number of the first one within its attempt. */
+  data: unknown
+}
+
+export interface EventList {
+  events: EventView[]
+  /** Null where there is no more at present: go on behind the `id` of the last event. */
+  next_cursor: string | null
+}
+
+/** Which events are meant: a name (`task.completed`), all that begin so (`task.*`), or all (`*`). */
+export const eventFilterPattern = /^(?:\*|[a-z]+\.\*|[a-z]+\.[a-z_]+)$/
+
+/** Whether a filter names something that exists. */
+export function isEventFilter(text: string): boolean {
+  if (!eventFilterPattern.test(text)) return false
+  return eventNames.some(name => matchesEventFilter(name, text))
+}
+
+export function matchesEventFilter(name: string, filter: string): boolean {
+  return filter.endsWith('*') ? name.startsWith(filter.slice(0, -1)) : name === filter
+}

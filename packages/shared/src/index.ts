@@ -32,7 +32,16 @@ export {
 } from './decisions.js'
 export { durationSchema, formatDuration, maxDurationMs, parseDuration, secondsSchema } from './durations.js'
 export { assertNever, BatonError, type ErrorCode, errorCodes, errorTable, type FieldIssue, type Problem } from './errors.js'
-export { type EventName, eventNames, eventTable } from './events.js'
+export {
+  type EventList,
+  type EventName,
+  type EventView,
+  eventFilterPattern,
+  eventNames,
+  eventTable,
+  isEventFilter,
+  matchesEventFilter,
+} from './events.js'
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
 export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
 export {
@@ -90,6 +99,8 @@ export {
   maxBatchItems,
   maxInlineBytes,
   maxSpawnedPerReport,
+  maxStreamChunkBytes,
+  maxStreamedBytes,
   type Outcome,
   outputChunkName,
   protocolVersion,
@@ -99,6 +110,8 @@ export {
   type ReportItem,
   type ReportReply,
   reportItemSchema,
+  type StreamItem,
+  type StreamReply,
   spawnChunkName,
   type WorkerInfo,
   type WorkerRequest,
@@ -175,3 +188,21 @@ export type {
   WhyView,
   WorkerView,
 } from './views.js'
+export {
+  type CreateWebhookRequest,
+  callbacksWebhookId,
+  createWebhookRequestSchema,
+  type DeliveryList,
+  type DeliveryState,
+  type DeliveryView,
+  deliveryStates,
+  type ReplayWebhookRequest,
+  type RotateWebhookRequest,
+  replayWebhookRequestSchema,
+  rotateWebhookRequestSchema,
+  type UpdateWebhookRequest,
+  updateWebhookRequestSchema,
+  type WebhookList,
+  type WebhookView,
+  type WebhookWithSecret,
+} from './webhooks.js'

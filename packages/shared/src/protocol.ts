@@ -19,6 +19,10 @@ export const maxInlineBytes = 256 * 1024
 export const chunkBytes = 256 * 1024
 export const maxArtifactBytes = 16 * 1024 * 1024
 export const maxSpawnedPerReport = 10_000
+/** One chunk that an agent streams, as JSON text. */
+export const maxStreamChunkBytes = 64 * 1024
+/** What one attempt may stream in all. */
+export const maxStreamedBytes = 16 * 1024 * 1024
 /** A name that no artifact can have: the chunks of a large output are kept under it. */
 export const outputChunkName = '$output'
 /** The same for a long list of spawned subtasks. */
@@ -117,6 +121,20 @@ const activeClaimSchema = z.object({
 })
 export type ActiveClaim = z.infer<typeof activeClaimSchema>
 
+/** Chunks that one attempt streamed, in order; `from` is the number of the first one. */
+const streamItemSchema = z.object({
+  subtask: rowId,
+  claim_id: claimId,
+  from: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
+  /** JSON text: a list of chunks. */
+  chunks: z.string().max(2 * maxStreamChunkBytes + 1_000),
+})
+export type StreamItem = z.infer<typeof streamItemSchema>
+
 export const workerRequestSchema = z.discriminatedUnion('type', [
   z.object({ v: version, type: z.literal('register'), worker: workerInfoSchema }),
   z.object({ v: version, type: z.literal('claim'), worker_id: z.string(), items: z.array(claimItemSchema).min(1).max(maxBatchItems) }),
@@ -141,6 +159,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     n: z.number().int().min(0).max(10_000),
     data: z.base64(),
   }),
+  z.object({ v: version, type: z.literal('stream'), worker_id: z.string(), items: z.array(streamItemSchema).min(1).max(maxBatchItems) }),
   z.object({
     v: version,
     type: z.literal('read'),
@@ -224,6 +243,9 @@ export interface HeartbeatReply {
 }
 
 export type ChunkReply = { status: 'stored' | 'stale' } | { status: 'rejected'; failure: Failure }
+
+/** `stale`: the claim is not (any more) the running one. */
+export type StreamReply = { status: 'stored' | 'stale' }
 
 export interface ReadReply {
   status: 'ok' | 'stale' | 'not_found'

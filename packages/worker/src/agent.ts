@@ -42,6 +42,15 @@ export interface AgentContext {
   readonly savedProgress: unknown
   /** Saves where the work stands: shown to people, and handed to the next attempt should this one be lost. At most 16 KiB of JSON. */
   progress(value: unknown): void
+  /**
+   * Tells whoever follows the task what comes out meanwhile: text or other JSON, such as the words of a model as they are
+   * made. Kept in order, told at least as long as the attempt lasts, and no part of the result. Resolves when there is room
+   * for more; waiting for it is up to you until 1 MiB is under way. At most 64 KiB for one chunk and 16 MiB for an attempt.
+   *
+   * @example
+   * for await (const word of words) await context.stream(word)
+   */
+  stream(chunk: unknown): Promise<void>
   readonly dependencies: {
     /** In the order of the plan. Pages of a long list are read as they are needed. */
     [Symbol.asyncIterator](): AsyncIterator<Dependency>

@@ -26,6 +26,7 @@ async function attemptOf(run: Run, given: Partial<Grant> = {}, script: Script = 
     claimId,
     workerId: 'w1',
     uplink: stage.uplink,
+    lanes: stage.lanes,
     log: silentLogger(),
   })
 }

@@ -19,6 +19,8 @@ import type { Logger } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import type { ArtifactToStore, ClaimPort, Run } from './context.js'
 import { ClaimReader } from './dependencies.js'
+import type { Lanes } from './lanes.js'
+import { OutputStream } from './output-stream.js'
 import type { Runner } from './run-agent.js'
 import type { Uplink } from './uplink.js'
 import { upload } from './upload.js'
@@ -32,6 +34,7 @@ interface AttemptOptions {
   readonly claimId: string
   readonly workerId: string
   readonly uplink: Uplink
+  readonly lanes: Pick<Lanes, 'stream'>
   readonly log: Logger
 }
 
@@ -50,6 +53,7 @@ export class Attempt {
   private readonly spawned: SubtaskRequest[] = []
   private unsentProgress: string | undefined
   private released = false
+  private streamed: OutputStream | undefined
 
   constructor(options: AttemptOptions) {
     this.options = options
@@ -115,6 +119,7 @@ export class Attempt {
 
   private async run(): Promise<Outcome> {
     const ended = await this.options.runner.run(this.asRun())
+    if (this.streamed) await this.streamed.flushed(this.signal) // whoever follows is told of them before the end
     if (ended.kind === 'failed') return this.failedAs(ended.failure)
     try {
       return await this.completed(ended.output)
@@ -203,8 +208,24 @@ export class Attempt {
         this.unsentProgress = text
       },
       spawn: subtask => void this.spawned.push(subtask),
+      stream: chunk => this.stream().push(chunk),
       putArtifact: artifact => this.putArtifact(artifact),
     }
+  }
+
+  private stream(): OutputStream {
+    const { grant } = this.options
+    this.streamed ??= new OutputStream({
+      subtask: this.subtask,
+      claimId: this.claimId,
+      send: this.options.lanes.stream,
+      onLost: error =>
+        this.options.log.warn(
+          { err: error, task_id: grant.task_id, subtask_id: grant.subtask_id },
+          'what the agent streams cannot be sent; it goes on without',
+        ),
+    })
+    return this.streamed
   }
 
   private async putArtifact({ name, mediaType, data }: ArtifactToStore): Promise<ArtifactRef> {

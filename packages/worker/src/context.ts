@@ -9,6 +9,8 @@ import {
   type Grant,
   jsonProblem,
   maxSpawnedPerReport,
+  maxStreamChunkBytes,
+  maxStreamedBytes,
   type SubtaskRequest,
   subtaskRequestSchema,
 } from '@baton/shared'
@@ -27,6 +29,8 @@ export interface ClaimPort extends DependencyReader {
   /** JSON text of at most `maxProgressBytes`. */
   saveProgress(text: string): void
   spawn(subtask: SubtaskRequest): void
+  /** A chunk as JSON text. Resolves when there is room for more; never rejects. */
+  stream(chunk: string): Promise<void>
   putArtifact(artifact: ArtifactToStore): Promise<ArtifactRef>
 }
 
@@ -40,6 +44,8 @@ export interface Run {
 }
 
 export const maxProgressBytes = 16_384
+/** Chunks that wait although nobody waits for them. */
+const maxUnderWayBytes = 1024 * 1024
 
 export function createContext(run: Run): AgentContext {
   const { grant, port } = run
@@ -70,6 +76,7 @@ export function createContext(run: Run): AgentContext {
         throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
       port.saveProgress(text)
     },
+    stream: streamTo(port),
     dependencies: createDependencies(grant, port),
     artifacts: {
       put: async (name, data, options) => {
@@ -94,5 +101,31 @@ export function createContext(run: Run): AgentContext {
       spawned++
       port.spawn(parsed.data)
     },
+  }
+}
+
+/** What is wrong with a chunk is thrown at once, so that who does not wait learns it too; what follows is nobody's fault. */
+function streamTo(port: ClaimPort): AgentContext['stream'] {
+  let streamed = 0
+  let underWay = 0
+  return chunk => {
+    const problem = jsonProblem(chunk, 8)
+    if (problem) throw new BatonError('result_invalid', `the chunk ${problem}`)
+    const text = JSON.stringify(chunk) ?? 'null'
+    const bytes = Buffer.byteLength(text)
+    if (bytes > maxStreamChunkBytes)
+      throw new BatonError(
+        'result_too_large',
+        `a chunk may have at most ${maxStreamChunkBytes} bytes of JSON; stream smaller ones, or store an artifact`,
+      )
+    if (streamed + bytes > maxStreamedBytes)
+      throw new BatonError('result_too_large', `an attempt may stream at most ${maxStreamedBytes} bytes; store the rest as an artifact`)
+    if (underWay + bytes > maxUnderWayBytes)
+      throw new BatonError('result_too_large', `more than ${maxUnderWayBytes} bytes are streamed and not sent yet; await \`stream\``)
+    streamed += bytes
+    underWay += bytes
+    return port.stream(text).then(() => {
+      underWay -= bytes
+    })
   }
 }

@@ -85,7 +85,7 @@ export class Executor {
     }
     failpoint('worker.after-claim')
     const runner = runners.runnerFor(agent, reply.grant.isolation)
-    const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, log })
+    const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, lanes, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
     const span = tp === undefined ? undefined : this.options.tracing?.start('worker.run', { parent: tp, attributes: spanNames(attempt) })

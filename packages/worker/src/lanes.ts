@@ -1,11 +1,21 @@
 /** Claims and reports of all of a worker's attempts, coalesced by what is in flight. One lane for each. */
-import { type ClaimItem, type ClaimReply, maxBatchBytes, maxBatchItems, type ReportItem, type ReportReply } from '@baton/shared'
+import {
+  type ClaimItem,
+  type ClaimReply,
+  maxBatchBytes,
+  maxBatchItems,
+  type ReportItem,
+  type ReportReply,
+  type StreamItem,
+  type StreamReply,
+} from '@baton/shared'
 import { BatchLane } from '@baton/shared/node'
 import type { Uplink } from './uplink.js'
 
 export interface Lanes {
   readonly claim: (item: ClaimItem) => Promise<ClaimReply>
   readonly report: (item: ReportItem) => Promise<ReportReply>
+  readonly stream: (item: StreamItem) => Promise<StreamReply>
   whenIdle(): Promise<void>
 }
 
@@ -20,6 +30,12 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     sizeOf: sizeOfReport,
     send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', worker_id: workerId, items }, signal)).results,
   })
+  const streams = new BatchLane<StreamItem, StreamReply>({
+    maxItems: maxBatchItems,
+    maxBytes: maxBatchBytes,
+    sizeOf: ({ chunks }) => 200 + chunks.length * 2,
+    send: async items => (await uplink.ask<{ results: StreamReply[] }>({ type: 'stream', worker_id: workerId, items }, signal)).results,
+  })
   return {
     claim: async item => {
       // `again`: granted, but the reply had no room. Claims may be repeated: the claim id is the lease token.
@@ -29,6 +45,7 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
       }
     },
     report: item => reports.push(item),
+    stream: item => streams.push(item),
     whenIdle: async () => {
       await claims.whenIdle()
       await reports.whenIdle()

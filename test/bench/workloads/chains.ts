@@ -1,9 +1,9 @@
 /** Throughput of a fleet: many short tasks, each a chain of three subtasks that do nothing, so that all that is left is Baton. */
 import { createClient } from '@baton/client'
-import type { OrchestrateRequest } from '@baton/shared'
 import { endsByDatabase, endsByWait } from '../ends.js'
 import { type Figure, figure, peak, type Section } from '../figures.js'
 import { type BenchFleet, startBenchFleet } from '../fleet.js'
+import { chainOf } from '../graphs.js'
 import { type LoadRun, loadGenerator, runLoad } from '../load.js'
 import type { BenchContext, Workload } from '../workload.js'
 
@@ -35,21 +35,12 @@ export const chains: Workload = async context => {
   }
 }
 
-const chain = (taskId: string): OrchestrateRequest => ({
-  task_id: taskId,
-  title: 'a chain of three',
-  subtasks: [
-    { name: 'first', capability: 'no-op' },
-    { name: 'second', capability: 'no-op', depends_on: ['first'] },
-    { name: 'third', capability: 'no-op', depends_on: ['second'] },
-  ],
-  execute: true,
-})
+const chain = (taskId: string) => chainOf(taskId, steps)
 
 async function measure(fleet: BenchFleet, { say, signal }: BenchContext): Promise<Section[]> {
   const database = await endsByDatabase(fleet.databaseUrl, signal)
   try {
-    const ends = { database, wait: endsByWait(createClient({ url: fleet.url }), signal) }
+    const ends = { database, wait: endsByWait(createClient({ url: fleet.urls[0] }), signal) }
     say(`chains: warming up with ${warmUpTasks} tasks each way`)
     for (const each of Object.values(ends)) await runLoad(fleet, { tasks: warmUpTasks, inFlight: 100, request: chain, ends: each })
     const measured: Measured[] = variants.map(variant => ({ variant, runs: [] }))

@@ -1,7 +1,7 @@
 import { buildGraph } from '../../../packages/coordinator/src/core/graph.js'
 import { insertTasks, type NewTask } from '../../../packages/coordinator/src/store/submit.js'
 import type { CommandKind } from '../command.js'
-import { queueOf, type Rooms, routeId, routeNames, routes } from '../fleet.js'
+import { orchestratorNumbers, queueOf, type Rooms, routeId, routeNames, routes } from '../fleet.js'
 import { defaultAttemptLimit, type Submit, submit } from '../rules/submission.js'
 import { jobsOf, long, type Store } from '../store.js'
 import type { Draft, TaskDraft } from '../world.js'
@@ -41,6 +41,7 @@ async function run({ database, ids }: Store, { draft, firstId, execute, rooms, u
   const planned = draft.subtasks.map(plannedOf)
   const routeIds = draft.subtasks.map(s => routeId(s.route))
   const graph = buildGraph(planned, {
+    owner: orchestratorNumbers[draft.orchestrator] ?? 0,
     tenantId: 1,
     taskPk: id,
     taskId: draft.name,

@@ -1,12 +1,12 @@
 /** Ready subtasks become queued, and what cannot be routed waits. Sweeps skip rows that others hold (`skips`). */
-import { type Rooms, type RouteName, routeId, routeNames } from '../fleet.js'
+import { orchestratorNumbers, type Rooms, type RouteName, routeId, routeNames } from '../fleet.js'
 import { type Effects, type Job, mayStart, Step } from '../step.js'
 import { openReview, type Subtask, taskOf, unmet, type World } from '../world.js'
 
 export type Skips = ReadonlySet<number>
 const none: Skips = new Set()
 
-/** Takes up to `room` ready rows of each route: priority first, then tasks by turns (D2). */
+/** Takes up to `room` ready rows of each route: priority first, then orchestrators and tasks by turns (D2). */
 export function dispatch(before: World, rooms: Rooms, skips: Skips = none) {
   const step = new Step(before)
   const { world } = step
@@ -24,11 +24,18 @@ export function dispatch(before: World, rooms: Rooms, skips: Skips = none) {
 
 const byId = (jobs: Job[]): Job[] => jobs.sort((a, b) => a.subtask - b.subtask)
 
-/** By priority; within one, the first row of every task, then the second of every task, and so on. */
+/**
+ * By priority; within one, the first row of every orchestrator, then the second, and so on. Within an orchestrator, the
+ * first row of every task, then the second of every task.
+ */
 function inTurns(world: World, subtasks: readonly Subtask[]): Subtask[] {
   const priority = (s: Subtask) => taskOf(world, s.task).priority
+  const owner = (s: Subtask) => orchestratorNumbers[taskOf(world, s.task).orchestrator] ?? 0
   const turn = (s: Subtask) => subtasks.filter(other => other.task === s.task && other.id < s.id).length
-  return [...subtasks].sort((a, b) => priority(a) - priority(b) || turn(a) - turn(b) || a.task - b.task)
+  const byTask = [...subtasks].sort((a, b) => turn(a) - turn(b) || a.task - b.task)
+  const places = new Map(byTask.map(s => [s.id, byTask.filter(o => priority(o) === priority(s) && owner(o) === owner(s)).indexOf(s)]))
+  const place = ({ id }: Subtask) => places.get(id) ?? 0
+  return [...byTask].sort((a, b) => priority(a) - priority(b) || place(a) - place(b) || owner(a) - owner(b))
 }
 
 /** Retries whose backoff ended become ready. */

@@ -100,8 +100,18 @@ interface Start {
 }
 
 async function start(environment: Environment, { mode, loaded, data, signal, log }: Start): Promise<Running> {
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale } = environment
-  const common = { host, port, leaseMs, heartbeatMs, timeScale, log, ...(apiKey && { apiKey }), ...(loaded && { config: loaded.config }) }
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, webhookNetworks } = environment
+  const common = {
+    host,
+    port,
+    leaseMs,
+    heartbeatMs,
+    timeScale,
+    log,
+    ...(apiKey && { apiKey }),
+    ...(webhookNetworks && { webhookNetworks }),
+    ...(loaded && { config: loaded.config }),
+  }
   if (mode.kind === 'local') return startInOneProcess({ ...common, dataDir: data, traced: environment.tracing }, loaded)
   const { startCoordinator } = await import('@baton/coordinator')
   const coordinator = await whileStarting(signal, starting =>
@@ -123,6 +133,7 @@ interface Common {
   readonly timeScale: number
   readonly log: Logger
   readonly apiKey?: string
+  readonly webhookNetworks?: readonly string[]
   readonly config?: BatonConfig
   readonly dataDir: string
   readonly traced: boolean

@@ -23,6 +23,7 @@ import type { Claims } from './claims.js'
 import type { Heartbeats } from './heartbeats.js'
 import { answerRead } from './reads.js'
 import type { Reports } from './reports.js'
+import { takeStreams } from './streams.js'
 
 interface InboxOptions {
   readonly bus: Bus
@@ -36,6 +37,8 @@ interface InboxOptions {
   readonly heartbeatMs: number
   /** Workers could not be heard here until now: the group was left, or is joined again. */
   readonly onDeaf: () => void
+  /** Chunks of streams are committed. */
+  readonly onStreamed: () => void
   readonly log: Logger
 }
 
@@ -170,6 +173,11 @@ export class Inbox implements Service {
             ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) }
             : { status },
         )
+      }
+      case 'stream': {
+        const results = await takeStreams(database, request.items)
+        this.options.onStreamed()
+        return this.ok({ results })
       }
       case 'read':
         return this.ok(await answerRead(database, request))

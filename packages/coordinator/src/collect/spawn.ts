@@ -88,6 +88,7 @@ export class SpawnPlanner {
       taskPk: task.task_pk,
       taskId: task.task_id,
       priority: task.priority,
+      owner: task.owner,
       attemptLimit: task.retry_attempts ?? this.options.attemptLimit,
       queueWaitMs: () => this.options.queueWaitMs,
       deadlineMs: this.options.deadlineMs,

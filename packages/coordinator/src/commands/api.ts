@@ -10,22 +10,34 @@ import type {
   ArtifactView,
   BatonError,
   CreateOrchestratorRequest,
+  CreateWebhookRequest,
+  DeliveryList,
+  DeliveryState,
+  DeliveryView,
+  EventList,
+  EventView,
   ExecuteRequest,
   OrchestrateRequest,
   OrchestratorList,
   OrchestratorStatus,
   OrchestratorView,
+  ReplayWebhookRequest,
   RerunRequest,
   ReviewDecisionName,
   ReviewList,
   ReviewStatus,
   ReviewView,
+  RotateWebhookRequest,
   SubtaskState,
   SystemStanding,
   TaskList,
   TaskStatus,
   TaskView,
   UpdateOrchestratorRequest,
+  UpdateWebhookRequest,
+  WebhookList,
+  WebhookView,
+  WebhookWithSecret,
   WhyView,
   WorkerView,
 } from '@baton/shared'
@@ -90,6 +102,24 @@ export interface ReviewDecision {
   readonly agent?: string
   /** The digest of the approval as it was shown; another one by now refuses the decision. */
   readonly digest?: string
+}
+
+export interface EventFilters {
+  /** Of one task, with the chunks that its agents streamed. */
+  readonly taskId?: string
+  readonly orchestratorId?: string
+  /** Names, or beginnings of names such as `task.*`. */
+  readonly names?: readonly string[]
+  /** Behind this position. Without one a page begins at the beginning, a stream of a task too, any other stream now. */
+  readonly after?: string
+  /** A task's stream goes on behind its end. */
+  readonly endless?: boolean
+}
+
+export interface EventBatch {
+  readonly events: readonly EventView[]
+  /** Everything up to here has been given. */
+  readonly position: string
 }
 
 export interface SubtaskStanding {
@@ -160,6 +190,31 @@ export interface CoordinatorApi {
     options: { timeoutMs: number; signal: AbortSignal; until?: 'change' | 'settled' },
   ): Promise<void>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
+  /** A page, the oldest first. Throws `task_not_found`, `invalid_request`. */
+  events(caller: Caller, filters: EventFilters & { readonly limit: number }): Promise<EventList>
+  /**
+   * Events in order, each once, until the signal fires or the task has ended. Whoever does not pull costs no memory. Throws
+   * `task_not_found`, `invalid_request`.
+   */
+  followEvents(caller: Caller, filters: EventFilters, signal: AbortSignal): Promise<AsyncIterable<EventBatch>>
+  /** By id. Secrets are in none of these but the answers to creation and rotation. */
+  webhooks(caller: Caller, page: { limit: number; cursor?: string }): Promise<WebhookList>
+  /** Throws `webhook_not_found`. */
+  webhook(caller: Caller, id: string): Promise<WebhookView>
+  /** Throws `invalid_request`, also for addresses that are not public; `state_conflict` where there are too many. */
+  createWebhook(caller: Caller, request: CreateWebhookRequest): Promise<WebhookWithSecret>
+  /** Throws `webhook_not_found`, `invalid_request`. */
+  updateWebhook(caller: Caller, id: string, request: UpdateWebhookRequest): Promise<WebhookView>
+  /** Throws `webhook_not_found`, `invalid_request`. */
+  rotateWebhook(caller: Caller, id: string, request: RotateWebhookRequest): Promise<WebhookWithSecret>
+  /** Throws `webhook_not_found`, and `state_conflict` for `callbacks`. */
+  deleteWebhook(caller: Caller, id: string): Promise<{ deleted_id: string }>
+  /** The newest first. Throws `webhook_not_found`. */
+  deliveries(caller: Caller, id: string, page: { state?: DeliveryState; limit: number; cursor?: string }): Promise<DeliveryList>
+  /** Throws `webhook_not_found`, `delivery_not_found`. */
+  replayDelivery(caller: Caller, id: string, deliveryId: string): Promise<DeliveryView>
+  /** Throws `webhook_not_found`. */
+  replayWebhook(caller: Caller, id: string, request: ReplayWebhookRequest): Promise<{ replayed: number }>
   artifacts(
     caller: Caller,
     taskId: string,

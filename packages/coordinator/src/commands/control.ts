@@ -126,7 +126,7 @@ export function createControl({ database, subjects, publish, routes, room, after
         )
       after.changed([result.task_pk])
       if (result.state === 'ready') after.ready()
-      return { subtask_id: subtaskId, state: result.state }
+      return { subtask_id: result.subtask_id, state: result.state }
     },
 
     /** Throws `subtask_not_found`, `state_conflict`. */
@@ -136,11 +136,11 @@ export function createControl({ database, subjects, publish, routes, room, after
       if (result.state !== null) {
         tellWorkers(result.running)
         await after.apply(result)
-        return { subtask_id: subtaskId, state: result.state }
+        return { subtask_id: found.subtask_id, state: result.state }
       }
       const now = await subtask(caller, taskId, subtaskId)
       if (now.state !== 'cancelled' && !now.cancelling) throw refused(taskId, subtaskId, now, 'it cannot be cancelled any more')
-      return { subtask_id: subtaskId, state: now.state }
+      return { subtask_id: found.subtask_id, state: now.state }
     },
 
     /** Throws `subtask_not_found`, `state_conflict`. */
@@ -155,7 +155,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       if (now.cancelling || ended(now.task_status) || !(activeSubtaskStates as readonly SubtaskState[]).includes(now.state))
         throw refused(taskId, subtaskId, now, remedyForRetry(taskId, subtaskId, now))
       after.ready()
-      return { subtask_id: subtaskId, state: now.state }
+      return { subtask_id: found.subtask_id, state: now.state }
     },
 
     /** Throws `subtask_not_found`, `state_conflict`. */
@@ -168,11 +168,11 @@ export function createControl({ database, subjects, publish, routes, room, after
       const found = await subtask(caller, taskId, subtaskId)
       if (found.state === 'needs_review' && found.review !== null) {
         await decide(caller, found.review, { decision: 'reassign', reason, agent })
-        return { subtask_id: subtaskId, state: (await subtask(caller, taskId, subtaskId)).state }
+        return { subtask_id: found.subtask_id, state: (await subtask(caller, taskId, subtaskId)).state }
       }
       const finished =
         (terminalSubtaskStates as readonly SubtaskState[]).includes(found.state) || found.cancelling || ended(found.task_status)
-      if (found.agent === agent && !finished) return { subtask_id: subtaskId, state: found.state } // it is this agent's already
+      if (found.agent === agent && !finished) return { subtask_id: found.subtask_id, state: found.state } // it is this agent's already
       await requireAgent(database, caller.tenantId, agent)
       const [routeId] = await routes.intern([{ pool: found.pool, capability: agent, requires: [], agent }])
       if (routeId === undefined) throw new BatonError('internal', 'the route could not be stored')
@@ -187,7 +187,7 @@ export function createControl({ database, subjects, publish, routes, room, after
       tellWorkers(result.running)
       after.changed([found.task_pk])
       after.ready()
-      return { subtask_id: subtaskId, state: result.state }
+      return { subtask_id: found.subtask_id, state: result.state }
     },
 
     /** Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */

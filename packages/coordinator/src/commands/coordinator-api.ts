@@ -9,10 +9,12 @@ import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } fro
 import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
 import type { Control } from './control.js'
+import type { Events } from './events.js'
 import type { Orchestrators } from './orchestrators.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
+import type { Webhooks } from './webhooks.js'
 
 interface ApiOptions {
   readonly database: Database
@@ -20,6 +22,8 @@ interface ApiOptions {
   readonly control: Control
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
+  readonly events: Events
+  readonly webhooks: Webhooks
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
@@ -51,6 +55,8 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     ...options.control,
     ...options.reviews,
     ...options.orchestrators,
+    ...options.events,
+    ...options.webhooks,
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 
@@ -139,7 +145,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       const last = shown[shown.length - 1]
       return {
         tasks: shown.map((row): TaskSummary => {
-          const why = whyTask(row.status, surroundingsOf(row), undefined)
+          const why = whyTask(row.status, surroundingsOf(row), undefined, row.task_id)
           return {
             task_id: row.task_id,
             title: row.title,

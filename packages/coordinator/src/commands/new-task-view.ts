@@ -57,7 +57,7 @@ export function viewOfNew(task: NewTask, subtasks: readonly NewSubtask[], edges:
       due_date: task.due_at,
       sla_seconds: task.sla_ms === null ? null : task.sla_ms / 1_000,
     },
-    ...(!started && { why: 'planned; start it with POST /execute/{task_id}' }),
+    ...(!started && { why: `planned; start it with POST /execute/${task.task_id}` }),
     created_at: now.toISOString(),
     started_at: started ? now.toISOString() : null,
     finished_at: null,

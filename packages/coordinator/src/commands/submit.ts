@@ -54,6 +54,8 @@ interface SubmitterOptions {
     takeRoom(routeId: number): string | null
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
+  /** Whether a task may call back there. Throws `invalid_request`. */
+  readonly admitCallback: (caller: Caller, url: string) => Promise<void>
   /** The task as stored, for repeats. */
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
   /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher. */
@@ -159,6 +161,7 @@ export class Submitter {
     }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator>; span: Span | undefined },
   ): Promise<SubmitOutcome> {
     const { planner, now } = this.options
+    if (request.callback_url !== undefined) await this.options.admitCallback(caller, request.callback_url)
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
     if (!orchestrator) throw noOrchestrator(orchestratorId)
@@ -201,6 +204,7 @@ export class Submitter {
       taskPk: id,
       taskId: request.task_id,
       priority: priorities.indexOf(request.priority ?? 'medium'),
+      owner: orchestrator.number,
       attemptLimit: orchestrator.retry_attempts ?? attemptLimit,
       queueWaitMs: i => (keys[i] && fleet.queueWaitOf(keys[i])) ?? optionalMs(orchestrator.queue_wait_ms) ?? this.options.queueWaitMs,
       deadlineMs: optionalMs(orchestrator.deadline_ms) ?? this.options.deadlineMs,

@@ -44,7 +44,12 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
   const { traceparent: _, ...plan } = JSON.parse(task.plan) as TaskView['plan'] & { traceparent?: string } // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
   const waiting = views.find(needsSomebody)
-  const why = whyTask(task.status, surroundingsOf(task), waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why })
+  const why = whyTask(
+    task.status,
+    surroundingsOf(task),
+    waiting?.why === undefined ? undefined : { name: waiting.name, why: waiting.why },
+    task.task_id,
+  )
   const lastSubtask = subtasks[limit - 1]
   const lastEdge = edges[limit - 1]
   const lastArtifact = artifacts[limit - 1]
@@ -116,7 +121,7 @@ export async function readWhyView(
     const why = whyOf(row, task, failureOf(row))
     return why === undefined ? [] : [{ subtask_id: row.subtask_id, name: row.name, state: row.state, why }]
   })
-  const why = whyTask(task.status, surroundingsOf(task), subtasks.find(needsSomebody))
+  const why = whyTask(task.status, surroundingsOf(task), subtasks.find(needsSomebody), task.task_id)
   return {
     task_id: task.task_id,
     status: task.status,

@@ -16,6 +16,8 @@ export interface GraphSetting {
   readonly taskPk: string
   readonly taskId: string
   readonly priority: number
+  /** The number of its orchestrator. */
+  readonly owner: number
   /** Attempts where a subtask does not say. */
   readonly attemptLimit: number
   /** The queue wait of the subtask at that position, and every subtask's deadline, where it does not say. */
@@ -106,6 +108,7 @@ export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSet
       spawned_by: setting.spawnedBy,
       route_id: routeId,
       priority: setting.priority,
+      owner: setting.owner,
       state,
       unmet: dependencies.size,
       gate,

@@ -49,19 +49,19 @@ describe.each(['ready', 'queued', 'retrying'] as const)('a subtask that is %s', 
 })
 
 test('a task says what holds it up, unless a person has to act', () => {
-  expect(whyTask('running', free, undefined)).toBeUndefined()
-  expect(whyTask('running', { ...free, allPaused }, undefined)).toBe('everything is paused since 12:04 by ops')
-  expect(whyTask('running', { ...free, orchestratorStatus: 'paused' }, undefined)).toBe('its orchestrator is paused')
-  expect(whyTask('needs_review', { ...free, allPaused }, { name: 'a', why: 'waiting for approval' })).toBe('a: waiting for approval')
-  expect(whyTask('completed', { ...free, allPaused }, undefined)).toBeUndefined()
+  expect(whyTask('running', free, undefined, 't')).toBeUndefined()
+  expect(whyTask('running', { ...free, allPaused }, undefined, 't')).toBe('everything is paused since 12:04 by ops')
+  expect(whyTask('running', { ...free, orchestratorStatus: 'paused' }, undefined, 't')).toBe('its orchestrator is paused')
+  expect(whyTask('needs_review', { ...free, allPaused }, { name: 'a', why: 'waiting for approval' }, 't')).toBe('a: waiting for approval')
+  expect(whyTask('completed', { ...free, allPaused }, undefined, 't')).toBeUndefined()
 })
 
 test('a planned task waits to be started, or for its turn', () => {
-  expect(whyTask('planned', free, undefined)).toBe('planned; start it with POST /execute/{task_id}')
-  expect(whyTask('planned', { ...free, startsInTurn: { atOnce: 1 } }, undefined)).toBe(
+  expect(whyTask('planned', free, undefined, 't')).toBe('planned; start it with POST /execute/t')
+  expect(whyTask('planned', { ...free, startsInTurn: { atOnce: 1 } }, undefined, 't')).toBe(
     'waits for its turn: its orchestrator runs one task at once',
   )
-  expect(whyTask('planned', { ...free, startsInTurn: { atOnce: null } }, undefined)).toBe('waits for its turn')
+  expect(whyTask('planned', { ...free, startsInTurn: { atOnce: null } }, undefined, 't')).toBe('waits for its turn')
   expect(whySubtask(subtask({ state: 'pending' }), { ...free, allPaused, now, taskStatus: 'planned' })).toBe('its task has not started')
 })
 

@@ -82,12 +82,13 @@ export function whyTask(
   status: TaskStatus,
   surroundings: Surroundings,
   first: { name: string; why: string } | undefined,
+  taskId: string,
 ): string | undefined {
   switch (status) {
     case 'planned':
-      return surroundings.startsInTurn === null ? 'planned; start it with POST /execute/{task_id}' : inTurn(surroundings.startsInTurn)
+      return surroundings.startsInTurn === null ? `planned; start it with POST /execute/${taskId}` : inTurn(surroundings.startsInTurn)
     case 'paused':
-      return 'paused; resume it with POST /tasks/{task_id}/resume'
+      return `paused; resume it with POST /tasks/${taskId}/resume`
     case 'blocked':
     case 'needs_review':
       return first ? `${first.name}: ${first.why}` : undefined

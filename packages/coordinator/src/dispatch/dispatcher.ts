@@ -97,7 +97,7 @@ export class Dispatcher implements Service {
       const full = rows.filter(r => r.route_id === route_id).length >= room
       this.heldUp.looked(
         route_id,
-        cut.find(c => c.route_id === route_id),
+        cut.filter(c => c.route_id === route_id),
         full,
       )
       // A route that gave less than it had room for has nothing left.

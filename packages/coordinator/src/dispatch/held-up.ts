@@ -1,6 +1,6 @@
 /**
- * Where to look for a route's next rows. Tasks that are held up (paused, or their orchestrator is) keep their ready rows,
- * so a claim may see nothing else for long: it is broken off then, and the next one goes on behind. For a while the
+ * Where to look for a route's next rows. Tasks that are paused keep their ready rows, so a claim may see nothing else of
+ * their owner for long: it is broken off then, and the next one goes on behind. For a while the
  * looking begins there, too, so that the held-up ones are not walked again for every claim.
  */
 import type { TurnPlace } from '../store/dispatch.js'
@@ -9,23 +9,33 @@ import type { TurnPlace } from '../store/dispatch.js'
 const keptMs = 2_000
 
 export class HeldUp {
-  private readonly places = new Map<number, { place: TurnPlace; since: number }>()
+  /** By route, then by priority and owner. */
+  private readonly places = new Map<number, Map<string, { place: TurnPlace; since: number }>>()
   private readonly now: () => number
 
   constructor(now: () => number = () => performance.now()) {
     this.now = now
   }
 
-  /** Where the next look at a route begins; undefined: at the beginning. */
-  after(routeId: number): TurnPlace | undefined {
+  /** Where the next look at a route begins with some of its owners; with the others it begins at the beginning. */
+  after(routeId: number): TurnPlace[] {
     const kept = this.places.get(routeId)
-    if (kept && this.now() - kept.since > keptMs) this.places.delete(routeId)
-    return this.places.get(routeId)?.place
+    if (!kept) return []
+    for (const [key, { since }] of kept) if (this.now() - since > keptMs) kept.delete(key)
+    return [...kept.values()].map(({ place }) => place)
   }
 
-  /** A look was broken off at `place`, or (undefined) came to the end of the route, or to the end of its room (`full`). */
-  looked(routeId: number, place: TurnPlace | undefined, full: boolean): void {
-    if (place) this.places.set(routeId, { place, since: this.places.get(routeId)?.since ?? this.now() })
-    else if (!full) this.places.delete(routeId)
+  /** A look was broken off at `places`, or (none) came to the end of the route, or to the end of its room (`full`). */
+  looked(routeId: number, places: readonly TurnPlace[], full: boolean): void {
+    if (places.length === 0) {
+      if (!full) this.places.delete(routeId)
+      return
+    }
+    const kept = this.places.get(routeId) ?? new Map<string, { place: TurnPlace; since: number }>()
+    this.places.set(routeId, kept)
+    for (const place of places) {
+      const key = `${place.priority} ${place.owner}`
+      kept.set(key, { place, since: kept.get(key)?.since ?? this.now() })
+    }
   }
 }

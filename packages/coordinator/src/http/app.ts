@@ -12,6 +12,7 @@ import type { Caller, CoordinatorApi } from '../commands/api.js'
 import { Access } from './access.js'
 import { installBodyParser } from './body.js'
 import { clientErrorAnswerer, newRequestId } from './client-errors.js'
+import { EventStreams } from './event-streams.js'
 import type { HttpLimits } from './limits.js'
 import { methodsOf } from './methods.js'
 import { signInPage } from './page/sign-in-page.js'
@@ -68,6 +69,7 @@ export function buildApp(options: AppOptions): App {
   const fastify = createFastify(limits, log)
   const access = new Access({ apiKey: options.apiKey, badKeysPerMinute: limits.badKeysPerMinute, clock: options.clock ?? systemClock })
   const waits = new Waits(limits.maxWaits)
+  const streams = new EventStreams(limits, log)
   const routes = allRoutes({ ...options, showReasons: !access.needsKey, sessions: access.sessions })
   const callers = new WeakMap<FastifyRequest, Caller>()
   const allowed = methodsOf(routes)
@@ -102,7 +104,7 @@ export function buildApp(options: AppOptions): App {
     if (!caller) throw new BatonError('internal', 'a request was not admitted')
     return caller
   }
-  for (const route of routes) register(fastify, route, { waits, submissionBytes: limits.submissionBytes, callerOf })
+  for (const route of routes) register(fastify, route, { waits, streams, submissionBytes: limits.submissionBytes, callerOf })
   if (options.queuePages) registerQueuePages(fastify, options.queuePages)
   return {
     fastify,
@@ -110,6 +112,7 @@ export function buildApp(options: AppOptions): App {
     refuseRequests() {
       stopping = true
       waits.stop()
+      streams.stop()
     },
   }
 }

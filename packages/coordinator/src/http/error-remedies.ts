@@ -13,6 +13,8 @@ export const errorRemedies: Readonly<Record<ErrorCode, string>> = {
   agent_not_found: 'Check the name; `GET /agents` lists them.',
   review_not_found: 'Check the id; `GET /reviews` lists the open ones.',
   artifact_not_found: 'Check the name; `GET /tasks/{task_id}/artifacts` lists them.',
+  webhook_not_found: 'Check the id; `GET /webhooks` lists them.',
+  delivery_not_found: 'Check the id; `GET /webhooks/{id}/deliveries` lists them.',
   orchestrator_not_found: 'Check the id; `default` always exists.',
   method_not_allowed: 'Use a method that the header `Allow` names.',
   request_timeout: 'Send the whole request without long breaks.',

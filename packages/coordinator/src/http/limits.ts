@@ -12,6 +12,12 @@ export interface HttpLimits {
   readonly stopMs: number
   /** Requests that wait for a change at the same time. */
   readonly maxWaits: number
+  /** Streams of events at the same time. */
+  readonly maxStreams: number
+  /** Between two signs of life on a stream. */
+  readonly streamCommentMs: number
+  /** How long a client of a stream may take nothing before it is let go. */
+  readonly streamStallMs: number
   /** Wrong keys of one address in a minute, before it is answered 429. */
   readonly badKeysPerMinute: number
 }
@@ -23,6 +29,9 @@ export const defaultLimits: HttpLimits = {
   requestTimeoutMs: 120_000,
   stopMs: 5_000,
   maxWaits: 1_000,
+  maxStreams: 2_000,
+  streamCommentMs: 15_000,
+  streamStallMs: 30_000,
   badKeysPerMinute: 20,
 }
 

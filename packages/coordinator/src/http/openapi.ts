@@ -89,8 +89,11 @@ function operation(route: Route): Operation {
 function answers(route: Route): Operation['responses'] {
   return Object.fromEntries(
     Object.entries(route.answers).map(([status, { description, schema, mediaType }]) => {
-      if (schema) return [status, { description, content: { 'application/json': { schema: reference(schema) } } }]
-      return [status, { description, ...(mediaType && { content: { [mediaType]: { schema: {} } } }) }]
+      const content = {
+        ...(schema && { 'application/json': { schema: reference(schema) } }),
+        ...(mediaType && { [mediaType]: { schema: schema ? { type: 'string' } : {} } }),
+      }
+      return [status, { description, ...(Object.keys(content).length > 0 && { content }) }]
     }),
   )
 }

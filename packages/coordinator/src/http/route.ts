@@ -2,11 +2,12 @@
  * A route as data: its path, what it takes, what it answers. The server and the OpenAPI document are both made of the
  * same list of routes, so neither can say what the other does not do.
  */
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { BatonError, type ErrorCode } from '@baton/shared'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Caller } from '../commands/api.js'
+import type { Caller, EventBatch } from '../commands/api.js'
+import type { EventStream, EventStreams } from './event-streams.js'
 import { toJsonText } from './json-text.js'
 import { readQuery } from './query.js'
 import { validate } from './validate.js'
@@ -22,8 +23,13 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   /** Whether the client speaks TLS, as far as a proxy says. */
   readonly secure: boolean
   readonly ifNoneMatch: string | undefined
+  /** What the header says, or undefined. */
+  readonly accept: string | undefined
+  readonly lastEventId: string | undefined
   /** Waits for something, at most until the client leaves or the server stops. */
   hold(wait: (signal: AbortSignal) => Promise<void>): Promise<void>
+  /** Takes one of the places for streams; answers how to stream. Throws `too_many_requests`. */
+  stream(open: (signal: AbortSignal) => Promise<AsyncIterable<EventBatch>>): Promise<EventStream>
 }
 
 export interface Answer {
@@ -34,6 +40,8 @@ export interface Answer {
   readonly json?: unknown
   /** Sent as it is; `headers` say what it is. */
   readonly content?: string | Buffer
+  /** Instead of all that: Server-Sent Events for as long as it takes. */
+  readonly events?: EventStream
 }
 
 /** What a status means, for the OpenAPI document. */
@@ -41,7 +49,7 @@ export interface AnswerMeaning {
   readonly description: string
   /** Of a JSON answer. */
   readonly schema?: z.ZodType
-  /** Of another answer. */
+  /** Of another answer; beside a schema, of the same answer in another form. */
   readonly mediaType?: string
 }
 
@@ -85,6 +93,7 @@ const noQuery = z.strictObject({})
 
 interface RegisterOptions {
   readonly waits: Waits
+  readonly streams: EventStreams
   readonly submissionBytes: number
   callerOf(request: FastifyRequest): Caller
 }
@@ -96,7 +105,13 @@ export function register(app: FastifyInstance, route: Route, options: RegisterOp
     config: { open: route.open === true, rawKeys: route.body?.rawKeys },
     ...(route.body?.large && { bodyLimit: options.submissionBytes }),
     handler: async (request, reply) => {
-      const { status = 200, headers = {}, json, content } = await route.answer(read(route, request, reply.raw, options))
+      const { status = 200, headers = {}, json, content, events } = await route.answer(read(route, request, reply.raw, options))
+      if (events) {
+        reply.hijack()
+        // What was set is text, and lists of text.
+        await events.send(reply.raw, { headers: reply.getHeaders() as OutgoingHttpHeaders, bodiless: request.method === 'HEAD' })
+        return reply
+      }
       reply.code(status)
       if (json !== undefined) reply.header('content-type', 'application/json; charset=utf-8')
       return reply.headers(headers).send(json === undefined ? content : toJsonText(json))
@@ -113,7 +128,10 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     requestId: request.id,
     secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
+    accept: request.headers.accept,
+    lastEventId: lastEventIdOf(request),
     hold: wait => options.waits.hold(response, wait),
+    stream: open => options.streams.open(response, open),
   }
 }
 
@@ -125,4 +143,9 @@ function readBody<B>(reader: BodyReader<B>, value: unknown): B {
   if (value !== undefined) return reader.read(value)
   if (reader.absent === undefined) throw new BatonError('invalid_json', 'the body is empty; send a JSON object')
   return reader.read(reader.absent)
+}
+
+function lastEventIdOf({ headers }: FastifyRequest): string | undefined {
+  const id = headers['last-event-id']
+  return Array.isArray(id) ? id.join() : id
 }

@@ -8,9 +8,17 @@ import {
   assignRequestSchema,
   controlRequestSchema,
   createOrchestratorRequestSchema,
+  createWebhookRequestSchema,
+  type DeliveryList,
+  type DeliveryView,
   type DependencyEdge,
   decideRequestSchema,
+  deliveryStates,
+  type EventList,
+  type EventName,
+  type EventView,
   errorCodes,
+  eventNames,
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
@@ -26,10 +34,12 @@ import {
   type ReviewList,
   type ReviewView,
   reassignRequestSchema,
+  replayWebhookRequestSchema,
   rerunRequestSchema,
   reviewDecisions,
   reviewKinds,
   reviewStatuses,
+  rotateWebhookRequestSchema,
   type SubtaskView,
   type SystemStanding,
   subtaskRequestSchema,
@@ -39,6 +49,10 @@ import {
   type TaskView,
   taskStatuses,
   updateOrchestratorRequestSchema,
+  updateWebhookRequestSchema,
+  type WebhookList,
+  type WebhookView,
+  type WebhookWithSecret,
   type WhyView,
   type WorkerView,
 } from '@baton/shared'
@@ -241,6 +255,60 @@ const problem = z
   })
   .meta({ description: 'RFC 9457.' }) satisfies z.ZodType<Problem>
 
+const event = z.object({
+  id: z.string().meta({ description: 'Its position: what `after` and `Last-Event-ID` take.' }),
+  at,
+  name: z.enum(eventNames as [EventName, ...EventName[]]),
+  task_id: z.string().nullable(),
+  orchestrator_id: z.string().nullable(),
+  subtask_id: z.string().nullable(),
+  subtask: z.string().nullable().meta({ description: "The subtask's name." }),
+  attempt: z.number().nullable(),
+  agent: z.string().nullable(),
+  worker_id: z.string().nullable(),
+  data: jsonValueSchema.meta({ description: 'What else there is to tell.' }),
+}) satisfies z.ZodType<EventView>
+
+const eventList = z.object({
+  events: z.array(event),
+  next_cursor: listCursor.meta({ description: 'Null where there is no more at present: go on behind the `id` of the last event.' }),
+}) satisfies z.ZodType<EventList>
+
+const webhook = z.object({
+  id: z.string(),
+  kind: z
+    .enum(['subscription', 'callbacks'])
+    .meta({ description: '`callbacks`: each event of a task goes to the `callback_url` of the task itself.' }),
+  url: z.string().nullable().meta({ description: 'Without the values of its query. Null for callbacks.' }),
+  events: z.array(z.string()),
+  description: z.string(),
+  enabled: z.boolean(),
+  previous_secret_until: at.nullable().meta({ description: 'Until when the secret before the last rotation signs too.' }),
+  created_at: at,
+  updated_at: at,
+}) satisfies z.ZodType<WebhookView>
+
+const webhookWithSecret = webhook.extend({ secret: z.string() }) satisfies z.ZodType<WebhookWithSecret>
+const webhookList = z.object({ webhooks: z.array(webhook), next_cursor: listCursor }) satisfies z.ZodType<WebhookList>
+
+const delivery = z.object({
+  id: z.string(),
+  webhook_id: z.string(),
+  message_id: z.string().meta({ description: 'The header `webhook-id`, the same in every try.' }),
+  event_id: z.string(),
+  event: z.string(),
+  at,
+  task_id: z.string().nullable(),
+  state: z.enum(deliveryStates),
+  attempts: count,
+  next_at: at.nullable(),
+  ended_at: at.nullable(),
+  tries: z
+    .array(z.object({ at, ms: count, status: z.number().nullable(), error: z.string().nullable() }))
+    .meta({ description: 'The last ones, the newest first.' }),
+}) satisfies z.ZodType<DeliveryView>
+const deliveryList = z.object({ deliveries: z.array(delivery), next_cursor: listCursor }) satisfies z.ZodType<DeliveryList>
+
 const whyView = z.object({
   task_id: z.string(),
   status,
@@ -291,6 +359,19 @@ export const namedSchemas = {
   Execution: execution,
   Rerun: z.object({ task_id: z.string(), status, subtasks: count.meta({ description: 'How many subtasks run again.' }) }),
   Why: whyView,
+  Event: event,
+  CreateWebhookRequest: createWebhookRequestSchema,
+  UpdateWebhookRequest: updateWebhookRequestSchema,
+  RotateWebhookRequest: rotateWebhookRequestSchema,
+  ReplayWebhookRequest: replayWebhookRequestSchema,
+  Webhook: webhook,
+  WebhookWithSecret: webhookWithSecret,
+  WebhookList: webhookList,
+  DeletedWebhook: z.object({ deleted_id: z.string() }),
+  Delivery: delivery,
+  DeliveryList: deliveryList,
+  Replayed: z.object({ replayed: count }),
+  EventList: eventList,
   SubtaskStanding: z.object({ subtask_id: z.string(), state }),
   Orchestrator: orchestrator,
   OrchestratorList: orchestratorList,

@@ -58,9 +58,11 @@ with recursive owner(tenant_id, id) as (
     where ${waiting} and (k.tenant_id, k.orchestrator_id) > (o.tenant_id, o.id) order by k.tenant_id, k.orchestrator_id limit 1) n
 )
 select o.tenant_id, o.id, o.max_concurrent_tasks
-from owner w join orchestrators o on o.tenant_id = w.tenant_id and o.id = w.id
-order by o.tenant_id, o.id
-for update of o`,
+from owner w
+-- A probe for each, in the order in which they are found: also few orchestrators are not read whole.
+cross join lateral (
+  select x.tenant_id, x.id, x.max_concurrent_tasks from orchestrators x where x.tenant_id = w.tenant_id and x.id = w.id offset 0 for update
+) o`,
 }
 
 const next: Statement = {

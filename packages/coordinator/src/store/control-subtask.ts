@@ -11,6 +11,7 @@ import {
   from,
   gateReviews,
   insertEvents,
+  namedSubtask,
   rollUp,
   roomCte,
   sqlList,
@@ -29,6 +30,7 @@ export interface SubtaskPlace {
 
 export interface SubtaskFound {
   id: string
+  subtask_id: string
   task_pk: string
   state: SubtaskState
   task_status: TaskStatus
@@ -43,10 +45,10 @@ export interface SubtaskFound {
 const find: Statement = {
   name: 'find_subtask',
   text: `
-select s.id::text as id, s.task_pk::text as task_pk, s.state, k.status as task_status, r.agent, r.pool, s.state = 'running' and s.cancel_requested_at is not null as cancelling,
+select s.id::text as id, d.subtask_id, s.task_pk::text as task_pk, s.state, k.status as task_status, r.agent, r.pool, s.state = 'running' and s.cancel_requested_at is not null as cancelling,
   (select v.id::text from reviews v where v.subtask_pk = s.id and v.status = 'open' order by v.id limit 1) as review
 from tasks k
-join subtasks d on d.task_pk = k.id and d.superseded = 0 and d.subtask_id = $3
+cross join lateral (${namedSubtask('k.id', '$3')}) d
 join subtask_states s on s.id = d.id
 join routes r on r.id = s.route_id
 where k.tenant_id = $1 and k.task_id = $2`,

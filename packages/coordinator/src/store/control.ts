@@ -4,7 +4,7 @@
  */
 import { type SubtaskState, type TaskStatus, taskTransitions } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { insertEvents, rollUp, sqlList, taskEvents } from './fragments.js'
+import { insertEvents, namedSubtask, rollUp, sqlList, taskEvents } from './fragments.js'
 import { closePauses, openPauses } from './pauses.js'
 
 export interface TaskControlResult {
@@ -69,6 +69,7 @@ export async function controlTask(
 
 export interface SubtaskControlResult {
   id: string
+  subtask_id: string
   task_pk: string
   before: SubtaskState
   state: SubtaskState
@@ -80,11 +81,11 @@ const release: Statement = {
   name: 'release_subtask',
   text: `
 with named as (
-  select d.id, k.status as task_status, k.id as task_pk from tasks k join subtasks d on d.task_pk = k.id
-  where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and d.superseded = 0
+  select d.id, d.subtask_id, k.status as task_status, k.id as task_pk from tasks k cross join lateral (${namedSubtask('k.id', '$3')}) d
+  where k.tenant_id = $1 and k.task_id = $2
 ),
 target as materialized (
-  select s.id, s.state, s.gate, n.task_status, n.task_pk from named n join subtask_states s on s.id = n.id for update of s
+  select s.id, s.state, s.gate, n.subtask_id, n.task_status, n.task_pk from named n join subtask_states s on s.id = n.id for update of s
 ),
 moved as (
   -- A gate that is not reached yet is opened in advance.
@@ -100,7 +101,7 @@ ${insertEvents(
   select tenant_id, 'subtask.approved' as name, task_pk, id as subtask_pk, null::int as attempt, null::text as agent, null::text as worker_id, json_build_object('gate', 'release', 'by', $4::text)::text as data from moved`,
   taskEvents,
 )}
-select t.id::text as id, t.task_pk::text as task_pk, t.state as before, coalesce(m.state, t.state) as state, t.task_status, t.gate
+select t.id::text as id, t.subtask_id, t.task_pk::text as task_pk, t.state as before, coalesce(m.state, t.state) as state, t.task_status, t.gate
 from target t left join moved m on m.id = t.id`,
 }
 

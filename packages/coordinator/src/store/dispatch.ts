@@ -3,7 +3,8 @@
  * between the two is mended by ringing again.
  *
  * Invariants: D1 a row is claimed by one coordinator (SKIP LOCKED and the state's guard). D2 within a route, priority
- * first, then tasks in turn: a task with 100,000 ready rows does not starve one with ten.
+ * first, then tenants in turn, within them orchestrators, within them tasks: whoever has 100,000 ready rows does not
+ * starve one with ten.
  */
 import type { SubtaskState } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
@@ -44,47 +45,72 @@ export async function readDemand(db: Queryable): Promise<Demand> {
   return (await db.query<Demand>(demand)).rows[0] as Demand // a select without `from` has one row
 }
 
-/** How many tasks one claim looks at to find those that may run; the next one goes on behind them. */
+/** How many tasks of one owner a claim looks at to find those that may run; the next one goes on behind them. */
 export const maxTasksSeen = 500
 
 const claim: Statement = {
   name: 'claim_ready',
   text: `
 with want as (
-  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after_priority smallint, after_task bigint)
+  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json)
 ),
 picked as materialized (
-  select p.id, w.route_id, w.queue, p.priority, p.task_pk
+  select p.id, w.route_id, w.queue, p.priority, p.owner, p.task_pk
   from want w cross join lateral (
-    -- From task to task; n counts those that may run, so that paused ones before them take no turn.
-    with recursive turn(priority, task_pk, runs, n, seen) as (
-      select coalesce(w.after_priority, -1::smallint), coalesce(w.after_task, 0), false, 0, 0
+    -- From owner to owner: an orchestrator that is held up costs one step, whatever waits in it.
+    with recursive owner_turn(priority, owner, tenant_id, runs) as (
+      select -1::smallint, 0, 0, false
       union all
-      select next.priority, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1
+      select next.priority, next.owner, o.tenant_id, coalesce(o.status = 'running' and o.tenant_id <> all ${pausedTenants}, false)
+      from owner_turn t
+      cross join lateral (
+        select s.priority, s.owner from subtask_states s
+        where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.owner) > (t.priority, t.owner)
+        order by s.priority, s.owner limit 1
+      ) next
+      left join lateral (select o.tenant_id, o.status from orchestrators o where o.number = next.owner limit 1) o on true
+    ),
+    -- From task to task of each; n counts those that may run, so that paused ones before them take no turn.
+    turn(priority, owner, tenant_id, share, task_pk, runs, n, seen) as (
+      select o.priority, o.owner, o.tenant_id, ceil(w.room::float8 / count(*) over (partition by o.priority))::int,
+        coalesce((select a.task_pk from json_to_recordset(w.after) as a(priority smallint, owner int, task_pk bigint) where a.priority = o.priority and a.owner = o.owner), 0),
+        false, 0, 0
+      from owner_turn o where o.runs
+      union all
+      select t.priority, t.owner, t.tenant_id, t.share, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1
       from turn t
       cross join lateral (
-        select s.priority, s.task_pk from subtask_states s
-        where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.task_pk) > (t.priority, t.task_pk)
-        order by s.priority, s.task_pk limit 1
+        select s.task_pk from subtask_states s
+        where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.owner = t.owner and s.task_pk > t.task_pk
+        order by s.task_pk limit 1
       ) next
-      left join lateral (select k.status, k.tenant_id, k.orchestrator_id from tasks k where k.id = next.task_pk limit 1) k on true
-      left join lateral (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o on true
-      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review') and o.status = 'running' and k.tenant_id <> all ${pausedTenants}, false) as runs) r
-      where t.n < w.room and t.seen < ${maxTasksSeen}
+      left join lateral (select k.status from tasks k where k.id = next.task_pk limit 1) k on true
+      cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review'), false) as runs) r
+      where t.n < t.share and t.seen < ${maxTasksSeen}
+    ),
+    -- Each owner's rows in the order of its tasks' turns, then each tenant's in the order of its owners' turns.
+    owned as (
+      select t.priority, t.owner, t.tenant_id, c.id, row_number() over (partition by t.priority, t.owner order by c.nth, t.task_pk) as place
+      from turn t
+      cross join lateral (
+        select s.id, row_number() over (order by s.id) as nth from (
+          select s.id from subtask_states s
+          where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.owner = t.owner and s.task_pk = t.task_pk
+          order by s.id limit w.room
+        ) s
+      ) c
+      where t.runs
+    ),
+    fair as (
+      select o.id, o.priority, o.tenant_id, row_number() over (partition by o.priority, o.tenant_id order by o.place, o.owner) as place from owned o
     )
-    (select c.id, null::smallint as priority, null::bigint as task_pk
-    from turn t
-    cross join lateral (
-      select s.id, row_number() over (order by s.id) as nth from (
-        select s.id from subtask_states s where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.task_pk = t.task_pk order by s.id limit w.room
-      ) s
-    ) c
-    where t.runs
-    order by t.priority, c.nth, t.task_pk
+    (select f.id, null::smallint as priority, null::int as owner, null::bigint as task_pk
+    from fair f
+    order by f.priority, f.place, f.tenant_id
     limit w.room)
     union all
     -- Where the looking was broken off.
-    select null, t.priority, t.task_pk from turn t where t.seen = ${maxTasksSeen} and t.n < w.room
+    select null, t.priority, t.owner, t.task_pk from turn t where t.seen = ${maxTasksSeen} and t.n < t.share
   ) p
 ),
 locked as materialized (
@@ -105,30 +131,30 @@ event as (
 )
 select
   (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id)), '[]') from queued) as jobs,
-  (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
+  (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'owner', owner, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
 }
 
-/** A place in the order of a route's tasks. */
+/** A place among a route's tasks of one priority and one owner. */
 export interface TurnPlace {
   readonly priority: number
+  readonly owner: number
   readonly task_pk: string
 }
 
 export interface WantedRows extends RouteRoom {
-  /** Look behind this place only. */
-  readonly after?: TurnPlace | undefined
+  /** Of these owners, look behind these places only. */
+  readonly after?: readonly TurnPlace[] | undefined
 }
 
 export interface ClaimedRows {
   jobs: QueuedRow[]
-  /** Routes of which many held-up tasks were seen and the rest was not looked at: where to go on. */
+  /** Owners of whom many held-up tasks were seen and the rest was not looked at: where to go on. */
   cut: (TurnPlace & { route_id: number })[]
 }
 
 /** Claims up to `room` ready rows of each route for its queue. */
 export async function claimReady(db: Queryable, wanted: readonly WantedRows[]): Promise<ClaimedRows> {
-  const want = wanted.map(({ after, ...room }) => ({ ...room, after_priority: after?.priority, after_task: after?.task_pk }))
-  return (await db.query<ClaimedRows>(claim, [JSON.stringify(want)])).rows[0] as ClaimedRows // a select without `from` has one row
+  return (await db.query<ClaimedRows>(claim, [JSON.stringify(wanted)])).rows[0] as ClaimedRows // a select without `from` has one row
 }
 
 const promote: Statement = {

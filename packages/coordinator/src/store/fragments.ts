@@ -163,6 +163,13 @@ const rolledUpStatus = (failedTasks?: string, brokenTasks?: string): string => `
       else 'completed'
     end`
 
+/** The subtask of task `task` that is in force and that a person means by `name`: its `subtask_id`, or else its name. */
+export const namedSubtask = (task: string, name: string): string => `
+  (select d.id, d.subtask_id from subtasks d where d.task_pk = ${task} and d.superseded = 0 and d.subtask_id = ${name} limit 1)
+  union all
+  (select d.id, d.subtask_id from subtasks d where d.task_pk = ${task} and d.superseded = 0 and d.name = ${name} limit 1)
+  limit 1`
+
 /** Events of `task_moved`. */
 export const taskEvents = `
   select tenant_id, case status when 'running' then case from_status when 'blocked' then 'task.unblocked' else 'task.resumed' end else 'task.' || status end as name,

@@ -148,7 +148,7 @@ with target as materialized (
 moved as (
   update orchestrators o set status = $3, updated_at = ${touchedAt('o')}
   from target t
-  where o.tenant_id = t.tenant_id and o.id = t.id and t.status <> $3 and t.id <> '${defaultOrchestratorId}'
+  where o.tenant_id = $1 and o.id = $2 and t.status <> $3 and t.id <> '${defaultOrchestratorId}'
   returning ${columns
     .split(', ')
     .map(c => `o.${c}`)
@@ -209,6 +209,8 @@ export async function deleteOrchestratorRow(tx: Queryable, { tenantId, id }: Orc
 
 /** What a submission needs to know of its orchestrator. */
 export interface OrchestratorSettings {
+  /** What its subtasks name it by. */
+  number: number
   id: string
   status: OrchestratorStatus
   default_worker_agent_id: string | null
@@ -224,7 +226,7 @@ export interface OrchestratorSettings {
 const readSettings: Statement = {
   name: 'read_orchestrator',
   text: `
-select id, status, default_worker_agent_id, retry_attempts, queue_wait_ms, deadline_ms, max_tasks, max_concurrent_tasks, tenant_id = any ${pausedTenants} as all_paused
+select id, number, status, default_worker_agent_id, retry_attempts, queue_wait_ms, deadline_ms, max_tasks, max_concurrent_tasks, tenant_id = any ${pausedTenants} as all_paused
 from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null`,
 }
 

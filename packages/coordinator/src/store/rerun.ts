@@ -181,15 +181,15 @@ with pair as (
   select (p ->> 0)::bigint as old_id, (p ->> 1)::bigint as id from json_array_elements($1::json) p
 ),
 standing as materialized (
-  select p.id, s.tenant_id, s.task_pk, s.route_id, s.priority, s.queue_wait_ms, s.deadline_ms, s.losses, d.name, coalesce(d.attempt_limit, s.attempt_limit) as attempt_limit,
+  select p.id, s.tenant_id, s.task_pk, s.route_id, s.priority, s.owner, s.queue_wait_ms, s.deadline_ms, s.losses, d.name, coalesce(d.attempt_limit, s.attempt_limit) as attempt_limit,
     -- Only the new ones have no state yet; every other dependency is finished (R1).
     (select count(*)::int from dependencies e where e.to_id = p.id and not exists (select from subtask_states f where f.id = e.from_id)) as unmet,
     case when d.requires_approval then 'approval' when k.execution_mode = 'manual' or d.name = any (k.checkpoints) then 'release' end as gate
   from pair p join subtask_states s on s.id = p.old_id join subtasks d on d.id = p.old_id join tasks k on k.id = s.task_pk
 ),
 stood as (
-  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, state, unmet, gate, attempt_limit, losses, queue_wait_ms, deadline_ms, ready_at, scheduled_at)
-  select id, tenant_id, task_pk, route_id, priority, case when unmet > 0 then 'pending' when gate is not null then 'awaiting_approval' else 'ready' end, unmet, gate,
+  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt_limit, losses, queue_wait_ms, deadline_ms, ready_at, scheduled_at)
+  select id, tenant_id, task_pk, route_id, priority, owner, case when unmet > 0 then 'pending' when gate is not null then 'awaiting_approval' else 'ready' end, unmet, gate,
     attempt_limit, losses, queue_wait_ms, deadline_ms, case when unmet = 0 then clock_timestamp() end, case when unmet = 0 and gate is null then clock_timestamp() end
   from standing
   returning id, tenant_id, task_pk, state, gate, route_id

@@ -9,7 +9,7 @@ import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from '
 const lock: Statement = {
   name: 'lock_spawner',
   text: `
-select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling,
+select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, s.owner, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling,
   (select o.retry_attempts from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as retry_attempts
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
@@ -21,6 +21,7 @@ export interface Spawner {
   tenant_id: number
   task_id: string
   priority: number
+  owner: number
   total: number
   status: string
   state: string

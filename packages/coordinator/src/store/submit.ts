@@ -60,6 +60,7 @@ export interface NewSubtask {
   readonly spawned_by: string | null
   readonly route_id: number
   readonly priority: number
+  readonly owner: number
   readonly state: SubtaskState
   readonly unmet: number
   readonly gate: 'approval' | 'release' | null
@@ -87,7 +88,7 @@ task as (
 )`
 
 const subtaskColumns =
-  'id bigint, uuid uuid, tenant_id int, task_pk bigint, ordinal int, subtask_id text, name text, title text, capability text, agent text, requires text[], input text, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, lease_ms bigint, backoff_initial_ms bigint, backoff_max_ms bigint, wait_ms bigint, whole_ms bigint, on_failure text, requires_approval boolean, isolation text, spawned_by bigint, route_id int, priority smallint, state text, unmet int, gate text, attempt int, queue text, attempt_limit smallint'
+  'id bigint, uuid uuid, tenant_id int, task_pk bigint, ordinal int, subtask_id text, name text, title text, capability text, agent text, requires text[], input text, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, lease_ms bigint, backoff_initial_ms bigint, backoff_max_ms bigint, wait_ms bigint, whole_ms bigint, on_failure text, requires_approval boolean, isolation text, spawned_by bigint, route_id int, priority smallint, owner int, state text, unmet int, gate text, attempt int, queue text, attempt_limit smallint'
 
 /** Rows for subtasks, their states, edges and events; `subtask` and `edge` are CTEs with the rows to insert. */
 export const graphRows = `
@@ -96,8 +97,8 @@ definition as (
   select id, uuid, tenant_id, task_pk, ordinal, subtask_id, name, title, capability, agent, coalesce(requires, '{}'), input, attempt_limit, sla_ms, queue_wait_ms, deadline_ms, lease_ms, backoff_initial_ms, backoff_max_ms, on_failure, requires_approval, isolation, spawned_by from subtask
 ),
 standing as (
-  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, deadline_ms, ready_at, scheduled_at, queued_at)
-  select id, tenant_id, task_pk, route_id, priority, state, unmet, gate, attempt, attempt, attempt_limit, queue, wait_ms, whole_ms,
+  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, deadline_ms, ready_at, scheduled_at, queued_at)
+  select id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, attempt, attempt_limit, queue, wait_ms, whole_ms,
     case when state <> 'pending' then clock_timestamp() end, case when state not in ('pending', 'awaiting_approval') then clock_timestamp() end, case when state = 'queued' then clock_timestamp() end
   from subtask
 ),

@@ -4,6 +4,7 @@
  */
 import { BatonError, type FieldIssue } from '../errors.js'
 import { namespaceSchema } from '../names.js'
+import { isNetwork } from '../networks.js'
 import { type ArmedFailpoint, parseFailpoints } from './failpoint.js'
 import { type LogLevel, logLevels } from './logger.js'
 
@@ -18,6 +19,10 @@ export const environmentTable = {
   BATON_NAMESPACE: { default: 'baton', says: 'Prefix of everything in Redis and NATS, so that several installations can share them.' },
   BATON_LEASE_MS: { default: '6000', says: "How long an attempt stays its worker's without a heartbeat, in milliseconds." },
   BATON_HEARTBEAT_MS: { default: '2000', says: 'Time between heartbeats, in milliseconds; less than half of the lease.' },
+  BATON_WEBHOOK_NETWORKS: {
+    default: '',
+    says: 'Networks that webhooks may reach though they are not public, such as `10.1.0.0/16,127.0.0.1`, with commas between them.',
+  },
   DATABASE_URL: { default: '', says: 'PostgreSQL 14 or later, `postgres://…`. Coordinators only.' },
   REDIS_URL: { default: '', says: 'Redis 6.2 or later or Valkey, `redis://…` or `rediss://…`.' },
   NATS_URL: { default: '', says: 'NATS 2.9 or later, `nats://…` or `tls://…`.' },
@@ -74,6 +79,8 @@ export interface Environment {
   readonly logFile: { readonly path: string; readonly maxBytes: number; readonly keep: number } | undefined
   /** Where a worker shows its metrics. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined
+  /** Networks that webhooks may reach though they are not public; undefined: what the configuration says. */
+  readonly webhookNetworks: readonly string[] | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
   readonly failpoints: readonly ArmedFailpoint[]
   /** Multiplies every duration that no other setting gives. */
@@ -140,6 +147,10 @@ export function readEnvironment(source: Source = process.env): Environment {
       get('BATON_METRICS_PORT') === undefined
         ? undefined
         : { host: or('BATON_METRICS_HOST'), port: integer('BATON_METRICS_PORT', or('BATON_METRICS_PORT'), 0, 65_535) },
+    webhookNetworks: get('BATON_WEBHOOK_NETWORKS')
+      ?.split(',')
+      .map(part => part.trim())
+      .filter(part => part !== ''),
     failpoints: failpoints.points,
     timeScale: Number(or('BATON_TIME_SCALE')),
     databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
@@ -156,6 +167,9 @@ export function readEnvironment(source: Source = process.env): Environment {
     problems.push({ path: 'BATON_INTAKE', issue: `must be on or off, not ${JSON.stringify(or('BATON_INTAKE'))}` })
   if (!openTelemetryProtocols.has(or('OTEL_EXPORTER_OTLP_PROTOCOL')))
     problems.push({ path: 'OTEL_EXPORTER_OTLP_PROTOCOL', issue: 'must be http/protobuf or http/json; gRPC is not spoken' })
+  for (const network of environment.webhookNetworks ?? [])
+    if (!isNetwork(network))
+      problems.push({ path: 'BATON_WEBHOOK_NETWORKS', issue: `${JSON.stringify(network)} is not a network such as 10.1.0.0/16` })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
     problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })

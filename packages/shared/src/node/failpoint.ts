@@ -19,6 +19,7 @@ export const failpoints = {
   'collect.claim-after-commit': 'Claims are committed, not answered.',
   'collect.before-commit': 'Reports are received, not committed.',
   'collect.after-commit': 'Reports are committed; nothing that follows is rung, nobody is answered.',
+  'notify.before-send': 'Deliveries of webhooks are leased, nothing is sent.',
   'watch.mid-sweep': 'Late or lost attempts are ended in Postgres, nothing has followed.',
   'migrate.mid': "A migration's statements ran, its transaction is open.",
   'worker.after-fetch': 'A job is fetched, not claimed.',

@@ -224,3 +224,19 @@ describe('an abort', () => {
     expect(existsSync(file)).toBe(false)
   })
 })
+
+test('with `stream` the lines of stderr are streamed until they may not be any more, which is no failure', async () => {
+  const said: unknown[] = []
+  const context = testContext({
+    // Refused where it is said, as the context does it.
+    stream: chunk => {
+      if (said.length === 2) throw new BatonError('result_too_large', 'enough')
+      said.push(chunk)
+      return Promise.resolve()
+    },
+  })
+  const text = `for (const line of ['one', 'two\\0', 'three', 'four']) console.error(line); console.log(5)`
+  const agent = commandAgent({ name: 'program', command: [process.execPath, '-e', text], stream: true })
+  expect(await agent.run(null, context)).toBe(5)
+  expect(said).toEqual(['one', 'two\ufffd'])
+})

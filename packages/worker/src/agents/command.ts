@@ -17,17 +17,24 @@ export interface CommandAgentOptions
   /** Added to the worker's environment. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Whether each line of stderr is also streamed to whoever follows the task; default: no. */
+  readonly stream?: boolean
 }
 
 const killAfterMs = 2_000
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is what Postgres cannot store
+const unstorable = /\u0000/g
 const lastWords = 2_000
 
 /** Declares an agent that runs a program for each attempt. */
 export function commandAgent(options: CommandAgentOptions): Agent {
-  const { command, env, cwd, ...rest } = options
+  const { command, env, cwd, stream = false, ...rest } = options
   const [program, ...args] = command
   if (!program) throw new BatonError('invalid_configuration', `agent ${options.name}: command must name a program`)
-  return defineAgent<unknown, unknown>({ ...rest, run: (input, context) => run({ program, args, env, cwd }, input, context) }, 'command')
+  return defineAgent<unknown, unknown>(
+    { ...rest, run: (input, context) => run({ program, args, env, cwd, stream }, input, context) },
+    'command',
+  )
 }
 
 interface Program {
@@ -35,9 +42,10 @@ interface Program {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>> | undefined
   readonly cwd: string | undefined
+  readonly stream: boolean
 }
 
-function run({ program, args, env, cwd }: Program, input: unknown, context: AgentContext): Promise<unknown> {
+function run({ program, args, env, cwd, stream }: Program, input: unknown, context: AgentContext): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       // A group of its own, so that what the program starts ends with it.
@@ -58,6 +66,18 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
     let tooLarge = false
     let stderrTail = ''
     let line = ''
+    let streams = stream
+    const tell = (text: string) => {
+      if (!text.trim()) return
+      context.log.info({ stream: 'stderr' }, text)
+      if (!streams) return
+      try {
+        void context.stream(text.replace(unstorable, '\ufffd'))
+      } catch (error) {
+        streams = false // it says more than can be streamed; that is no reason to fail
+        context.log.warn({ err: error }, 'what the program says is not streamed any more')
+      }
+    }
     const stopWatching = killOnAbort(child, context.signal)
     child.on('error', error => {
       stopWatching()
@@ -77,11 +97,11 @@ function run({ program, args, env, cwd }: Program, input: unknown, context: Agen
       stderrTail = (stderrTail + chunk).slice(-lastWords)
       const lines = (line + chunk).split('\n')
       line = (lines.pop() ?? '').slice(-8_192)
-      for (const text of lines) if (text.trim()) context.log.info({ stream: 'stderr' }, text)
+      for (const text of lines) tell(text)
     })
     child.on('close', (code, signal) => {
       stopWatching()
-      if (line.trim()) context.log.info({ stream: 'stderr' }, line)
+      tell(line)
       if (context.signal.aborted) return reject(context.signal.reason)
       if (tooLarge) return reject(new BatonError('result_too_large', `the program wrote more than ${maxArtifactBytes} bytes to stdout`))
       if (code !== 0) {

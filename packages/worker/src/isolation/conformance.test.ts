@@ -36,6 +36,7 @@ describe.each<Isolation>(['inline', 'thread', 'process'])('an agent that runs in
       claimId,
       workerId: 'w1',
       uplink: stage.uplink,
+      lanes: stage.lanes,
       log,
     })
   }
@@ -96,6 +97,51 @@ describe.each<Isolation>(['inline', 'thread', 'process'])('an agent that runs in
     const outcome = await outcomeOf({}, { input: null, input_chars: text.length }, { read })
     expect(outcome).toEqual({ kind: 'completed', output: null })
     expect(JSON.parse(chunks('$output').toString())).toBe(value)
+  })
+
+  test('what it streams arrives in order, in few messages, before its end; what is too large is refused where it is said', async () => {
+    let release = () => {}
+    const held = new Promise<void>(resolve => {
+      release = resolve
+    })
+    const attempt = await attemptOf(
+      'probe',
+      { do: 'stream', count: 200 },
+      {},
+      {
+        stream: async ({ items }) => {
+          await held
+          return { body: { results: items.map(() => ({ status: 'stored' })) } }
+        },
+      },
+    )
+    const { outcome, settled } = attempt.start()
+    let ended = false
+    void outcome.then(() => {
+      ended = true
+    })
+    await vi.waitFor(() => expect(stage.coordinator.of('stream')).toHaveLength(1))
+    expect(ended).toBe(false)
+    release()
+    expect(await outcome).toEqual({ kind: 'completed', output: '"result_too_large"' })
+    await settled
+    const items = stage.coordinator.of('stream').flatMap(request => request.items)
+    expect(items.length).toBeLessThan(100)
+    const chunks = items.flatMap(item => JSON.parse(item.chunks) as unknown[])
+    expect(chunks).toEqual([...Array.from({ length: 200 }, (_, n) => ({ n })), 'last'])
+    let from = 0
+    for (const item of items) {
+      expect(item).toMatchObject({ subtask: '7', claim_id: claimId, from })
+      from += (JSON.parse(item.chunks) as unknown[]).length
+    }
+  })
+
+  test('a stream that nobody takes costs the attempt nothing', async () => {
+    const stream = (): Answer => ({ body: { results: [{ status: 'stale' }] } })
+    expect(await outputOf({ do: 'stream', count: 5 }, {}, { stream })).toBe('result_too_large')
+    await stage.stop()
+    const unknown = (): Answer => ({ error: { code: 'invalid_request', message: 'no such word', retryable: false } })
+    expect(await outputOf({ do: 'stream', count: 5 }, {}, { stream: unknown })).toBe('result_too_large')
   })
 
   test('a result past what can be stored is refused, and nothing of it is sent', async () => {

@@ -255,6 +255,8 @@ function perform({ port }: Run, ask: Ask): Promise<unknown> {
       return port.artifact(ask.name, ask.artifact)
     case 'dependencies':
       return port.dependencies(ask.after)
+    case 'stream':
+      return port.stream(ask.chunk)
     case 'put':
       return port.putArtifact(ask)
     default:

@@ -3,7 +3,15 @@
  * its words is checked here; the worker's word is trusted. Errors travel as failures, what agents
  * return as JSON text.
  */
-import { artifactNameSchema, type Failure, failureSchema, type Grant, maxArtifactBytes, subtaskRequestSchema } from '@baton/shared'
+import {
+  artifactNameSchema,
+  type Failure,
+  failureSchema,
+  type Grant,
+  maxArtifactBytes,
+  maxStreamChunkBytes,
+  subtaskRequestSchema,
+} from '@baton/shared'
 import { z } from 'zod'
 import type { AgentSource } from '../agent.js'
 import { maxProgressBytes } from '../context.js'
@@ -28,6 +36,7 @@ const askSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('artifact'), name: z.string(), artifact: z.string() }),
   z.object({ kind: z.literal('dependencies'), after: z.number().int() }),
+  z.object({ kind: z.literal('stream'), chunk: z.string().max(maxStreamChunkBytes) }),
   z.object({ kind: z.literal('put'), name: artifactNameSchema, mediaType: z.string().max(200), data: z.instanceof(Uint8Array) }),
 ])
 export type Ask = z.infer<typeof askSchema>

@@ -98,6 +98,7 @@ export function serve(link: ParentLink): void {
       saveProgress: text => link.send({ type: 'progress', run, text }),
       // As JSON: what would be lost on the way to the coordinator is lost here, and the rest can be sent.
       spawn: subtask => link.send({ type: 'spawn', run, subtask: JSON.parse(JSON.stringify(subtask)) }),
+      stream: chunk => ask<void>({ kind: 'stream', chunk }).catch(() => undefined), // the attempt has ended
       // A copy: of a view on a larger buffer the whole buffer would be sent.
       putArtifact: ({ name, mediaType, data }) => ask<ArtifactRef>({ kind: 'put', name, mediaType, data: new Uint8Array(data) }),
     }

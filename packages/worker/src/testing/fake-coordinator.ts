@@ -23,6 +23,7 @@ const usual: Required<Script> = {
   claim: ({ items }) => ({ body: { results: items.map(() => ({ status: 'granted', grant: grant() })) } }),
   report: ({ items }) => ({ body: { results: items.map(() => ({ status: 'accepted' })) } }),
   heartbeat: () => ({ body: { abort: [], known: true, drain: false } }),
+  stream: ({ items }) => ({ body: { results: items.map(() => ({ status: 'stored' })) } }),
   chunk: () => ({ body: { status: 'stored' } }),
   read: () => ({ body: { status: 'not_found', data: '', next_offset: null } }),
 }

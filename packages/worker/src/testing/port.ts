@@ -25,6 +25,7 @@ export function testRun(input: unknown, parts: Partial<Run> = {}): TestRun {
       dependencies: nowhere,
       saveProgress: saved => void progress.push(JSON.parse(saved)),
       spawn: subtask => void spawned.push(subtask),
+      stream: async () => undefined,
       putArtifact: nowhere,
     },
     signal: controller.signal,

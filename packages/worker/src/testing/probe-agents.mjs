@@ -60,6 +60,17 @@ const deeds = {
     return context.artifacts.put('part.bin', whole.subarray(10, bytes + 10), { mediaType: 'application/x-test' })
   },
   badPut: ({ name, mediaType }, context) => context.artifacts.put(name, 'x', { mediaType }),
+  stream: async ({ count }, context) => {
+    for (let n = 0; n < count; n++) void context.stream({ n })
+    await context.stream('last')
+    let refused
+    try {
+      void context.stream('x'.repeat(70_000))
+    } catch (error) {
+      refused = error.code
+    }
+    return refused
+  },
   spawn: ({ subtasks }, context) => {
     for (const subtask of subtasks) context.spawn(subtask)
   },

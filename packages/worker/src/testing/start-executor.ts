@@ -3,13 +3,14 @@ import { subjects } from '@baton/shared'
 import { type Logger, MemoryBusHub, silentLogger } from '@baton/shared/node'
 import { Executor } from '../executor.js'
 import { Runners } from '../isolation/runners.js'
-import { createLanes } from '../lanes.js'
+import { createLanes, type Lanes } from '../lanes.js'
 import { Uplink } from '../uplink.js'
 import { type FakeCoordinator, type Script, startFakeCoordinator } from './fake-coordinator.js'
 
 export interface ExecutorStage {
   readonly executor: Executor
   readonly uplink: Uplink
+  readonly lanes: Lanes
   readonly runners: Runners
   readonly coordinator: FakeCoordinator
   stop(): Promise<void>
@@ -31,6 +32,7 @@ export async function startExecutor(
   return {
     executor,
     uplink,
+    lanes,
     runners,
     coordinator,
     stop: async () => {

@@ -20,6 +20,7 @@ export function testContext(parts: Partial<AgentContext> = {}): AgentContext {
     dependencies: { [Symbol.asyncIterator]: () => ({ next: nowhere }), get: nowhere },
     artifacts: { put: nowhere },
     spawn: () => undefined,
+    stream: async () => undefined,
     ...parts,
   }
 }

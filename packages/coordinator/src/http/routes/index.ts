@@ -7,6 +7,7 @@ import type { Route } from '../route.js'
 import { artifactRoutes } from './artifacts.js'
 import { controlRoutes } from './control.js'
 import { documentRoutes } from './documents.js'
+import { eventRoutes } from './events.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
 import { type MetricsSource, metricsRoutes } from './metrics.js'
@@ -16,6 +17,7 @@ import { sessionRoutes } from './session.js'
 import { submissionRoutes } from './submissions.js'
 import { systemRoutes } from './system.js'
 import { taskRoutes } from './tasks.js'
+import { webhookRoutes } from './webhooks.js'
 
 interface RoutesOptions {
   readonly api: CoordinatorApi
@@ -37,6 +39,8 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...systemRoutes(api),
     ...orchestratorRoutes(api),
     ...artifactRoutes(api),
+    ...eventRoutes(api),
+    ...webhookRoutes(api),
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),

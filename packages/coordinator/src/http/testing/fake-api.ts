@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import {
   type AgentView,
   BatonError,
+  type DeliveryView,
+  type EventView,
   type OrchestrateRequest,
   type OrchestratorView,
   RawJson,
@@ -11,6 +13,7 @@ import {
   type TaskStatus,
   type TaskView,
   terminalTaskStatuses,
+  type WebhookView,
   type WorkerView,
 } from '@baton/shared'
 import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
@@ -29,6 +32,9 @@ export class FakeApi implements CoordinatorApi {
   fault: Error | undefined
   /** How many requests wait now. */
   waiting = 0
+  eventList: EventView[] = []
+  /** Ends what is followed. */
+  lastEvent: Promise<void> = Promise.resolve()
   private readonly watchers = new Set<() => void>()
 
   /** Stores a task, or a change of one. */
@@ -180,6 +186,86 @@ export class FakeApi implements CoordinatorApi {
   async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
     this.called('task', taskId, page)
     return this.find(taskId).task
+  }
+
+  async events(...[, filters]: Parameters<CoordinatorApi['events']>) {
+    this.called('events', filters)
+    if (filters.taskId !== undefined) this.find(filters.taskId)
+    return { events: this.eventList.slice(0, filters.limit), next_cursor: null }
+  }
+
+  async followEvents(...[, filters, signal]: Parameters<CoordinatorApi['followEvents']>) {
+    this.called('followEvents', filters)
+    if (filters.taskId !== undefined) this.find(filters.taskId)
+    return this.followed(signal)
+  }
+
+  private async *followed(signal: AbortSignal) {
+    yield { events: this.eventList, position: this.eventList.at(-1)?.id ?? '0-0' }
+    await Promise.race([this.lastEvent, new Promise(resolve => signal.addEventListener('abort', resolve))])
+  }
+
+  async webhooks(...[, page]: Parameters<CoordinatorApi['webhooks']>) {
+    this.called('webhooks', page)
+    return { webhooks: [this.findWebhook('callbacks')], next_cursor: null }
+  }
+
+  async webhook(...[, id]: Parameters<CoordinatorApi['webhook']>) {
+    this.called('webhook', id)
+    return this.findWebhook(id)
+  }
+
+  async createWebhook(...[, request]: Parameters<CoordinatorApi['createWebhook']>) {
+    this.called('createWebhook', request)
+    return { ...this.findWebhook('callbacks'), id: 'wh-1', url: request.url, kind: 'subscription' as const, secret: 'whsec_x' }
+  }
+
+  async updateWebhook(...[, id, request]: Parameters<CoordinatorApi['updateWebhook']>) {
+    this.called('updateWebhook', id, request)
+    return this.findWebhook(id)
+  }
+
+  async rotateWebhook(...[, id, request]: Parameters<CoordinatorApi['rotateWebhook']>) {
+    this.called('rotateWebhook', id, request)
+    return { ...this.findWebhook(id), secret: 'whsec_y' }
+  }
+
+  async deleteWebhook(...[, id]: Parameters<CoordinatorApi['deleteWebhook']>) {
+    this.called('deleteWebhook', id)
+    return { deleted_id: this.findWebhook(id).id }
+  }
+
+  async deliveries(...[, id, page]: Parameters<CoordinatorApi['deliveries']>) {
+    this.called('deliveries', id, page)
+    this.findWebhook(id)
+    return { deliveries: [], next_cursor: null }
+  }
+
+  async replayDelivery(...[, id, deliveryId]: Parameters<CoordinatorApi['replayDelivery']>): Promise<DeliveryView> {
+    this.called('replayDelivery', id, deliveryId)
+    throw new BatonError('delivery_not_found', `webhook ${id} has no delivery ${deliveryId}`)
+  }
+
+  async replayWebhook(...[, id, request]: Parameters<CoordinatorApi['replayWebhook']>) {
+    this.called('replayWebhook', id, request)
+    this.findWebhook(id)
+    return { replayed: 0 }
+  }
+
+  private findWebhook(id: string): WebhookView {
+    if (id !== 'callbacks' && id !== 'wh-1') throw new BatonError('webhook_not_found', `there is no webhook ${id}`)
+    const at = '2026-01-01T00:00:00.000Z'
+    return {
+      id,
+      kind: 'callbacks',
+      url: null,
+      events: ['task.*'],
+      description: '',
+      enabled: true,
+      previous_secret_until: null,
+      created_at: at,
+      updated_at: at,
+    }
   }
 
   async why(...[, taskId, page]: Parameters<CoordinatorApi['why']>) {

@@ -1,0 +1,36 @@
+/** `baton events [TASK]`: what happens, a line for each event. */
+import type { EventView } from '@baton/shared'
+import { connect, type RemoteOptions } from '../client.js'
+import { type ExitCode, exitCodes } from '../exit-codes.js'
+import type { Io } from '../io.js'
+import { printJson, printLines } from '../output/print.js'
+import { type Paint, paintFor } from '../output/style.js'
+import { visible } from '../output/text.js'
+
+interface EventsOptions extends RemoteOptions {
+  readonly names?: string
+  readonly after?: string
+}
+
+export async function events(taskId: string | undefined, options: EventsOptions, io: Io): Promise<ExitCode> {
+  const client = connect(options, io)
+  const how = {
+    ...(options.names !== undefined && { names: options.names.split(',').map(name => name.trim()) }),
+    ...(options.after !== undefined && { after: options.after }),
+    signal: io.interruption(),
+  }
+  const paint = paintFor(io)
+  const told = taskId === undefined ? client.events.follow(how) : client.tasks.events(taskId, how)
+  for await (const event of told)
+    if (options.json) printJson(io, event)
+    else printLines(io, [eventLine(event, paint)])
+  return exitCodes.done
+}
+
+export function eventLine({ id, at, name, task_id, subtask, attempt, agent, data }: EventView, paint: Paint): string {
+  const who = [task_id, subtask, attempt === null ? null : `#${attempt}`, agent === null ? null : `(${agent})`].filter(
+    part => part !== null,
+  )
+  const what = data === null ? '' : ` ${visible(JSON.stringify(data))}`
+  return `${paint('dim', `${at} ${id}`)} ${paint(name.startsWith('alert.') ? 'yellow' : 'bold', name)} ${visible(who.join(' '))}${paint('dim', what)}`
+}

@@ -1,0 +1,45 @@
+/** Deletes tasks some time after they ended, in small pieces that leave room for the work of the day. */
+import { type Logger, type Service, Ticker } from '@baton/shared/node'
+import type { Database } from '../store/database.js'
+import { buryTasks, forgetOldEvents, purgePiece } from '../store/retention.js'
+
+interface RetentionOptions {
+  readonly database: Database
+  /** How long a task is kept after it ended. */
+  readonly keptMs: number
+  /** Between two looks when there was nothing left to do. */
+  readonly everyMs: number
+  readonly log: Logger
+}
+
+const tasksPerRun = 100
+const rowsPerPiece = 1_000
+
+export class Retention implements Service {
+  readonly name = 'retention'
+  private readonly options: RetentionOptions
+  private readonly ticker: Ticker
+
+  constructor(options: RetentionOptions) {
+    this.options = options
+    this.ticker = new Ticker({ name: 'retention', everyMs: options.everyMs, log: options.log, run: () => this.run() })
+  }
+
+  start(): Promise<void> {
+    return this.ticker.start()
+  }
+
+  stop(): Promise<void> {
+    return this.ticker.stop()
+  }
+
+  /** True: there may be more. */
+  private async run(): Promise<boolean> {
+    const { database, keptMs, log } = this.options
+    if (await purgePiece(database, rowsPerPiece)) return true
+    const buried = await buryTasks(database, keptMs, tasksPerRun)
+    if (buried > 0) log.info({ tasks: buried }, 'tasks that ended long ago were deleted')
+    const forgotten = await forgetOldEvents(database, keptMs, rowsPerPiece)
+    return buried > 0 || forgotten === rowsPerPiece
+  }
+}
