@@ -23,11 +23,17 @@ export interface LogFileOptions {
 
 const maxWaitingBytes = 4 * 1024 * 1024
 const defaultRetryMs = 10_000
+const flushMs = 100
+const flushBytes = 64 * 1024
 
 export class LogFile {
   private readonly options: LogFileOptions
   private state: { kind: 'open'; stream: RotatingFileStream } | { kind: 'broken'; retryAt: number } | { kind: 'closed' }
   private missing = 0
+  /** Lines that are written together: a busy coordinator asks the disk some times in a second, and not for each. */
+  private gathered = ''
+  private gatheredLines = 0
+  private flushing: NodeJS.Timeout | undefined
   private troubled = false
 
   constructor(options: LogFileOptions) {
@@ -42,13 +48,19 @@ export class LogFile {
 
   write(line: string): void {
     if (this.state.kind === 'broken' && performance.now() >= this.state.retryAt) this.state = { kind: 'open', stream: this.open() }
-    if (this.state.kind !== 'open' || this.state.stream.writableLength > maxWaitingBytes)
+    if (this.state.kind !== 'open' || this.state.stream.writableLength + this.gathered.length > maxWaitingBytes) {
       this.missing++ // F1, F2
-    else this.state.stream.write(line, this.onWritten)
+      return
+    }
+    this.gathered += line
+    this.gatheredLines++
+    if (this.gathered.length >= Math.min(flushBytes, this.options.maxBytes / 4)) this.flush()
+    else this.flushing ??= setTimeout(() => this.flush(), flushMs)
   }
 
   /** Resolves when what was written is in the file, or cannot be. */
   async close(): Promise<void> {
+    this.flush()
     const { state } = this
     this.state = { kind: 'closed' }
     if (state.kind !== 'open') return
@@ -57,8 +69,18 @@ export class LogFile {
     await ended
   }
 
-  private readonly onWritten = (error: Error | null | undefined): void => {
-    if (error) this.missing++
+  private flush(): void {
+    clearTimeout(this.flushing)
+    this.flushing = undefined
+    const [text, lines] = [this.gathered, this.gatheredLines]
+    this.gathered = ''
+    this.gatheredLines = 0
+    if (lines === 0) return
+    if (this.state.kind === 'open')
+      this.state.stream.write(text, error => {
+        if (error) this.missing += lines
+      })
+    else this.missing += lines
   }
 
   private open(): RotatingFileStream {
