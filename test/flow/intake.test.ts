@@ -47,7 +47,7 @@ test('what was enqueued is taken in, runs when it says so, and is refused with t
   // Before any coordinator is there. The last two as other languages might write them.
   const [first = '', second = '', strange = '', precise = ''] = await enqueuer.enqueueMany([
     { ...task('i-1'), execute: true },
-    task('i-1'),
+    { ...task('i-1'), execute: true }, // whichever comes first is stored
     task('i-2'),
     task('i-3'),
   ])
