@@ -123,6 +123,7 @@ export const rules: readonly Rule[] = [
   door(/^@electric-sql\//, [/^packages\/coordinator\/src\/store\//]),
   door(/^(bullmq|ioredis)$/, [
     /^packages\/coordinator\/src\/dispatch\/bullmq-queue\.ts$/,
+    /^packages\/coordinator\/src\/notes\/redis-notes\.ts$/,
     /^packages\/coordinator\/src\/admin\//,
     /^packages\/coordinator\/src\/intake\/bullmq-intake\.ts$/,
     /^packages\/client\/src\/enqueue\.ts$/,

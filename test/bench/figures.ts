@@ -23,6 +23,8 @@ export interface Section {
   /** Sentences: what was done, and what the figures mean. */
   readonly how: readonly string[]
   readonly figures: readonly Figure[]
+  /** What should have been measured too and could not be, with the reason. */
+  readonly notMeasured?: readonly string[]
 }
 
 /** The figure of several runs: their median. */

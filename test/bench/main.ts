@@ -141,13 +141,16 @@ async function bench(): Promise<number> {
     ),
   )
   const verdicts = [...missed, ...failures]
+  const notMeasured = sections.flatMap(section => section.notMeasured ?? [])
+  const held = sections.some(({ figures }) => figures.some(({ target }) => target !== undefined))
   const loadAfter = loadavg()
   out(`load after ${loadAfter.map(numberText).join(' ')}; what others used of this machine is missing in these figures`)
-  for (const line of verdicts.length > 0 ? verdicts : ['every target was met']) out(line)
+  for (const what of notMeasured) out(`NOT MEASURED ${what}`)
+  for (const line of verdicts.length > 0 ? verdicts : [held ? 'every target was met' : 'nothing was held against a target']) out(line)
   if (choice.json !== undefined)
     await writeFile(
       choice.json,
-      `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, others_cores: othersCores, sections, verdicts }, undefined, 2)}\n`,
+      `${JSON.stringify({ machine: { ...machine, load_after: loadAfter }, others_cores: othersCores, sections, verdicts, not_measured: notMeasured }, undefined, 2)}\n`,
     )
   if (choice.svg !== undefined) {
     const title = `Baton, ${machine.cores} cores of ${machine.cpu}, ${machine.measured_at.slice(0, 16)}Z, rounds: ${choice.rounds}`

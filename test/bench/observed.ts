@@ -32,7 +32,7 @@ export async function watchOver(): Promise<Watch> {
       OTEL_TRACES_SAMPLER_ARG: '0.1',
     },
     scrape(url) {
-      timer = setInterval(() => void fetch(`${url}/metrics`).then(answer => answer.text()), scrapeEveryMs)
+      timer = setInterval(() => scrapeOnce(url), scrapeEveryMs)
     },
     async stop() {
       clearInterval(timer)
@@ -41,4 +41,11 @@ export async function watchOver(): Promise<Watch> {
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** The fleet may be about to end. */
+function scrapeOnce(url: string): void {
+  fetch(`${url}/metrics`)
+    .then(answer => answer.text())
+    .catch(() => undefined)
 }

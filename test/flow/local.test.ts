@@ -72,6 +72,13 @@ const hanging = defineAgent({
   run: (_, context) =>
     new Promise((_, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason), { once: true })),
 })
+const noting = defineAgent<{ set?: unknown }>({
+  name: 'noting',
+  run: async ({ set }, { notes }) => {
+    if (set !== undefined) await notes.set('left', set, { ttl: '1h' })
+    return { found: (await notes.get('left')) ?? null, names: await notes.list() }
+  },
+})
 const gpu = defineAgent({ name: 'gpu-echo', capabilities: ['render', 'gpu'], run: (_, context) => context.subtaskId })
 const cpu = defineAgent({ name: 'cpu-echo', capabilities: ['render'], run: (_, context) => context.subtaskId })
 const bad = defineAgent<{ what: string }>({
@@ -90,7 +97,7 @@ const bad = defineAgent<{ what: string }>({
 let local: Local
 beforeAll(async () => {
   local = await startLocal({
-    agents: [echo, flaky, typed, spawner, joiner, maker, reader, hanging, gpu, cpu, bad],
+    agents: [echo, flaky, typed, spawner, joiner, maker, reader, hanging, noting, gpu, cpu, bad],
     backoff: { initialMs: 20, maxMs: 100 },
   })
 })
@@ -133,6 +140,15 @@ describe('a task that goes well', () => {
     expect(Date.parse(c?.started_at ?? '')).toBeGreaterThanOrEqual(Date.parse(b?.finished_at ?? ''))
     expect(task.status_history.map(h => h.to)).toEqual(['planned', 'running', 'completed'])
     expect(task.metrics.subtasks_completed).toBe(3)
+  })
+
+  test('the subtasks of a task leave notes for each other, and another task does not see them', async () => {
+    const task = await run([
+      { name: 'a', capability: 'noting', input: { set: { section: 3 } } },
+      { name: 'b', capability: 'noting', input: {}, depends_on: ['a'] },
+    ])
+    expect(named(task, 'b').outputs).toEqual({ found: { section: 3 }, names: ['left'] })
+    expect(named(await run([{ name: 'a', capability: 'noting', input: {} }]), 'a').outputs).toEqual({ found: null, names: [] })
   })
 
   test('fans out and joins with every output, in the order of the plan', async () => {

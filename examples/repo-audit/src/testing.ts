@@ -35,6 +35,7 @@ export function fakeContext(options: { signal?: AbortSignal; dependencies?: read
     savedProgress: null,
     progress: value => void saved.push(value),
     stream: async () => undefined,
+    notes: { set: async () => undefined, get: async () => undefined, delete: async () => undefined, list: async () => [] },
     dependencies: {
       async *[Symbol.asyncIterator]() {
         yield* dependencies

@@ -36,6 +36,7 @@ const byError: Record<ErrorCode, ExitCode> = {
   worker_not_found: exitCodes.usage,
   agent_not_found: exitCodes.usage,
   review_not_found: exitCodes.usage,
+  range_not_satisfiable: exitCodes.usage,
   artifact_not_found: exitCodes.usage,
   webhook_not_found: exitCodes.usage,
   delivery_not_found: exitCodes.usage,

@@ -5,6 +5,7 @@ import { openTracing } from '@baton/shared/observe'
 import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
 import { bullmqIntake } from './intake/bullmq-intake.js'
+import { openRedisNotes } from './notes/redis-notes.js'
 import { type Coordinator, startCore } from './start.js'
 import { openPostgres } from './store/postgres.js'
 
@@ -49,6 +50,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(queue)
     const bus = await connectNatsBus({ url: mode.natsUrl, name: 'baton-coordinator', log, ...signal })
     open.push(bus)
+    const notes = openRedisNotes({ url: mode.redisUrl, namespace, log })
+    open.push(notes)
     const intake =
       options.intake === false ? undefined : bullmqIntake({ url: mode.redisUrl, namespace, lockMs: Math.max(1_000, options.leaseMs), log })
     const tracing = options.tracing ? await openTracing('baton-coordinator') : undefined
@@ -57,7 +60,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ...options,
       tracing,
       mode: 'fleet',
-      stores: { database, queue, bus, intake, queueBoard: queueBoard({ url: mode.redisUrl, namespace, log }) },
+      stores: { database, queue, bus, notes, intake, queueBoard: queueBoard({ url: mode.redisUrl, namespace, log }) },
     })
     return {
       id: core.id,

@@ -48,6 +48,8 @@ import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
 import { migrate } from './store/migrate.js'
+import type { NoteStore } from './store/note-store.js'
+import { postgresNotes } from './store/notes.js'
 import { withRepeats } from './store/repeat.js'
 import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
@@ -65,6 +67,8 @@ export interface Stores {
   readonly intake?: Intake | undefined
   /** The page over the queues; local mode has one of its own. */
   readonly queueBoard?: OpenQueueBoard | undefined
+  /** Default: in the database. */
+  readonly notes?: NoteStore
 }
 
 export interface CoreOptions {
@@ -289,6 +293,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     claims,
     reports,
     heartbeats,
+    notes: stores.notes ?? postgresNotes(database),
     leaseMs,
     heartbeatMs,
     log,

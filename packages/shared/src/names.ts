@@ -50,6 +50,11 @@ export function epochKey(namespace: string): string {
   return `${namespace}:epoch`
 }
 
+/** Where the notes of a task stand: one key each, and an index of their names by when they run out. */
+export function noteKeys(namespace: string, taskPk: string): { note(name: string): string; index: string } {
+  return { note: name => `${namespace}:note:${taskPk}:${name}`, index: `${namespace}:notes:${taskPk}` }
+}
+
 /** The id of a delivery job. A number of the database, never a caller's text. */
 export function jobId(subtask: string, attempt: number, dispatch: number): string {
   return `${subtask}-${attempt}-${dispatch}`

@@ -23,6 +23,11 @@ export const maxSpawnedPerReport = 10_000
 export const maxStreamChunkBytes = 64 * 1024
 /** What one attempt may stream in all. */
 export const maxStreamedBytes = 16 * 1024 * 1024
+/** One note of a task, as JSON text; how many a task may have at once; how long one is kept, by default and at most. */
+export const maxNoteBytes = 64 * 1024
+export const maxNotes = 1_000
+export const defaultNoteTtlMs = 24 * 3_600_000
+export const maxNoteTtlMs = 7 * 24 * 3_600_000
 /** A name that no artifact can have: the chunks of a large output are kept under it. */
 export const outputChunkName = '$output'
 /** The same for a long list of spawned subtasks. */
@@ -121,6 +126,22 @@ const activeClaimSchema = z.object({
 })
 export type ActiveClaim = z.infer<typeof activeClaimSchema>
 
+export const noteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,199}$/)
+/** What an agent does with its task's notes. */
+export const noteAskSchema = z.discriminatedUnion('do', [
+  z.object({
+    do: z.literal('set'),
+    name: noteNameSchema,
+    /** JSON text. */
+    value: z.string().max(maxNoteBytes),
+    ttl_ms: z.number().int().min(1).max(maxNoteTtlMs),
+  }),
+  z.object({ do: z.literal('get'), name: noteNameSchema }),
+  z.object({ do: z.literal('delete'), name: noteNameSchema }),
+  z.object({ do: z.literal('list') }),
+])
+export type NoteAsk = z.infer<typeof noteAskSchema>
+
 /** Chunks that one attempt streamed, in order; `from` is the number of the first one. */
 const streamItemSchema = z.object({
   subtask: rowId,
@@ -160,6 +181,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     data: z.base64(),
   }),
   z.object({ v: version, type: z.literal('stream'), worker_id: z.string(), items: z.array(streamItemSchema).min(1).max(maxBatchItems) }),
+  z.object({ v: version, type: z.literal('note'), worker_id: z.string(), subtask: rowId, claim_id: claimId, ask: noteAskSchema }),
   z.object({
     v: version,
     type: z.literal('read'),
@@ -178,6 +200,15 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
   }),
 ])
 export type WorkerRequest = z.infer<typeof workerRequestSchema>
+
+/** `stale`: the claim is no longer the running one; `full`: the task has as many notes as it may have. */
+export interface NoteReply {
+  status: 'ok' | 'stale' | 'full'
+  /** JSON text; null: there is no such note (any more). */
+  value: string | null
+  /** In alphabetical order. */
+  names: string[]
+}
 
 /** A dependency as its dependents see it. */
 export interface DependencyView {

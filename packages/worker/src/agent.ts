@@ -51,6 +51,23 @@ export interface AgentContext {
    * for await (const word of words) await context.stream(word)
    */
   stream(chunk: unknown): Promise<void>
+  /**
+   * Ephemeral notes that the subtasks of one task leave for each other while they run: where a shared draft stands, what
+   * was tried already. They run out, may be lost with Redis, and are no result: what has to last is an output or an artifact.
+   *
+   * @example
+   * await context.notes.set('draft', { section: 3 }, { ttl: '2h' })
+   * const draft = await context.notes.get('draft')
+   */
+  readonly notes: {
+    /** At most 64 KiB of JSON, and 1,000 notes for a task. `ttl`: how long it is kept, at most 7d; default 24h. */
+    set(name: string, value: unknown, options?: { ttl?: string }): Promise<void>
+    /** Undefined: there is none, or it has run out. */
+    get(name: string): Promise<unknown>
+    delete(name: string): Promise<void>
+    /** The names of those that are there, in alphabetical order. */
+    list(): Promise<string[]>
+  }
   readonly dependencies: {
     /** In the order of the plan. Pages of a long list are read as they are needed. */
     [Symbol.asyncIterator](): AsyncIterator<Dependency>

@@ -9,6 +9,7 @@ import {
   failure,
   type Grant,
   maxInlineBytes,
+  type NoteReply,
   type Outcome,
   outputChunkName,
   type SubtaskRequest,
@@ -209,6 +210,8 @@ export class Attempt {
       },
       spawn: subtask => void this.spawned.push(subtask),
       stream: chunk => this.stream().push(chunk),
+      note: ask =>
+        uplink.ask<NoteReply>({ type: 'note', worker_id: workerId, subtask: this.subtask, claim_id: this.claimId, ask }, this.signal),
       putArtifact: artifact => this.putArtifact(artifact),
     }
   }

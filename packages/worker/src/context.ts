@@ -17,6 +17,7 @@ import {
 import type { Logger } from '@baton/shared/node'
 import type { AgentContext } from './agent.js'
 import { createDependencies, type DependencyReader } from './dependencies.js'
+import { createNotes, type NotePort } from './notes.js'
 
 export interface ArtifactToStore {
   readonly name: string
@@ -25,7 +26,7 @@ export interface ArtifactToStore {
 }
 
 /** Leads to the claim of a running attempt. */
-export interface ClaimPort extends DependencyReader {
+export interface ClaimPort extends DependencyReader, NotePort {
   /** JSON text of at most `maxProgressBytes`. */
   saveProgress(text: string): void
   spawn(subtask: SubtaskRequest): void
@@ -77,6 +78,7 @@ export function createContext(run: Run): AgentContext {
       port.saveProgress(text)
     },
     stream: streamTo(port),
+    notes: createNotes(port),
     dependencies: createDependencies(grant, port),
     artifacts: {
       put: async (name, data, options) => {

@@ -1,6 +1,8 @@
 /** W6: whether small tasks get their turn beside one that floods the fleet. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Client, createClient } from '@baton/client'
+import { openPostgres } from '@baton/coordinator'
+import { silentLogger } from '@baton/shared/node'
 import { type Ends, withEndsByDatabase } from '../ends.js'
 import { figure } from '../figures.js'
 import { withBenchFleet } from '../fleet.js'
@@ -22,6 +24,7 @@ export const flood: Workload = context =>
       const alone: number[] = []
       const beside: number[] = []
       const floods: number[] = []
+      const stages: Stages[] = []
       for (let n = 1; n <= rounds; n++) {
         await delay(laterMs, undefined, { signal })
         alone.push(await nine({ client, ends, prefix: `w6-alone-${n}` }))
@@ -34,6 +37,7 @@ export const flood: Workload = context =>
         const { knownAt } = await flooded
         if (knownAt < besideEnd) throw new Error('the flood was over before the nine: nothing was measured')
         floods.push((knownAt - begun) / 1_000)
+        stages.push(await stagesOf(fleet.databaseUrl, `w6-beside-${n}`))
         say(`W6, round ${n}/${rounds}: ${beside.at(-1)?.toFixed(0)} ms beside the flood, ${alone.at(-1)?.toFixed(0)} ms alone`)
       }
       return [
@@ -46,6 +50,21 @@ export const flood: Workload = context =>
           figures: [
             figure('W6, beside the flood : alone', '×', ratiosOf(beside, alone), { atMost: 2 }),
             figure('the nine beside the flood', 'ms', beside),
+            figure(
+              '- their slowest subtask: stored until rung',
+              'ms',
+              stages.map(({ rung }) => rung),
+            ),
+            figure(
+              '- rung until started',
+              'ms',
+              stages.map(({ started }) => started),
+            ),
+            figure(
+              '- started until finished',
+              'ms',
+              stages.map(({ finished }) => finished),
+            ),
             figure('the nine alone', 'ms', alone),
             figure('the flood, taking in included', 's', floods),
           ],
@@ -53,6 +72,32 @@ export const flood: Workload = context =>
       ]
     }),
   )
+
+interface Stages {
+  readonly rung: number
+  readonly started: number
+  readonly finished: number
+}
+
+/** Where the time of the nine went, by the database's clock: of each stage the longest that a subtask took, in milliseconds. */
+async function stagesOf(databaseUrl: string, prefix: string): Promise<Stages> {
+  const database = await openPostgres({ url: databaseUrl, log: silentLogger(), max: 1 })
+  try {
+    const { rows } = await database.query<Stages>(
+      {
+        text: `select max(extract(epoch from a.queued_at - t.created_at))::float8 * 1000 as rung,
+            max(extract(epoch from a.started_at - a.queued_at))::float8 * 1000 as started,
+            max(extract(epoch from a.finished_at - a.started_at))::float8 * 1000 as finished
+          from tasks t join subtasks d on d.task_pk = t.id join attempts a on a.subtask_pk = d.id
+          where t.tenant_id = 1 and t.task_id like $1 and a.outcome = 'completed'`,
+      },
+      [`${prefix}-%`],
+    )
+    return rows[0] ?? { rung: Number.NaN, started: Number.NaN, finished: Number.NaN }
+  } finally {
+    await database.close()
+  }
+}
 
 async function nine({ client, ends, prefix }: { client: Client; ends: Ends; prefix: string }): Promise<number> {
   const requests = Array.from({ length: small.tasks }, (_, i) => flatOf(`${prefix}-${i}`, small.subtasks))

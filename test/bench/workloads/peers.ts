@@ -42,6 +42,12 @@ export const otherPeers: Workload = async context => {
   const { peersDir, rounds, say } = context
   if (peersDir === undefined) throw new Error('say with --peers DIR where the scripts are')
   const absent = new Map<string, string>()
+  for (const peer of peers) {
+    const why = missing(peer, peersDir)
+    if (why !== undefined) absent.set(peer.name, why)
+  }
+  const installed = peers.filter(({ name }) => !absent.has(name))
+  if (installed.length === 0) return [sectionOf([], absent)]
   const done: Round[] = []
   for (let n = 1; n <= rounds; n++) {
     const { variants } = await batonRound(context)
@@ -49,8 +55,8 @@ export const otherPeers: Workload = async context => {
     const baton = { W1: rate(w1), W2: rate(w2), W3: (await batonLatencies(context)).p50Ms }
     say(`peers, round ${n}/${rounds}: Baton W1 ${baton.W1.toFixed(0)}, W2 ${baton.W2.toFixed(0)} subtasks/s, W3 ${baton.W3.toFixed(1)} ms`)
     const lines = new Map<string, readonly PeerLine[]>()
-    for (const peer of peers) {
-      const found = await runIfThere(peer, peersDir, context)
+    for (const peer of installed) {
+      const found = await runUnlessItFails(peer, peersDir, context)
       if (typeof found === 'string') absent.set(peer.name, found)
       else lines.set(peer.name, found)
       say(`peers, round ${n}/${rounds}: ${peer.name}: ${typeof found === 'string' ? found : found.map(lineText).join(', ')}`)
@@ -63,15 +69,19 @@ export const otherPeers: Workload = async context => {
 const lineText = ({ workload, stepsPerSecond, p50Ms }: PeerLine) =>
   stepsPerSecond === undefined ? `${workload} ${p50Ms} ms` : `${workload} ${stepsPerSecond}/s`
 
-/** What it printed, or why it did not run. */
-async function runIfThere(
-  { script, mode, needs, onPostgres }: Peer,
+/** Why it cannot run. */
+function missing({ script, needs }: Peer, dir: string): string | undefined {
+  if (!existsSync(join(dir, script))) return `${script} is not there`
+  return existsSync(join(dir, 'node_modules', needs)) ? undefined : `${needs} is not installed`
+}
+
+/** What it printed, or why it failed. */
+async function runUnlessItFails(
+  { script, mode, onPostgres }: Peer,
   dir: string,
   { signal }: BenchContext,
 ): Promise<readonly PeerLine[] | string> {
   const file = join(dir, script)
-  if (!existsSync(file)) return `${script} is not there`
-  if (!existsSync(join(dir, 'node_modules', needs))) return `${needs} is not installed`
   const run = async (env: Readonly<Record<string, string>>) => (await runPeer({ script: file, args: [mode], env, signal })).lines
   try {
     return await (onPostgres ? withPostgres(run) : run({}))
@@ -102,7 +112,7 @@ function sectionOf(rounds: readonly Round[], absent: ReadonlyMap<string, string>
       const line = round.peers.get(name)?.find(each => each.workload === workload)
       return line?.stepsPerSecond ?? line?.p50Ms ?? Number.NaN
     })
-  const present = peers.filter(({ name }) => rounds.every(round => round.peers.has(name)))
+  const present = rounds.length === 0 ? [] : peers.filter(({ name }) => rounds.every(round => round.peers.has(name)))
   const best = (workload: string) => rounds.map((_, n) => Math.max(...present.map(({ name }) => of(name, workload)[n] ?? Number.NaN)))
   const baton = (workload: 'W1' | 'W2' | 'W3') => rounds.map(round => round.baton[workload])
   return {
@@ -110,8 +120,8 @@ function sectionOf(rounds: readonly Round[], absent: ReadonlyMap<string, string>
     how: [
       'In each round Baton first, then each script in a process of its own on private servers, with the counts in flight that it',
       'comes with; their submitter and worker share one process. Baton: a fleet as in W1 and W2, and in W3.',
-      ...[...absent].map(([name, why]) => `Not measured: ${name}: ${why}`),
     ],
+    notMeasured: [...absent].map(([name, why]) => `${name}: ${why}`),
     figures: [
       ...(present.length > 0
         ? [
@@ -122,7 +132,7 @@ function sectionOf(rounds: readonly Round[], absent: ReadonlyMap<string, string>
       ...(present.some(({ name }) => name === restateCall)
         ? [figure(`W3, p50, Baton : ${restateCall}`, '×', ratiosOf(baton('W3'), of(restateCall, 'W3')), { below: 1 })]
         : []),
-      ...figuresOf('Baton', baton),
+      ...(rounds.length > 0 ? figuresOf('Baton', baton) : []),
       ...present.flatMap(({ name }) => figuresOf(name, workload => of(name, workload))),
     ],
   }

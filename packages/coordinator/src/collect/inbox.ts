@@ -19,8 +19,10 @@ import {
 import { type Bus, type BusSubscription, LaneFullError, type Logger, maxMessageBytes, type Service } from '@baton/shared/node'
 import { putChunk } from '../store/chunks.js'
 import { type Database, isUnavailable, mayPass } from '../store/database.js'
+import type { NoteStore } from '../store/note-store.js'
 import type { Claims } from './claims.js'
 import type { Heartbeats } from './heartbeats.js'
+import { answerNote } from './notes.js'
 import { answerRead } from './reads.js'
 import type { Reports } from './reports.js'
 import { takeStreams } from './streams.js'
@@ -33,6 +35,7 @@ interface InboxOptions {
   readonly claims: Claims
   readonly reports: Reports
   readonly heartbeats: Heartbeats
+  readonly notes: NoteStore
   readonly leaseMs: number
   readonly heartbeatMs: number
   /** Workers could not be heard here until now: the group was left, or is joined again. */
@@ -179,6 +182,8 @@ export class Inbox implements Service {
         this.options.onStreamed()
         return this.ok({ results })
       }
+      case 'note':
+        return this.ok(await answerNote(database, this.options.notes, request))
       case 'read':
         return this.ok(await answerRead(database, request))
       default:

@@ -12,6 +12,7 @@ export const errorRemedies: Readonly<Record<ErrorCode, string>> = {
   worker_not_found: 'Check the id; `GET /workers` lists them.',
   agent_not_found: 'Check the name; `GET /agents` lists them.',
   review_not_found: 'Check the id; `GET /reviews` lists the open ones.',
+  range_not_satisfiable: 'Ask for bytes that the artifact has; `GET /tasks/{task_id}/artifacts` says how many.',
   artifact_not_found: 'Check the name; `GET /tasks/{task_id}/artifacts` lists them.',
   webhook_not_found: 'Check the id; `GET /webhooks` lists them.',
   delivery_not_found: 'Check the id; `GET /webhooks/{id}/deliveries` lists them.',

@@ -23,6 +23,8 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   /** Whether the client speaks TLS, as far as a proxy says. */
   readonly secure: boolean
   readonly ifNoneMatch: string | undefined
+  readonly range: string | undefined
+  readonly ifRange: string | undefined
   /** What the header says, or undefined. */
   readonly accept: string | undefined
   readonly lastEventId: string | undefined
@@ -128,6 +130,8 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     requestId: request.id,
     secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
+    range: request.headers.range,
+    ifRange: typeof request.headers['if-range'] === 'string' ? request.headers['if-range'] : undefined,
     accept: request.headers.accept,
     lastEventId: lastEventIdOf(request),
     hold: wait => options.waits.hold(response, wait),

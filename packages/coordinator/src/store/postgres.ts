@@ -59,7 +59,8 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     options: settings.map(s => `-c ${s}`).join(' '),
     types,
   })
-  pool.on('error', error => log.warn({ err: error }, 'an idle PostgreSQL connection broke'))
+  // Not the error itself: the driver hangs the whole connection on it, with the text of every statement.
+  pool.on('error', error => log.warn({ reason: error.message, code: sqlState(error) }, 'an idle PostgreSQL connection broke'))
   const where = maskSecrets(options.url)
   for (let waited = 0; ; waited++) {
     try {

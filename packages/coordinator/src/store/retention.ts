@@ -102,6 +102,9 @@ const purgeRest: Statement = {
   text: `
 with review as (
   delete from reviews where task_pk = $1
+),
+note as (
+  delete from notes where task_pk = $1
 )
 delete from purges where task_pk = $1`,
 }

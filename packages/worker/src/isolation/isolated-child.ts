@@ -257,6 +257,8 @@ function perform({ port }: Run, ask: Ask): Promise<unknown> {
       return port.dependencies(ask.after)
     case 'stream':
       return port.stream(ask.chunk)
+    case 'note':
+      return port.note(ask.note)
     case 'put':
       return port.putArtifact(ask)
     default:

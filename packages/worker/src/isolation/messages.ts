@@ -10,6 +10,7 @@ import {
   type Grant,
   maxArtifactBytes,
   maxStreamChunkBytes,
+  noteAskSchema,
   subtaskRequestSchema,
 } from '@baton/shared'
 import { z } from 'zod'
@@ -37,6 +38,7 @@ const askSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('artifact'), name: z.string(), artifact: z.string() }),
   z.object({ kind: z.literal('dependencies'), after: z.number().int() }),
   z.object({ kind: z.literal('stream'), chunk: z.string().max(maxStreamChunkBytes) }),
+  z.object({ kind: z.literal('note'), note: noteAskSchema }),
   z.object({ kind: z.literal('put'), name: artifactNameSchema, mediaType: z.string().max(200), data: z.instanceof(Uint8Array) }),
 ])
 export type Ask = z.infer<typeof askSchema>

@@ -2,7 +2,7 @@
  * The child's side of isolation: loads one agent, and runs its attempts, one at a time, as it is told. What the context
  * asks of the claim goes to the worker and comes back.
  */
-import { type ArtifactRef, BatonError, type DependencyView, toFailure } from '@baton/shared'
+import { type ArtifactRef, BatonError, type DependencyView, type NoteReply, toFailure } from '@baton/shared'
 import type { Agent, AgentSource } from '../agent.js'
 import type { ClaimPort } from '../context.js'
 import { runAgent } from '../run-agent.js'
@@ -99,6 +99,7 @@ export function serve(link: ParentLink): void {
       // As JSON: what would be lost on the way to the coordinator is lost here, and the rest can be sent.
       spawn: subtask => link.send({ type: 'spawn', run, subtask: JSON.parse(JSON.stringify(subtask)) }),
       stream: chunk => ask<void>({ kind: 'stream', chunk }).catch(() => undefined), // the attempt has ended
+      note: note => ask<NoteReply>({ kind: 'note', note }),
       // A copy: of a view on a larger buffer the whole buffer would be sent.
       putArtifact: ({ name, mediaType, data }) => ask<ArtifactRef>({ kind: 'put', name, mediaType, data: new Uint8Array(data) }),
     }

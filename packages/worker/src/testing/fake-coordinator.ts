@@ -25,6 +25,7 @@ const usual: Required<Script> = {
   heartbeat: () => ({ body: { abort: [], known: true, drain: false } }),
   stream: ({ items }) => ({ body: { results: items.map(() => ({ status: 'stored' })) } }),
   chunk: () => ({ body: { status: 'stored' } }),
+  note: () => ({ body: { status: 'ok', value: null, names: [] } }),
   read: () => ({ body: { status: 'not_found', data: '', next_offset: null } }),
 }
 

@@ -26,6 +26,7 @@ export function testRun(input: unknown, parts: Partial<Run> = {}): TestRun {
       saveProgress: saved => void progress.push(JSON.parse(saved)),
       spawn: subtask => void spawned.push(subtask),
       stream: async () => undefined,
+      note: nowhere,
       putArtifact: nowhere,
     },
     signal: controller.signal,

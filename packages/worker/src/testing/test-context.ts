@@ -21,6 +21,7 @@ export function testContext(parts: Partial<AgentContext> = {}): AgentContext {
     artifacts: { put: nowhere },
     spawn: () => undefined,
     stream: async () => undefined,
+    notes: { set: nowhere, get: nowhere, delete: nowhere, list: nowhere },
     ...parts,
   }
 }

@@ -1,6 +1,8 @@
 /** `GET /tasks/:task_id/artifacts` and their bytes. What an agent made is downloaded, never shown as a page of ours. */
+import { BatonError } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
+import { rangeOf } from '../byte-range.js'
 import { namesTag, strongTag } from '../entity-tags.js'
 import { maxPage } from '../limits.js'
 import { cursor, wholeNumber } from '../query.js'
@@ -36,20 +38,28 @@ export function artifactRoutes(api: CoordinatorApi): Route[] {
       params: artifactPath,
       answers: {
         200: { description: 'The bytes, with the media type that the agent gave them; `ETag` is their SHA-256.', mediaType: '*/*' },
+        206: { description: 'The bytes that `Range` asks for; one range only.', mediaType: '*/*' },
         304: { description: 'Still the bytes that If-None-Match names.' },
       },
-      errors: ['task_not_found', 'artifact_not_found'],
-      async answer({ params, caller, ifNoneMatch }) {
+      errors: ['task_not_found', 'artifact_not_found', 'range_not_satisfiable'],
+      async answer({ params, caller, ifNoneMatch, range, ifRange }) {
         const { mediaType, sha256, data } = await api.artifact(caller, params.task_id, params.subtask_id, params.name)
-        const headers = { etag: strongTag(sha256), 'cache-control': 'private, no-cache' }
+        const headers = { etag: strongTag(sha256), 'cache-control': 'private, no-cache', 'accept-ranges': 'bytes' }
         if (namesTag(ifNoneMatch, headers.etag)) return { status: 304, headers }
+        const part = ifRange === undefined || ifRange === headers.etag ? rangeOf(range, data.length) : undefined
+        if (part === 'unsatisfiable')
+          throw new BatonError('range_not_satisfiable', `artifact ${params.name} has ${data.length} bytes; ask for some of these`, {
+            extra: { bytes: data.length },
+          })
         return {
+          ...(part && { status: 206 }),
           headers: {
             ...headers,
+            ...(part && { 'content-range': `bytes ${part.from}-${part.to}/${data.length}` }),
             'content-type': mediaTypePattern.test(mediaType) ? mediaType : 'application/octet-stream', // the agent's word
             'content-disposition': disposition(params.name),
           },
-          content: data,
+          content: part ? data.subarray(part.from, part.to + 1) : data,
         }
       },
     }),
