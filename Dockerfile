@@ -11,7 +11,7 @@ RUN npm ci --ignore-scripts \
   && npm prune --omit=dev --ignore-scripts
 
 FROM node:22-slim
-ENV NODE_ENV=production BATON_DATA_DIR=/var/lib/baton
+ENV NODE_ENV=production BATON_DATA_DIR=/var/lib/baton BATON_LOG_FILE=/var/lib/baton/logs/orchestrator.log
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules

@@ -120,6 +120,22 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     },
     keeps: { 'packages/coordinator/src/mind/chat.ts': `const { generateText } = await import('ai')` },
   },
+  'prom-client has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { Registry } from 'prom-client'` },
+    keeps: { 'packages/shared/src/observe/metrics.ts': `import { Registry } from 'prom-client'` },
+  },
+  'rotating-file-stream has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { createStream } from 'rotating-file-stream'` },
+    keeps: { 'packages/shared/src/observe/log-file.ts': `import { createStream } from 'rotating-file-stream'` },
+  },
+  '@bull-board/ has its doors': {
+    breaks: { 'packages/coordinator/src/http/a.ts': `import { createBullBoard } from '@bull-board/api'` },
+    keeps: { 'packages/coordinator/src/admin/b.ts': `const later = () => import('@bull-board/api')` },
+  },
+  '@opentelemetry/ has its doors': {
+    breaks: { 'packages/shared/src/observe/a.ts': `import { trace } from '@opentelemetry/api'` },
+    keeps: { 'packages/shared/src/observe/otel.ts': `import { trace } from '@opentelemetry/api'` },
+  },
   'ipaddr.js has its doors': {
     breaks: { 'packages/coordinator/src/http/a.ts': `import ipaddr from 'ipaddr.js'` },
     keeps: { 'packages/coordinator/src/notify/webhooks/address-guard.ts': `import ipaddr from 'ipaddr.js'` },

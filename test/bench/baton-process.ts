@@ -44,7 +44,7 @@ export async function startBaton({ program = main, args, settings, cwd, signal }
   signal.throwIfAborted()
   const child = spawn(process.execPath, [program, ...args, '--json'], {
     cwd,
-    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', ...settings },
+    env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', BATON_LOG_FILE: 'off', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const killNow = () => child.kill('SIGKILL')

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { startFleet } from '@baton/cli'
 import { type BatonProcess, cleanEnvironment, startBaton } from './baton-process.js'
 import { peakBytes, treeBytes } from './measure.js'
+import { watchOver } from './observed.js'
 import { profileStatements } from './statements.js'
 import type { BenchContext } from './workload.js'
 
@@ -36,8 +37,11 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
   // Only for the start: servers go on listening to their signal and would leave before the processes that use them.
   signal.throwIfAborted()
   // Profiling restarts Postgres, which every process would tell of.
-  const settings: Record<string, string> =
-    profileDir === undefined ? {} : { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }
+  const watch = context.observed ? await watchOver() : undefined
+  const settings: Record<string, string> = {
+    ...watch?.settings,
+    ...(profileDir !== undefined && { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }),
+  }
   const starting = new AbortController()
   const giveUp = () => starting.abort(signal.reason)
   signal.addEventListener('abort', giveUp, { once: true })
@@ -46,15 +50,17 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
     agentsModule,
     env: cleanEnvironment(),
     settings,
-    log: say,
+    log: watch ? () => undefined : say, // at `info` it would be told every line
     signal: starting.signal,
   }).finally(() => signal.removeEventListener('abort', giveUp))
+  watch?.scrape(fleet.url)
   const others: BatonProcess[] = []
   let writeStatements: ((dir: string) => Promise<void>) | undefined
   const stop = async () => {
     if (profileDir !== undefined) await writeStatements?.(profileDir)
     await Promise.all(others.map(other => other.stop()))
     await fleet.stop()
+    await watch?.stop()
   }
   const { databaseUrl, redisUrl, natsUrl } = fleet.servers
   try {

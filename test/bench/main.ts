@@ -18,7 +18,7 @@ const defaultRounds = 3
 const defaultHistory = 2_000_000
 
 const usage = [
-  'npm run bench -- [NAME...] [--rounds N] [--history N] [--json FILE] [--svg FILE] [--peers DIR] [--profile DIR]',
+  'npm run bench -- [NAME...] [--rounds N] [--history N] [--json FILE] [--svg FILE] [--peers DIR] [--profile DIR] [--observed]',
   '',
   ...Object.entries(suites).map(
     ([name, parts]) => `  ${name.padEnd(14)} ${parts.join(', ')}${name === defaultSuite ? '; without a NAME' : ''}`,
@@ -32,6 +32,7 @@ const usage = [
   '  --svg FILE     draws the ratios, with their spread and their targets',
   '  --peers DIR    runs the scripts of other peers too (part `peers`); DIR has them, and what they need installed',
   '  --profile DIR  writes CPU profiles of the fleet processes and the costliest SQL statements there, which slows them down',
+  '  --observed     watches over the fleets: a log file at info, metrics that are scraped, traces of every tenth task',
 ].join('\n')
 
 const out = (line: string) => process.stdout.write(`${line}\n`)
@@ -45,6 +46,7 @@ interface Choice {
   readonly svg: string | undefined
   readonly peers: string | undefined
   readonly profile: string | undefined
+  readonly observed: boolean
 }
 
 /** What was asked for, or what is wrong with it. */
@@ -53,7 +55,7 @@ function chosen(): Choice | string {
     const text = { type: 'string' } as const
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { rounds: text, history: text, json: text, svg: text, peers: text, profile: text },
+      options: { rounds: text, history: text, json: text, svg: text, peers: text, profile: text, observed: { type: 'boolean' } },
     })
     const { json, svg, peers, profile } = values
     const asked = positionals.length > 0 ? positionals : [defaultSuite]
@@ -65,7 +67,7 @@ function chosen(): Choice | string {
     const history = Number(values.history ?? defaultHistory)
     if (!Number.isInteger(history) || history < 1_000) return `--history takes a whole number from 1000, not ${values.history}`
     if (names.includes('peers') && peers === undefined) return 'peers needs --peers DIR'
-    return { names, rounds, history, json, svg, peers, profile }
+    return { names, rounds, history, json, svg, peers, profile, observed: values.observed ?? false }
   } catch (error) {
     return error instanceof Error ? error.message : String(error) // an unknown option
   }
@@ -94,6 +96,7 @@ async function bench(): Promise<number> {
     history: choice.history,
     ...(choice.peers !== undefined && { peersDir: resolve(choice.peers) }),
     ...(profileDir !== undefined && { profileDir }),
+    observed: choice.observed,
   }
 
   const machine = {

@@ -8,6 +8,8 @@ export interface BenchContext {
   readonly say: (line: string) => void
   /** Where profiles go: of CPU for each fleet process, of statements for each Postgres. They slow down what is measured. */
   readonly profileDir?: string
+  /** Whether fleets are watched over meanwhile: log, metrics, traces. */
+  readonly observed: boolean
   /** How often the two sides of a comparison take turns. */
   readonly rounds: number
   /** How many finished subtasks a large history has. */

@@ -42,7 +42,7 @@ export interface Running {
 export function start(args: readonly string[], { cwd = tmpdir(), env = {}, stdin }: BatonOptions = {}): Running {
   const child: ChildProcess = spawn(process.execPath, [main, ...args], {
     cwd,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, BATON_LOG_FILE: 'off', ...env },
     stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   })
   const text = { out: '', err: '' }

@@ -12,6 +12,7 @@ import { parse } from 'yaml'
 import { repositoryFile } from '../docs/markdown-table.js'
 
 interface Service {
+  profiles?: string[]
   image: string
   command?: string[]
   environment?: Record<string, string>
@@ -70,6 +71,11 @@ describe('the environment', () => {
       'BATON_NAMESPACE',
       'BATON_LEASE_MS',
       'BATON_HEARTBEAT_MS',
+      'BATON_WEBHOOK_NETWORKS',
+      'BATON_INTAKE',
+      ...table.filter(name => name.startsWith('OTEL_')),
+      'BATON_LOG_FILE_MB',
+      'BATON_LOG_FILES',
       'BATON_FAILPOINT',
       'BATON_TIME_SCALE',
     ]
@@ -113,10 +119,13 @@ describe('services', () => {
     expect(['always', 'unless-stopped']).toContain(service.restart) // an exit with 75 means: start me again
   })
 
-  test('are reachable from this machine only, and only the coordinator is', () => {
+  test('are reachable from this machine only, and only the coordinator is, or what shows its metrics', () => {
     const published = Object.entries(compose.services).filter(([, service]) => service.ports)
-    expect(published.map(([name]) => name)).toEqual(['coordinator'])
-    for (const port of coordinator.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:/)
+    expect(published.map(([name, { profiles }]) => [name, profiles])).toEqual([
+      ['coordinator', undefined],
+      ['grafana', ['observability']],
+    ])
+    for (const port of published.flatMap(([, { ports }]) => ports ?? [])) expect(port).toMatch(/^127\.0\.0\.1:/)
     expect(coordinator.ports).toEqual([`127.0.0.1:${environmentTable.BATON_PORT.default}:${coordinator.environment?.BATON_PORT}`])
   })
 

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cleanUp } from '../harness/clean-up.js'
 import { eventually } from '../harness/eventually.js'
-import { choices, faultStage, lasts, listen, pairs, sharedFleet, subtasksOf } from './kit/index.js'
+import { scrape } from '../observe/scrape.js'
+import { choices, type FaultFleet, faultStage, lasts, listen, pairs, sharedFleet, subtasksOf } from './kit/index.js'
 
 const stage = faultStage()
 const slots = 10
@@ -116,7 +117,9 @@ test('19: FLUSHALL under load: everything is rung again within the reconcile per
   await completedAtOnce('r19-', slots + 120)
 })
 
-// The metric comes with all the others; the log says it already.
+const pausedBy = ({ coordinators }: FaultFleet) =>
+  Promise.all(coordinators.map(async ({ url }) => (await scrape(url)).value('orchestrator_dispatch_paused', { reason: 'out_of_memory' })))
+
 test('21: out of memory: dispatch pauses and says why, and resumes when there is memory again', async () => {
   const fleet = await underLoad('r21-', 20)
   const { driver } = fleet
@@ -130,6 +133,7 @@ test('21: out of memory: dispatch pauses and says why, and resumes when there is
   for (const { fate } of await Promise.all(late.map(task => driver.submit(task)))) expect(fate).toBe('ok')
   await heard(/the queue does not take jobs; they are kept and tried again/)
   await heard(/OOM command not allowed/)
+  expect(await pausedBy(fleet)).toContain(1)
   await lasts(fleet.leaseMs)
   const states = await fleet.rows<{ state: string; count: number }>(
     `select s.state, count(*)::int as count from subtask_states s join tasks k on k.id = s.task_pk where k.task_id like 'r21-late-%' group by 1`,
@@ -143,6 +147,7 @@ test('21: out of memory: dispatch pauses and says why, and resumes when there is
   const resumed = listen(fleet.coordinators)
   expect(await fleet.redis('CONFIG', 'SET', 'maxmemory', '0')).toBe('OK')
   await resumed(/the queue takes jobs again/)
+  await eventually(async () => (await pausedBy(fleet)).every(paused => paused === 0))
   expect(await fleet.violations()).toEqual([])
   await completedAtOnce('r21-', 120)
 })

@@ -1,7 +1,10 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
 import { connectNatsBus, type FleetUrls, type Logger, type ModelEnvironment } from '@baton/shared/node'
+import { openTracing } from '@baton/shared/observe'
+import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
+import { bullmqIntake } from './intake/bullmq-intake.js'
 import { openRedisNotes } from './notes/redis-notes.js'
 import { type Coordinator, startCore } from './start.js'
 import { openPostgres } from './store/postgres.js'
@@ -17,6 +20,10 @@ export interface CoordinatorOptions {
   readonly config?: BatonConfig
   /** The model that plans, as far as the configuration does not say. */
   readonly plannerModel?: ModelEnvironment
+  /** Whether tasks are taken from the queue `baton-tasks`, too; default true. */
+  readonly intake?: boolean
+  /** Whether spans are sent, as `OTEL_*` say; default false. */
+  readonly tracing?: boolean
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
@@ -47,7 +54,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     open.push(bus)
     const notes = openRedisNotes({ url: mode.redisUrl, namespace, log })
     open.push(notes)
-    const core = await startCore({ ...options, mode: 'fleet', stores: { database, queue, bus, notes } })
+    const intake =
+      options.intake === false ? undefined : bullmqIntake({ url: mode.redisUrl, namespace, lockMs: Math.max(1_000, options.leaseMs), log })
+    const tracing = options.tracing ? await openTracing('baton-coordinator') : undefined
+    if (tracing) open.push(tracing)
+    const core = await startCore({
+      ...options,
+      tracing,
+      mode: 'fleet',
+      stores: { database, queue, bus, notes, intake, queueBoard: queueBoard({ url: mode.redisUrl, namespace, log }) },
+    })
     return {
       id: core.id,
       url: core.url,

@@ -4,8 +4,20 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type BatonConfig, maxSubtasks, parseDuration, subjects } from '@baton/shared'
-import { type Bus, type Logger, type ModelEnvironment, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { type BatonConfig, maxSubtasks, parseDuration, queueName, subjects } from '@baton/shared'
+import {
+  type Bus,
+  type Consumption,
+  type Logger,
+  type ModelEnvironment,
+  type Service,
+  startAll,
+  systemClock,
+  type TaskQueue,
+} from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
+import { localPages } from './admin/local-page.js'
+import type { OpenQueueBoard } from './admin/queue-board.js'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -32,7 +44,9 @@ import { Measurer } from './dispatch/measurer.js'
 import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
-import { createHttpServer } from './http/index.js'
+import { createHttpServer, readSubmissionText } from './http/index.js'
+import type { Intake } from './intake/bullmq-intake.js'
+import { takeIn } from './intake/take-in.js'
 import { openChat } from './mind/chat.js'
 import { defaultDraftLimits, mindSettings } from './mind/settings.js'
 import { takeTurns } from './mind/turns.js'
@@ -43,6 +57,11 @@ import { Pulses } from './notify/pulses.js'
 import { AddressGuard } from './notify/webhooks/address-guard.js'
 import { FanOut } from './notify/webhooks/fan-out.js'
 import { Sender } from './notify/webhooks/sender.js'
+import { Chronicle } from './observe/chronicle.js'
+import { observedDatabase } from './observe/observed-database.js'
+import { Observer } from './observe/observer.js'
+import { StandingGauges } from './observe/standing-gauges.js'
+import { TaskTraces } from './observe/task-traces.js'
 import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
@@ -53,6 +72,7 @@ import { postgresNotes } from './store/notes.js'
 import { withRepeats } from './store/repeat.js'
 import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
+import { readSubtaskNames } from './store/standing.js'
 import { version } from './version.js'
 import { Reconciler } from './watch/reconciler.js'
 import { Retention } from './watch/retention.js'
@@ -62,6 +82,10 @@ export interface Stores {
   readonly database: Database
   readonly queue: TaskQueue
   readonly bus: Bus
+  /** The queue on which producers leave tasks; none in local mode. */
+  readonly intake?: Intake | undefined
+  /** The page over the queues; local mode has one of its own. */
+  readonly queueBoard?: OpenQueueBoard | undefined
   /** Default: in the database. */
   readonly notes?: NoteStore
 }
@@ -84,6 +108,8 @@ export interface CoreOptions {
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
   readonly timeScale?: number
+  /** Spans of tasks are given to it; none: nothing is traced. Whoever opened it closes it. */
+  readonly tracing?: Tracing | undefined
   readonly log: Logger
 }
 
@@ -96,6 +122,8 @@ export interface Coordinator {
 }
 
 const pool = 'shared'
+/** Whose tasks come by the intake queue. */
+const intakeCaller = { tenantId: 1, actor: 'intake' }
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
 const defaultSpawnDepth = 100
@@ -110,7 +138,19 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const { stores, mode, namespace, leaseMs, heartbeatMs, config = {}, log } = options
   const durations = durationsAt(options.timeScale ?? 1)
   const { queue, bus } = stores
-  const database = withRepeats(stores.database)
+  // observe: what is counted; the duties tell it, and know nothing of it
+  const { tracing } = options
+  const traces = tracing && new TaskTraces({ tracing, database: stores.database, log })
+  const observer = new Observer({
+    version,
+    mode,
+    capabilityOf: routeId => directory.route(routeId)?.capability,
+    traces,
+    onFailed: attempt => chronicle.attemptFailed(attempt),
+  })
+  const { metrics } = observer
+  const database = withRepeats(observedDatabase(stores.database, metrics))
+  const chronicle = new Chronicle({ database, log, onEnd: observer.taskEnded })
   const id = `${hostname()
     .toLowerCase()
     .replace(/[^a-z0-9-]/g, '-')
@@ -161,7 +201,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
 
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
-  const ringer = new Ringer({ queue, retryMs: durations.ringAgainMs, log })
+  const ringer = new Ringer({
+    queue,
+    retryMs: durations.ringAgainMs,
+    log,
+    trace: traces?.dispatch,
+    onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
+  })
   const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
@@ -178,6 +224,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     roomMade: () => starter.roomMade(),
     changes: { announce },
     pulses,
+    onTasks: tasks => {
+      for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') chronicle.taskEnded(id)
+    },
   })
   const starter: Starter = new Starter({
     database,
@@ -255,6 +304,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     },
     onChange: after.stepped,
     onReady: after.ready,
+    observer,
   })
   const spawner = new SpawnPlanner({
     ids,
@@ -267,7 +317,16 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
     limits: { subtasks: config.limits?.subtasks ?? maxSubtasks, depth: config.limits?.spawn_depth ?? defaultSpawnDepth },
   })
-  const reports = new Reports({ database, after, room: () => directory.fastRoom(), backoff, spawner, maxWaiting: inboxLimit, log })
+  const reports = new Reports({
+    database,
+    after,
+    room: () => directory.fastRoom(),
+    backoff,
+    spawner,
+    maxWaiting: inboxLimit,
+    log,
+    observer,
+  })
   const heartbeats = new Heartbeats({
     database,
     leaseMs,
@@ -275,6 +334,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     maxWaiting: inboxLimit,
     log,
     onFleetChange: () => dispatcher.fleetChanged(),
+    observer,
   })
   const inbox = new Inbox({
     bus,
@@ -306,6 +366,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     room: () => directory.fastRoom(),
     log,
     after,
+    onSwept: observer.swept,
+    onOverrun: observer.overrun,
     onFleetChange: () => dispatcher.fleetChanged(),
   })
   const reconciler = new Reconciler({
@@ -315,6 +377,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     everyMs: durations.reconcileMs,
     claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,
+    onMissing: observer.missing,
   })
   const { tasks: kept } = config.retention ?? {}
   const retention =
@@ -354,6 +417,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       // Room was counted when it was taken.
       await ringer.ring(jobs)
     },
+    trace: traces && ((taskId, parent) => traces.plan(taskId, parent)),
     startWaiting: () => starter.now(),
   })
   const replanner = new Replanner({
@@ -399,7 +463,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const api = createCoordinatorApi({
     database,
-    submitter,
+    submitter: {
+      submit: async (caller, requests, how) => {
+        const outcomes = await submitter.submit(caller, requests, how)
+        for (const { kind } of outcomes) if (kind !== 'dry_run') observer.submitted(kind)
+        return outcomes
+      },
+    },
     control,
     reviews,
     orchestrators,
@@ -420,14 +490,62 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       },
     },
   })
+  // intake: what producers left in the queue
+  const available = withUnavailable(api)
+  let intake: Consumption | undefined
+  const intakeService: Service = {
+    name: 'intake',
+    start: async () => {
+      intake = stores.intake?.consume(async (text, traceparent) => {
+        const caller = { ...intakeCaller, ...(traceparent !== undefined && { traceparent }) }
+        const taken = await takeIn(text, { api: available, read: readSubmissionText, caller })
+        metrics.add('orchestrator_intake_jobs_total', { outcome: taken.kind === 'taken' ? taken.outcome : taken.kind })
+        return taken
+      })
+    },
+    stop: async () => intake?.stop(),
+  }
+
+  const standing = new StandingGauges({
+    database,
+    observer,
+    capabilityOf: routeId => directory.route(routeId)?.capability,
+    capacity: () => directory.capacity(),
+  })
+  // admin: the queues, for people to look at
+  const queuePages = stores.queueBoard
+    ? stores.queueBoard({ queues: () => directory.servedQueues, names: ids => readSubtaskNames(database, ids) })
+    : localPages(async () => {
+        const capacity = [...directory.capacity()]
+        const waiting = await queue.waiting(capacity.map(([name]) => queueName(pool, { kind: 'capability', name })))
+        return capacity.map(([name, { slots, active }]) => ({
+          capability: name,
+          waiting: waiting.get(queueName(pool, { kind: 'capability', name })) ?? 0,
+          active,
+          slots,
+        }))
+      })
+
   const http = createHttpServer({
-    api: withUnavailable(api),
+    api: available,
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
     log,
     host: options.host,
     port: options.port,
     version,
     mode,
+    metrics: {
+      render: async () => {
+        await standing.refresh()
+        const { jobs, reason } = ringer.held
+        metrics.set('orchestrator_jobs_kept', {}, jobs)
+        for (const each of ['out_of_memory', 'unreachable'] as const)
+          metrics.set('orchestrator_dispatch_paused', { reason: each }, Number(reason === each))
+        return metrics.render()
+      },
+    },
+    queuePages,
+    onAnswered: observer.answered,
   })
 
   let url = ''
@@ -441,6 +559,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       delegate,
       watcher,
       reconciler,
+      chronicle,
       ...(retention ? [retention] : []),
       inbox,
       tail,
@@ -451,10 +570,14 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         start: async () => {
           url = (await http.start()).url
         },
-        stop: () => http.stop(),
+        stop: async () => {
+          await http.stop()
+          await queuePages.close()
+        },
       },
       // Stopped first: requests that wait for a model are answered with the plan of the rules.
       ...(thinker ? [thinker] : []),
+      intakeService,
     ],
     log,
   )

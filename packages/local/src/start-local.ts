@@ -6,6 +6,7 @@ import { type Client, createClient } from '@baton/client'
 import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
 import { type BatonConfig, BatonError } from '@baton/shared'
 import { type Logger, MemoryBusHub, MemoryQueue, type ModelEnvironment, silentLogger } from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
 import { type Agent, agentsFromConfig, checkAgents, type Host, startHost } from '@baton/worker'
 
 export interface LocalOptions {
@@ -35,6 +36,8 @@ export interface LocalOptions {
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
+  /** Spans of tasks are given to it; whoever opened it closes it. */
+  readonly tracing?: Tracing
   /** Default: silent. */
   readonly log?: Logger
 }
@@ -95,6 +98,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       ...(options.backoff && { backoff: options.backoff }),
       ...(options.webhookNetworks && { webhookNetworks: options.webhookNetworks }),
       ...(options.timeScale !== undefined && { timeScale: options.timeScale }),
+      tracing: options.tracing,
       log,
     })
     const workers = new Set<Host>() // the present one, and those before it that still drain
@@ -134,7 +138,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
   async function host(hosted: readonly Agent[]): Promise<Host | undefined> {
     if (hosted.length === 0) return undefined
     const bus = hub.connect()
-    const started = await startHost({ agents: hosted, bus, consumer: queue, namespace, log })
+    const started = await startHost({ agents: hosted, bus, consumer: queue, namespace, log, tracing: options.tracing })
     void started.ended.then(() => bus.close())
     return started
   }

@@ -51,6 +51,7 @@ export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, pl
 export {
   agentCapability,
   epochKey,
+  intakeQueue,
   jobId,
   namePattern,
   nameSchema,

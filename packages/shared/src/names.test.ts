@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   agentCapability,
+  intakeQueue,
   jobId,
   nameSchema,
   namespaceSchema,
@@ -32,7 +33,7 @@ describe('queue names', () => {
     )
   })
 
-  test.each(['', 'shared', 'shared.x.y', 'shared.c.', '.c.x', 'Shared.c.x', 'shared:c:x'])('%j is none', text => {
+  test.each(['', intakeQueue, 'shared', 'shared.x.y', 'shared.c.', '.c.x', 'Shared.c.x', 'shared:c:x'])('%j is none', text => {
     expect(parseQueueName(text)).toBeUndefined()
   })
 

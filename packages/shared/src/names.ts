@@ -39,6 +39,12 @@ export function parseQueueName(name: string): (QueueKey & { readonly pool: strin
   return { pool: match[1], kind: match[2] === 'c' ? 'capability' : 'agent', name: match[3] }
 }
 
+/**
+ * The queue on which producers leave tasks; like all queues with the namespace as BullMQ's prefix. No delivery queue is
+ * named like it: those have dots.
+ */
+export const intakeQueue = 'baton-tasks'
+
 /** The key whose absence says that Redis was emptied: every job is rung again then. */
 export function epochKey(namespace: string): string {
   return `${namespace}:epoch`

@@ -108,7 +108,14 @@ const outcomeSchema = z.discriminatedUnion('kind', [
 ])
 export type Outcome = z.infer<typeof outcomeSchema>
 
-export const reportItemSchema = z.object({ subtask: rowId, attempt: z.number().int(), claim_id: claimId, outcome: outcomeSchema })
+export const reportItemSchema = z.object({
+  subtask: rowId,
+  attempt: z.number().int(),
+  claim_id: claimId,
+  outcome: outcomeSchema,
+  /** W3C trace context of the run. */
+  tp: z.string().max(64).optional(),
+})
 export type ReportItem = z.infer<typeof reportItemSchema>
 
 const activeClaimSchema = z.object({

@@ -47,6 +47,7 @@ export class Attempt {
   /** Made for whoever looks at its signal: most agents never do. */
   private controller: AbortController | undefined
   private aborted: BatonError | undefined
+  private ownLog: Logger | undefined
   private decide: ((outcome: Outcome) => void) | undefined
   private ended = false
   private readonly artifacts = new Map<string, ArtifactRef>()
@@ -130,10 +131,10 @@ export class Attempt {
 
   /** What only some agents ask for is made when it is asked for. */
   private asRun(): Run {
-    const { grant, agent, log } = this.options
+    const { grant } = this.options
     const startedAt = Date.now()
     const signal = () => this.signal
-    let own: Logger | undefined
+    const log = () => this.log
     return {
       grant,
       port: this.port(),
@@ -144,10 +145,20 @@ export class Attempt {
         return new Date(startedAt + grant.sla_ms)
       },
       get log() {
-        own ??= log.child({ task_id: grant.task_id, subtask_id: grant.subtask_id, attempt: grant.attempt, agent: agent.name })
-        return own
+        return log()
       },
     }
+  }
+
+  /** What lines about it begin with. */
+  get named(): { task_id: string; subtask_id: string; attempt: number; agent: string } {
+    const { grant, agent } = this.options
+    return { task_id: grant.task_id, subtask_id: grant.subtask_id, attempt: grant.attempt, agent: agent.name }
+  }
+
+  private get log(): Logger {
+    this.ownLog ??= this.options.log.child(this.named)
+    return this.ownLog
   }
 
   private get signal(): AbortSignal {

@@ -6,10 +6,12 @@
 import { randomUUID } from 'node:crypto'
 import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
 import { failpoint, type Logger } from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
 import type { Runners } from './isolation/runners.js'
 import type { Lanes } from './lanes.js'
+import type { WorkerObserver } from './observer.js'
 import type { Uplink } from './uplink.js'
 
 interface ExecutorOptions {
@@ -20,6 +22,8 @@ interface ExecutorOptions {
   readonly log: Logger
   /** How long an agent that ignores its abort keeps its slot. */
   readonly graceMs?: number
+  readonly observer?: WorkerObserver | undefined
+  readonly tracing?: Tracing | undefined
 }
 
 const defaultGraceMs = 10_000
@@ -60,20 +64,21 @@ export class Executor {
 
   /** Works off one delivery; resolves when its job may be finished. */
   async deliver(agent: Agent, data: unknown): Promise<void> {
-    const { lanes, log, runners, uplink, workerId } = this.options
+    const { lanes, log, runners, uplink, workerId, observer } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
       log.warn({ data }, 'a job that is not a delivery was dropped')
       return
     }
     if (this.draining) return // still due in Postgres; it is rung again
-    const { s: subtask, a: attemptNumber } = parsed.data
+    const { s: subtask, a: attemptNumber, tp } = parsed.data
     failpoint('worker.after-fetch')
     const claimId = randomUUID()
     this.asked.set(claimId, subtask)
     const reply = await lanes
       .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
       .finally(() => this.asked.delete(claimId))
+    observer?.claimed(agent.name, reply.status)
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
       return
@@ -83,11 +88,17 @@ export class Executor {
     const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, lanes, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
+    const span = tp === undefined ? undefined : this.options.tracing?.start('worker.run', { parent: tp, attributes: spanNames(attempt) })
+    const began = performance.now()
     const { outcome, settled } = attempt.start()
     try {
       const ended = await outcome
+      observer?.ran(agent.name, ended.kind, (performance.now() - began) / 1_000)
+      span?.end(ended.kind === 'completed' ? {} : { failure: ended.failure.code })
+      if (ended.kind === 'failed')
+        log.info({ ...attempt.named, code: ended.failure.code, reason: ended.failure.message }, 'the attempt failed')
       failpoint('worker.after-run')
-      await this.report(attempt, attemptNumber, ended)
+      await this.report(attempt, attemptNumber, ended, span?.traceparent ?? tp)
       failpoint('worker.after-answer')
     } finally {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
@@ -95,19 +106,28 @@ export class Executor {
     }
     if (attempt.hasEnded) return
     await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
-      log.warn({ subtask, agent: agent.name }, 'the agent ignores its abort signal; its slot is given to others'),
+      log.warn(attempt.named, 'the agent ignores its abort signal; its slot is given to others'),
     )
   }
 
-  private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome): Promise<void> {
-    const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId }
+  private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome, tp: string | undefined): Promise<void> {
+    const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId, ...(tp !== undefined && { tp }) }
     const reply = await this.options.lanes.report({ ...item, outcome })
-    this.options.log.debug({ subtask: attempt.subtask, attempt: attemptNumber, status: reply.status }, 'a report was answered')
+    this.options.observer?.reported(attempt.agentName, reply.status)
+    this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
-    } else if (reply.status === 'stale')
-      this.options.log.info({ subtask: attempt.subtask, attempt: attemptNumber }, 'a report came too late; the attempt had been replaced')
+    } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
+  }
+}
+
+function spanNames({ named }: Attempt): Record<string, string | number> {
+  return {
+    'baton.task_id': named.task_id,
+    'baton.subtask_id': named.subtask_id,
+    'baton.attempt': named.attempt,
+    'baton.agent': named.agent,
   }
 }
 

@@ -8,11 +8,13 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type HostedAgent, queueName, subjects, type WorkerInfo, workerWordSchema } from '@baton/shared'
 import { type Bus, type BusSubscription, type Consumption, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
+import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
 import { Heartbeat } from './heartbeat.js'
 import { Runners } from './isolation/runners.js'
 import { createLanes } from './lanes.js'
+import type { WorkerObserver } from './observer.js'
 import { Uplink } from './uplink.js'
 import { version } from './version.js'
 
@@ -30,6 +32,10 @@ export interface HostOptions {
   readonly signal?: AbortSignal
   /** Owns what isolated agents run in, and is stopped with the worker; default: one of its own. */
   readonly runners?: Runners
+  /** Counts what the worker does. */
+  readonly observer?: WorkerObserver | undefined
+  /** Spans of runs are given to it. Whoever opened it closes it. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface Host {
@@ -57,7 +63,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const uplink = new Uplink({ bus, subjects: named, log })
   const lanes = createLanes(uplink, id, stopping.signal)
   const runners = options.runners ?? new Runners({ log })
-  const executor = new Executor({ workerId: id, uplink, lanes, runners, log })
+  const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer, tracing: options.tracing })
   const info: WorkerInfo = {
     id,
     host: hostname(),

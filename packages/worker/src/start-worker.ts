@@ -21,6 +21,8 @@ export interface WorkerOptions {
   readonly drainMs?: number
   /** Gives up waiting for Redis, NATS and the first coordinator. */
   readonly signal?: AbortSignal
+  /** Where metrics are shown; default: `BATON_METRICS_HOST` and `BATON_METRICS_PORT`, and nowhere without the latter. */
+  readonly metrics?: { readonly host: string; readonly port: number }
   /** Drain on SIGTERM and SIGINT; default true. */
   readonly handleSignals?: boolean
 }
@@ -50,7 +52,15 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
     await bus.close()
     throw error
   })
+  const shown = await showMetrics(options.metrics ?? environment.metrics, options.agents, log).catch(async error => {
+    await consumer.close()
+    await bus.close()
+    throw error
+  })
+  const tracing = environment.tracing ? await (await import('@baton/shared/observe')).openTracing('baton-worker') : undefined
   const closeAll = async () => {
+    await shown?.close()
+    await tracing?.close()
     await consumer.close()
     await bus.close()
   }
@@ -63,6 +73,8 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
     ...(options.pool !== undefined && { pool: options.pool }),
     ...(options.drainMs !== undefined && { drainMs: options.drainMs }),
     ...(signal && { signal }),
+    observer: shown?.observer,
+    tracing,
   }).catch(async error => {
     await closeAll()
     throw error
@@ -101,4 +113,13 @@ export function checkAgents(agents: readonly Agent[]): void {
     seen.add(name)
   }
   checkIsolation(agents)
+}
+
+async function showMetrics(where: { host: string; port: number } | undefined, agents: readonly Agent[], log: Logger) {
+  if (!where) return undefined
+  const { serveMetrics, WorkerMetrics } = await import('./metrics.js') // loaded by those only who ask for it
+  const observer = new WorkerMetrics(agents)
+  const { url, close } = await serveMetrics(observer, where)
+  log.info({ url: `${url}/metrics` }, 'metrics are shown')
+  return { observer, close }
 }

@@ -170,6 +170,7 @@ export class FaultFleet {
     this.driver = new Driver(() => this.coordinators.filter(member => member.pid !== undefined).map(member => member.url))
     this.settings = {
       LOG_LEVEL: 'info',
+      BATON_LOG_FILE: 'off',
       BATON_NAMESPACE: this.namespace,
       BATON_LEASE_MS: String(this.leaseMs),
       BATON_HEARTBEAT_MS: String(options.heartbeatMs ?? Math.round(this.leaseMs / 3.3)),

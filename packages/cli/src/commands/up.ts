@@ -5,14 +5,22 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
-import { armFailpoints, coordinatorMode, type Environment, type Logger, type ModelEnvironment, readEnvironment } from '@baton/shared/node'
+import {
+  armFailpoints,
+  coordinatorMode,
+  type Environment,
+  type Logger,
+  type Mode,
+  type ModelEnvironment,
+  readEnvironment,
+} from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { aborted, type Io, whileStarting } from '../io.js'
 import { errorLines } from '../output/errors.js'
-import { commandLogger } from '../output/log.js'
+import { commandLogger, openLogFile, serverOutput } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
 import { surviveRejections } from '../output/rejections.js'
 import { tryItLines } from '../output/try-it.js'
@@ -41,14 +49,17 @@ export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
     ...(options.port && { BATON_PORT: options.port }),
   })
   armFailpoints(environment.failpoints)
-  const file = findConfig(io.cwd, options.config ?? environment.config)
-  const seen = file === undefined ? undefined : contentOf(file)
-  let loaded = file === undefined ? undefined : await loadConfig(file, io.cwd)
+  const config = findConfig(io.cwd, options.config ?? environment.config)
+  const seen = config === undefined ? undefined : contentOf(config)
+  let loaded = config === undefined ? undefined : await loadConfig(config, io.cwd)
   const signal = io.interruption()
   surviveRejections(io)
-  const running = await start(environment, { loaded, data: options.data ?? environment.dataDir, signal, io })
-  const say = (lines: readonly string[]) => (options.json ? io.stderr.write(`${lines.join('\n')}\n`) : printLines(io, lines))
-  announce(running, loaded, { environment, options, io })
+  const mode = coordinatorMode(environment)
+  const data = resolveData(options.data ?? environment.dataDir, io.cwd)
+  const { log, people, closeLog } = await openLog(environment, { mode, data, json: options.json, io })
+  const running = await start(environment, { mode, loaded, data, signal, log })
+  const say = (lines: readonly string[]) => (options.json ? io.stderr.write(`${lines.join('\n')}\n`) : printLines(people, lines))
+  announce(running, loaded, { environment, options, io: people })
 
   const reload = async (changedFile: string) => {
     try {
@@ -61,24 +72,42 @@ export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
     }
   }
   const unwatch =
-    file === undefined ? () => undefined : watchConfig(file, { onChange: () => reload(file), ...(seen !== undefined && { seen }) })
+    config === undefined ? () => undefined : watchConfig(config, { onChange: () => reload(config), ...(seen !== undefined && { seen }) })
   await aborted(signal)
   unwatch()
   say(['stopping; Ctrl-C again ends it at once'])
   await running.stop()
+  await closeLog()
   return exitCodes.done
 }
 
+const resolveData = (data: string, cwd: string): string => (data === 'memory' || isAbsolute(data) ? data : resolve(cwd, data))
+
+/** The log, and where to say what is for people: a fleet's log is for whoever gathers stdout. */
+async function openLog(
+  environment: Environment,
+  { mode, data, json = false, io }: { mode: Mode; data: string; json: boolean | undefined; io: Io },
+): Promise<{ log: Logger; people: Io; closeLog: () => Promise<void> }> {
+  // Local mode keeps together what it has, and where it keeps nothing it writes no file.
+  const directory = mode.kind === 'fleet' ? io.cwd : data
+  const file = directory === 'memory' ? undefined : await openLogFile(io, environment, directory)
+  const to = mode.kind === 'fleet' ? serverOutput(io, { json }) : 'stderr'
+  return {
+    log: commandLogger(io, environment.logLevel, { to, file }),
+    people: to === 'stdout' ? { ...io, stdout: io.stderr } : io,
+    closeLog: async () => file?.close(),
+  }
+}
+
 interface Start {
+  readonly mode: Mode
   readonly loaded: LoadedConfig | undefined
   readonly data: string
   readonly signal: AbortSignal
-  readonly io: Io
+  readonly log: Logger
 }
 
-async function start(environment: Environment, { loaded, data, signal, io }: Start): Promise<Running> {
-  const mode = coordinatorMode(environment)
-  const log = commandLogger(io, environment.logLevel)
+async function start(environment: Environment, { mode, loaded, data, signal, log }: Start): Promise<Running> {
   const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks } = environment
   const common = {
     host,
@@ -92,12 +121,11 @@ async function start(environment: Environment, { loaded, data, signal, io }: Sta
     ...(webhookNetworks && { webhookNetworks }),
     ...(loaded && { config: loaded.config }),
   }
-  if (mode.kind === 'local') {
-    const dataDir = data === 'memory' || isAbsolute(data) ? data : resolve(io.cwd, data)
-    return startInOneProcess({ ...common, dataDir }, loaded)
-  }
+  if (mode.kind === 'local') return startInOneProcess({ ...common, dataDir: data, traced: environment.tracing }, loaded)
   const { startCoordinator } = await import('@baton/coordinator')
-  const coordinator = await whileStarting(signal, starting => startCoordinator({ ...common, mode, namespace, signal: starting }))
+  const coordinator = await whileStarting(signal, starting =>
+    startCoordinator({ ...common, mode, namespace, intake: environment.intake, tracing: environment.tracing, signal: starting }),
+  )
   return {
     url: coordinator.url,
     mode: 'fleet',
@@ -118,13 +146,15 @@ interface Common {
   readonly webhookNetworks?: readonly string[]
   readonly config?: BatonConfig
   readonly dataDir: string
+  readonly traced: boolean
 }
 
-async function startInOneProcess(common: Common, loaded: LoadedConfig | undefined): Promise<Running> {
+async function startInOneProcess({ traced, ...common }: Common, loaded: LoadedConfig | undefined): Promise<Running> {
   const { startLocal } = await import('@baton/local')
   // Without a configuration there is one agent to try things with.
   const agents = loaded === undefined ? (await import('../fleet/echo-agents.js')).agents : []
-  const local = await startLocal({ ...common, agents, loadModule, ...(loaded && { configDir: loaded.dir }) })
+  const tracing = traced ? await (await import('@baton/shared/observe')).openTracing('baton') : undefined
+  const local = await startLocal({ ...common, ...(tracing && { tracing }), agents, loadModule, ...(loaded && { configDir: loaded.dir }) })
   return {
     url: local.url,
     mode: 'local',
@@ -134,7 +164,10 @@ async function startInOneProcess(common: Common, loaded: LoadedConfig | undefine
       const rest = ({ agents: _agents, ...others }: BatonConfig) => canonicalJson(others)
       return rest(changed.config) === rest(before) ? [] : ['playbooks, rules, planner and defaults are taken over by a restart']
     },
-    stop: () => local.stop(),
+    stop: async () => {
+      await local.stop()
+      await tracing?.close()
+    },
   }
 }
 

@@ -5,7 +5,7 @@ import { agentsOfModule } from '../config/agents-module.js'
 import { findConfig, loadConfig, loadModule } from '../config/load.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import { aborted, type Io, whileStarting } from '../io.js'
-import { commandLogger } from '../output/log.js'
+import { commandLogger, serverOutput } from '../output/log.js'
 import { printJson, printLines } from '../output/print.js'
 import { surviveRejections } from '../output/rejections.js'
 
@@ -22,13 +22,17 @@ export async function worker(options: WorkerOptions, io: Io): Promise<ExitCode> 
   const agents = options.agents ? await agentsOfModule(options.agents, io.cwd) : await configured()
   const signal = io.interruption()
   surviveRejections(io)
-  const log = commandLogger(io, environment.logLevel)
+  const to = serverOutput(io, options)
+  const log = commandLogger(io, environment.logLevel, { to })
   const running = await whileStarting(signal, starting =>
     startWorker({ agents, ...urls, namespace: environment.namespace, log, signal: starting, handleSignals: false }),
   )
   const names = agents.map(agent => agent.name)
   if (options.json) printJson(io, { id: running.id, pid: process.pid, agents: names })
-  else printLines(io, [`worker ${running.id} hosts ${names.join(', ')}; Ctrl-C drains it, a second one ends it at once`])
+  else
+    printLines(to === 'stdout' ? { ...io, stdout: io.stderr } : io, [
+      `worker ${running.id} hosts ${names.join(', ')}; Ctrl-C drains it, a second one ends it at once`,
+    ])
 
   const reason = await Promise.race([aborted(signal).then(() => 'told' as const), running.ended])
   if (reason === 'told') await running.drain()

@@ -64,6 +64,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 
   const settings = {
     LOG_LEVEL: env.LOG_LEVEL || 'warn',
+    BATON_LOG_FILE: env.BATON_LOG_FILE || 'off', // a fleet of this command leaves nothing behind
     ...Object.fromEntries(inherited.map(name => [name, env[name] || undefined])),
     ...options.settings,
   }

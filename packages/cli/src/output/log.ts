@@ -1,15 +1,48 @@
-/** Where the log of a long-running command goes: stderr, as lines for people on a terminal, as JSON elsewhere. */
-import { createLogger, type Logger, type LogLevel } from '@baton/shared/node'
+/**
+ * Where the log of a long-running command goes: to a terminal as lines for people, elsewhere as JSON; and, of a
+ * coordinator, into a file as well.
+ */
+import { isAbsolute, resolve } from 'node:path'
+import { createLogger, type Environment, type Logger, type LogLevel } from '@baton/shared/node'
+import type { LogFile } from '@baton/shared/observe'
 import type { Io } from '../io.js'
 import { type Colour, type Paint, paintFor } from './style.js'
 import { visible } from './text.js'
 
-export function commandLogger(io: Io, level: LogLevel, bindings?: Record<string, unknown>): Logger {
-  const paint = paintFor(io, io.stderr)
-  const write = io.stderr.isTTY
-    ? (line: string) => io.stderr.write(`${readableLine(line, paint)}\n`)
-    : (line: string) => io.stderr.write(line)
-  return createLogger({ level, ...(bindings && { bindings }), destination: { write: line => void write(line) } })
+interface LogOptions {
+  /** Default stderr. */
+  readonly to?: 'stdout' | 'stderr'
+  readonly file?: Pick<LogFile, 'write'> | undefined
+}
+
+export function commandLogger(io: Io, level: LogLevel, { to = 'stderr', file }: LogOptions = {}): Logger {
+  const sink = io[to]
+  const paint = paintFor(io, sink)
+  const show = sink.isTTY ? (line: string) => sink.write(`${readableLine(line, paint)}\n`) : (line: string) => sink.write(line)
+  const write = (line: string) => {
+    show(line)
+    file?.write(line)
+  }
+  return createLogger({ level, destination: { write } })
+}
+
+/** Where the log of a fleet's process goes: to stdout, unless that is for people, or for one JSON document. */
+export function serverOutput(io: Io, options: { readonly json?: boolean }): 'stdout' | 'stderr' {
+  return options.json || io.stdout.isTTY ? 'stderr' : 'stdout'
+}
+
+/** The coordinator's log file, if there is to be one. A relative path is so to `directory`. */
+export async function openLogFile(io: Io, { logFile }: Environment, directory: string): Promise<LogFile | undefined> {
+  if (!logFile) return undefined
+  const path = isAbsolute(logFile.path) ? logFile.path : resolve(directory, logFile.path)
+  const { LogFile } = await import('@baton/shared/observe')
+  const say = (text: string) => io.stderr.write(`${text}\n`)
+  return new LogFile({
+    ...logFile,
+    path,
+    onTrouble: ({ message }) => say(`the log file ${path} cannot be written: ${message}; lines are missing from it until it can`),
+    onRecovery: dropped => say(`the log file ${path} is written again; ${dropped} lines are missing from it`),
+  })
 }
 
 const colours: Record<string, Colour> = { warn: 'yellow', error: 'red', fatal: 'red', debug: 'dim', trace: 'dim' }

@@ -4,6 +4,7 @@ import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import { type ClaimedItem, type ClaimVerdict, grantClaims } from '../store/claims.js'
 import type { Database } from '../store/database.js'
 import { type ItemResult, runBatch } from './batches.js'
+import type { CollectObserver } from './observer.js'
 
 interface ClaimsOptions {
   readonly database: Database
@@ -18,6 +19,7 @@ interface ClaimsOptions {
   readonly onChange: (taskPks: readonly string[]) => void
   /** Rows went back to ready. */
   readonly onReady: () => void
+  readonly observer?: CollectObserver | undefined
 }
 
 export class Claims {
@@ -52,6 +54,7 @@ export class Claims {
       },
       log,
     )
+    this.options.observer?.claimed(items, results)
     const verdicts = results.flatMap(r => (r.ok ? [r.value] : []))
     onClaimed(verdicts.flatMap(v => (v.status !== 'gone' && v.route_id !== null ? [v.route_id] : [])))
     onChange([...new Set(verdicts.flatMap(v => (v.task_pk !== null && v.status === 'granted' ? [v.task_pk] : [])))])

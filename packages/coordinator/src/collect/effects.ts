@@ -13,6 +13,8 @@ export interface Neighbours {
   /** Tasks ended, or wait for somebody: others may start in their place. */
   readonly roomMade: () => void
   readonly changes: { announce(topic: 'change' | 'status', taskPks: Iterable<string>): void }
+  /** The status of tasks changed; for whoever counts. */
+  readonly onTasks?: ((tasks: EffectsRow['tasks']) => void) | undefined
   /** None where there are no other coordinators. */
   readonly pulses: { send(pulse: { ready?: boolean; changed?: string[]; statuses?: string[] }): void } | undefined
 }
@@ -28,7 +30,7 @@ export interface AfterCommit {
   ready(): void
 }
 
-export function createAfterCommit({ dispatcher, sweep, roomMade, changes, pulses }: Neighbours): AfterCommit {
+export function createAfterCommit({ dispatcher, sweep, roomMade, changes, pulses, onTasks }: Neighbours): AfterCommit {
   const tell = (taskPks: readonly string[], statuses: readonly string[]) => {
     if (taskPks.length === 0 && statuses.length === 0) return
     changes.announce('change', taskPks)
@@ -41,6 +43,7 @@ export function createAfterCommit({ dispatcher, sweep, roomMade, changes, pulses
         effects.touched,
         effects.tasks.map(task => task.id),
       )
+      if (effects.tasks.length > 0) onTasks?.(effects.tasks)
       if (effects.tasks.some(task => task.status === 'failed')) sweep()
       if (effects.tasks.some(task => task.status !== 'running')) roomMade()
       if (effects.ready.length > 0) dispatcher.wake(effects.ready)

@@ -4,6 +4,7 @@ import { BatchLane, type Logger } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
 import { type HeartbeatItem, type HeartbeatVerdict, recordHeartbeats, registerWorker } from '../store/workers.js'
 import { type ItemResult, runBatch } from './batches.js'
+import type { CollectObserver } from './observer.js'
 
 interface HeartbeatsOptions {
   readonly database: Database
@@ -14,6 +15,7 @@ interface HeartbeatsOptions {
   readonly log: Logger
   /** Workers came or went. */
   readonly onFleetChange: () => void
+  readonly observer?: CollectObserver | undefined
 }
 
 export class Heartbeats {
@@ -22,11 +24,14 @@ export class Heartbeats {
 
   constructor(options: HeartbeatsOptions) {
     this.options = options
-    const { database, leaseMs, maxWaiting, log } = options
+    const { database, leaseMs, maxWaiting, log, observer } = options
     this.lane = new BatchLane({
       maxItems: 500,
       maxWaiting,
-      send: items => runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log),
+      send: items => {
+        observer?.heartbeats(items.length)
+        return runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log)
+      },
     })
   }
 

@@ -23,6 +23,7 @@ import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
+import type { CollectObserver } from './observer.js'
 import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface ReportsOptions {
@@ -33,6 +34,7 @@ interface ReportsOptions {
   readonly spawner: SpawnPlanner
   readonly maxWaiting: number
   readonly log: Logger
+  readonly observer?: CollectObserver | undefined
 }
 
 const maxResultBatchBytes = 4 * 1024 * 1024
@@ -78,7 +80,9 @@ export class Reports {
   }
 
   private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<ReportReply> {
-    const item: CompletedItem = { id: report.subtask, attempt: report.attempt, claim_id: report.claim_id, output: outcome.output }
+    const { subtask: id, attempt, claim_id, tp } = report
+    const item: CompletedItem = { id, attempt, claim_id, output: outcome.output, ...(tp !== undefined && { tp }) }
+    const began = Date.now()
     if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null)
       return reply(await this.results.push(item))
     const { database, after, room, spawner, log } = this.options
@@ -95,6 +99,7 @@ export class Reports {
     if (!result?.ok) return rejected(failure('result_invalid', `the result could not be stored: ${result?.reason}`))
     if (result.value.kind === 'rejected') return rejected(result.value.failure)
     const { settled, spawned } = result.value
+    this.options.observer?.completed([item], settled.verdicts, began)
     await after.apply(settled)
     for (const _ of settled.refused) this.acknowledge(item)
     if (spawned > 0) after.ready()
@@ -103,12 +108,14 @@ export class Reports {
 
   private async complete(items: CompletedItem[]): Promise<ItemResult<ReportVerdict>[]> {
     const { database, after, room, log } = this.options
+    const began = Date.now()
     return runBatch(
       items,
       async batch => {
         failpoint('collect.before-commit')
         const settled = await completeAttempts(database, batch, room())
         failpoint('collect.after-commit')
+        this.options.observer?.completed(batch, settled.verdicts, began)
         await after.apply(settled)
         for (const n of settled.refused) this.acknowledge(batch[n])
         return settled.verdicts
@@ -129,12 +136,14 @@ export class Reports {
 
   private async fail(items: FailedItem[]): Promise<ItemResult<ReportVerdict>[]> {
     const { database, after, room, backoff, log } = this.options
+    const began = Date.now()
     return runBatch(
       items,
       async batch => {
         failpoint('collect.before-commit')
         const settled = await failAttempts(database, batch, room(), backoff)
         failpoint('collect.after-commit')
+        this.options.observer?.failed(batch, settled.verdicts, began)
         await after.apply(settled)
         after.ready() // retries and requeues: the dispatcher looks when they are due
         return settled.verdicts
@@ -186,6 +195,7 @@ function failedItem(report: ReportItem, outcome: Extract<Outcome, { kind: 'faile
     retryable: outcome.kind === 'released' || clean.retryable,
     charged: outcome.kind === 'failed',
     saved: outcome.progress !== undefined && isStorableJson(outcome.progress) ? outcome.progress : null,
+    ...(report.tp !== undefined && { tp: report.tp }),
   }
 }
 

@@ -50,6 +50,8 @@ export interface Caller {
   readonly tenantId: number
   /** Who it is, for events and audit: a key's name, `local`. */
   readonly actor: string
+  /** W3C trace context that the request belongs to. */
+  readonly traceparent?: string
 }
 
 export type SubmitOutcome =

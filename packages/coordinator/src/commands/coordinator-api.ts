@@ -20,7 +20,7 @@ import type { Webhooks } from './webhooks.js'
 
 interface ApiOptions {
   readonly database: Database
-  readonly submitter: Submitter
+  readonly submitter: Pick<Submitter, 'submit'>
   readonly control: Control
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators

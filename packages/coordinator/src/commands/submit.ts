@@ -20,6 +20,7 @@ import {
   priorities,
 } from '@baton/shared'
 import { BatchLane, failpoint } from '@baton/shared/node'
+import type { Span } from '@baton/shared/observe'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import { delegatedPlan, planCapability } from '../plan/delegation.js'
 import type { DraftLimits } from '../plan/model/guardrails.js'
@@ -69,6 +70,8 @@ interface SubmitterOptions {
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
   /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher. */
   readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[]) => Promise<void>
+  /** Around the planning and storing of a task; none where nothing is traced. */
+  readonly trace?: ((taskId: string, parent: string | undefined) => Span) | undefined
   /** Starts what waits to start and now may. */
   readonly startWaiting: () => Promise<void>
 }
@@ -135,18 +138,37 @@ export class Submitter {
     }
     return Promise.all(
       requests.map(request =>
-        this.submitOne(caller, request, { dryRun, orchestratorOf }).catch((error: unknown): SubmitOutcome => {
-          if (error instanceof BatonError) return { kind: 'refused', error }
-          throw error
-        }),
+        this.traced(caller, request, span => this.submitOne(caller, request, { dryRun, orchestratorOf, span })).catch(
+          (error: unknown): SubmitOutcome => {
+            if (error instanceof BatonError) return { kind: 'refused', error }
+            throw error
+          },
+        ),
       ),
     )
+  }
+
+  private async traced(caller: Caller, { task_id }: OrchestrateRequest, work: (span: Span | undefined) => Promise<SubmitOutcome>) {
+    const span = this.options.trace?.(task_id, caller.traceparent)
+    if (!span) return work(undefined)
+    try {
+      const outcome = await work(span)
+      span.end({ attributes: { 'baton.outcome': outcome.kind } })
+      return outcome
+    } catch (error) {
+      span.end({ failure: error instanceof Error ? error.message : String(error) })
+      throw error
+    }
   }
 
   private async submitOne(
     caller: Caller,
     request: OrchestrateRequest,
-    { dryRun, orchestratorOf }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
+    {
+      dryRun,
+      orchestratorOf,
+      span,
+    }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator>; span: Span | undefined },
   ): Promise<SubmitOutcome> {
     const { planner, thinker, knowledge, limits, fleet, now } = this.options
     if (request.callback_url !== undefined) await this.options.admitCallback(caller, request.callback_url)
@@ -159,13 +181,16 @@ export class Submitter {
     const planningAgent = request.subtasks === undefined ? orchestrator.agent_id : null
     if (planningAgent !== null && fleet.offers(planningAgent, planCapability)) {
       const { capabilities } = await knowledge(caller.tenantId)
-      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, dryRun)
+      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, {
+        dryRun,
+        span,
+      })
     }
-    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, dryRun)
-    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, dryRun)
+    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, { dryRun, span })
+    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, { dryRun, span })
     const key = { tenantId: caller.tenantId, taskId: request.task_id, digest: digestsOf(request).digest }
     const thought = await thinker.think(key, request, plan)
-    return this.take(caller, request, thought.plan, orchestrator, dryRun).finally(() => thought.done())
+    return this.take(caller, request, thought.plan, orchestrator, { dryRun, span }).finally(() => thought.done())
   }
 
   /** Stores a request with its plan, unless it is only tried. */
@@ -174,10 +199,10 @@ export class Submitter {
     request: OrchestrateRequest,
     plan: Plan,
     orchestrator: OrchestratorSettings,
-    dryRun: boolean,
+    { dryRun, span }: { dryRun: boolean; span: Span | undefined },
   ): Promise<SubmitOutcome> {
     const { now } = this.options
-    const prepared = await this.prepare(caller, request, plan, orchestrator, dryRun)
+    const prepared = await this.prepare(caller, request, plan, orchestrator, { dryRun, traceparent: span?.traceparent })
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
     if (stored instanceof BatonError) throw stored
@@ -196,7 +221,7 @@ export class Submitter {
     request: OrchestrateRequest,
     plan: Plan,
     orchestrator: OrchestratorSettings,
-    dryRun: boolean,
+    { dryRun, traceparent }: { dryRun: boolean; traceparent: string | undefined },
   ): Promise<Prepared> {
     const { ids, routes, pool, attemptLimit, fleet } = this.options
     this.checkLeases(plan)
@@ -247,6 +272,7 @@ export class Submitter {
       field_digests: JSON.stringify(fields),
       callback_url: request.callback_url ?? null,
       plan: JSON.stringify({
+        ...(traceparent !== undefined && { traceparent }), // first: store/traces.ts looks for it there
         made_by: plan.madeBy,
         objectives: plan.objectives,
         constraints: plan.constraints,

@@ -41,7 +41,7 @@ export async function readTaskView(db: Queryable, caller: Caller, taskId: string
     readOpenReview(db, task.id),
   ])
   const views = subtasks.slice(0, limit).map(row => viewOf(row, task))
-  const plan = JSON.parse(task.plan) as TaskView['plan'] // written by submit.ts
+  const { traceparent: _, ...plan } = JSON.parse(task.plan) as TaskView['plan'] & { traceparent?: string } // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
   const waiting = views.find(needsSomebody)
   const why = whyTask(

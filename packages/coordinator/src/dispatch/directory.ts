@@ -52,6 +52,19 @@ export class Directory {
     return queues
   }
 
+  /** Slots of live workers for each capability, and how many were in use when the fleet was last read. */
+  capacity(): Map<string, { slots: number; active: number }> {
+    const capacity = new Map<string, { slots: number; active: number }>()
+    for (const { capabilities, concurrency, active } of this.providers)
+      for (const capability of capabilities) {
+        const sum = capacity.get(capability) ?? { slots: 0, active: 0 }
+        sum.slots += concurrency
+        sum.active += active
+        capacity.set(capability, sum)
+      }
+    return capacity
+  }
+
   route(id: number): Route | undefined {
     return this.options.routes.known.get(id)
   }

@@ -4,28 +4,46 @@
  */
 import { jobId, protocolVersion } from '@baton/shared'
 import { failpoint, failpointAfter, type Logger, type Ring, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
+import type { Span } from '@baton/shared/observe'
 import type { QueuedRow } from '../store/fragments.js'
 
 const maxKept = 50_000
+
+/** Why a queue does not take jobs: Redis has no memory left, or is away. */
+export type HeldReason = 'out_of_memory' | 'unreachable'
 
 interface RingerOptions {
   readonly queue: TaskQueue
   /** Between two tries to reach a queue that is away. */
   readonly retryMs: number
   readonly log: Logger
+  /** The spans of these jobs, by their ids; none where nothing is traced. Never rejects. */
+  readonly trace?: ((rows: readonly QueuedRow[]) => Promise<ReadonlyMap<string, Span>>) | undefined
+  /** So many jobs were put into queues; for whoever counts. */
+  readonly onRung?: ((jobs: number) => void) | undefined
 }
 
 export class Ringer implements Service {
   readonly name = 'ringer'
   private readonly queue: TaskQueue
   private readonly log: Logger
+  private readonly onRung: RingerOptions['onRung']
+  private readonly trace: RingerOptions['trace']
   private readonly retry: Ticker
   private kept: Ring[] = []
+  private reason: HeldReason | undefined
 
-  constructor({ queue, retryMs, log }: RingerOptions) {
+  constructor({ queue, retryMs, log, onRung, trace }: RingerOptions) {
     this.queue = queue
     this.log = log
+    this.onRung = onRung
+    this.trace = trace
     this.retry = new Ticker({ name: 'ringer', everyMs: retryMs, log, run: () => this.tryAgain() })
+  }
+
+  /** Jobs that are kept back, and why. */
+  get held(): { readonly jobs: number; readonly reason: HeldReason | undefined } {
+    return { jobs: this.kept.length, reason: this.reason }
   }
 
   async start(): Promise<void> {
@@ -38,18 +56,24 @@ export class Ringer implements Service {
 
   async ring(rows: readonly QueuedRow[]): Promise<void> {
     if (rows.length === 0) return
-    const rings = rows.map(row => ({
-      queue: row.queue,
-      id: jobId(row.id, row.attempt, row.dispatch),
-      delivery: { v: protocolVersion, s: row.id, a: row.attempt },
-    }))
+    const spans = this.trace && (await this.trace(rows))
+    const rings = rows.map(row => {
+      const id = jobId(row.id, row.attempt, row.dispatch)
+      const tp = spans?.get(id)?.traceparent
+      return { queue: row.queue, id, delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }) } }
+    })
     try {
       if (rings.length > 1) await failpointAfter('dispatch.mid-enqueue', () => this.queue.ring(rings.slice(0, rings.length / 2)))
       await this.queue.ring(rings)
+      this.onRung?.(rings.length)
+      if (spans) for (const span of spans.values()) span.end()
       failpoint('dispatch.after-enqueue')
     } catch (error) {
-      if (this.kept.length === 0)
-        this.log.warn({ err: error, jobs: rings.length }, 'the queue does not take jobs; they are kept and tried again')
+      const reason = heldReason(error)
+      if (spans) for (const span of spans.values()) span.end({ failure: reason })
+      if (reason !== this.reason)
+        this.log.warn({ err: error, jobs: rings.length, reason }, 'the queue does not take jobs; they are kept and tried again')
+      this.reason = reason
       // Beyond the bound the reconciler finds them.
       this.kept.push(...rings.slice(0, maxKept - this.kept.length))
     }
@@ -60,11 +84,18 @@ export class Ringer implements Service {
     const batch = this.kept.slice(0, 1_000)
     try {
       await this.queue.ring(batch)
-    } catch {
-      return // still away
+      this.onRung?.(batch.length)
+    } catch (error) {
+      this.reason = heldReason(error)
+      return
     }
     this.kept = this.kept.slice(batch.length)
-    if (this.kept.length === 0) this.log.info('the queue takes jobs again')
-    else this.retry.wake()
+    if (this.kept.length > 0) return this.retry.wake()
+    this.reason = undefined
+    this.log.info('the queue takes jobs again')
   }
+}
+
+function heldReason(error: unknown): HeldReason {
+  return error instanceof Error && /\bOOM\b/.test(error.message) ? 'out_of_memory' : 'unreachable'
 }

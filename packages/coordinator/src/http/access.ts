@@ -5,14 +5,17 @@
  *     pages in `Origin`: a page of another site must reach it neither directly nor through a name that it re-points here.
  * A2  With a key every path needs it, but those marked `open`, which show no data.
  * A3  Keys are compared by hash in constant time. A key in a URL is refused, valid or not, and URLs are never logged.
+ * A4  A cookie stands for the key on the pages of the queues, and nowhere else (admin-sessions.ts).
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { BatonError } from '@baton/shared'
 import type { Clock } from '@baton/shared/node'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../commands/api.js'
+import { AdminSessions } from './admin-sessions.js'
 import { BadKeys } from './bad-keys.js'
 import { parametersOf } from './query.js'
+import { isQueuesPage } from './queue-pages.js'
 
 /** The tenant of whoever uses the one static key, or needs none. */
 const defaultTenantId = 1
@@ -48,9 +51,12 @@ export function isLoopback(host: string): boolean {
 export class Access {
   private readonly keyHash: Buffer | undefined
   private readonly badKeys: BadKeys
+  /** Cookies in place of the key; none where no key is needed. */
+  readonly sessions: AdminSessions | undefined
 
   constructor(options: AccessOptions) {
     this.keyHash = options.apiKey === undefined ? undefined : sha256(options.apiKey)
+    this.sessions = this.keyHash && new AdminSessions(this.keyHash, options.clock)
     this.badKeys = new BadKeys(options.badKeysPerMinute, options.clock)
   }
 
@@ -66,8 +72,13 @@ export class Access {
       return { tenantId: defaultTenantId, actor: 'local' }
     }
     this.refuseKeyInUrl(request.raw.url ?? '', this.keyHash) // A3
-    if (!open) this.checkKey(request, this.keyHash) // A2
+    if (!open && !this.hasSession(request)) this.checkKey(request, this.keyHash) // A2
     return { tenantId: defaultTenantId, actor: 'api_key' }
+  }
+
+  /** A4 */
+  private hasSession({ headers, raw }: FastifyRequest): boolean {
+    return headers.authorization === undefined && isQueuesPage(raw.url ?? '') && this.sessions?.isValid(headers.cookie) === true
   }
 
   private checkKey(request: FastifyRequest, keyHash: Buffer): void {

@@ -15,10 +15,13 @@ import { clientErrorAnswerer, newRequestId } from './client-errors.js'
 import { EventStreams } from './event-streams.js'
 import type { HttpLimits } from './limits.js'
 import { methodsOf } from './methods.js'
+import { signInPage } from './page/sign-in-page.js'
 import { sendProblem, toBatonError } from './problem.js'
+import { isQueuesPage, type QueuePages, registerQueuePages } from './queue-pages.js'
 import { type Route, register } from './route.js'
 import { allRoutes } from './routes/index.js'
-import { securityHeaders } from './security-headers.js'
+import type { MetricsSource } from './routes/metrics.js'
+import { pagePolicy, securityHeaders } from './security-headers.js'
 import { Waits } from './waits.js'
 
 declare module 'fastify' {
@@ -37,8 +40,21 @@ export interface AppOptions {
   readonly version: string
   readonly mode: 'local' | 'fleet'
   readonly limits: HttpLimits
+  readonly metrics?: MetricsSource | undefined
+  /** What is at `/admin/queues`; without them there is no such path. */
+  readonly queuePages?: QueuePages | undefined
+  /** A request was answered; for whoever counts. */
+  readonly onAnswered?: ((request: Answered) => void) | undefined
   /** Default: the system's. */
   readonly clock?: Clock
+}
+
+/** A request that was answered; `route` is the pattern, never what a caller wrote. */
+export interface Answered {
+  readonly method: string
+  readonly route: string
+  readonly status: number
+  readonly seconds: number
 }
 
 export interface App {
@@ -54,7 +70,7 @@ export function buildApp(options: AppOptions): App {
   const access = new Access({ apiKey: options.apiKey, badKeysPerMinute: limits.badKeysPerMinute, clock: options.clock ?? systemClock })
   const waits = new Waits(limits.maxWaits)
   const streams = new EventStreams(limits, log)
-  const routes = allRoutes({ ...options, showReasons: !access.needsKey })
+  const routes = allRoutes({ ...options, showReasons: !access.needsKey, sessions: access.sessions })
   const callers = new WeakMap<FastifyRequest, Caller>()
   const allowed = methodsOf(routes)
   let stopping = false
@@ -73,10 +89,15 @@ export function buildApp(options: AppOptions): App {
     const error = toBatonError(thrown, request)
     if (error.status === 500)
       log.error({ request_id: request.id, route: request.routeOptions.url, err: error.cause ?? error }, 'a request failed')
+    if (error.code === 'unauthorized' && wantsPage(request)) return sendSignIn(reply)
     return sendProblem(reply, error, request.id) // P3
   })
   fastify.setNotFoundHandler((request, reply) => sendProblem(reply, noSuchRoute(request, allowed), request.id))
-  fastify.addHook('onResponse', async (request, reply) => logAnswer(log, request, reply))
+  fastify.addHook('onResponse', async (request, reply) => {
+    const { method, routeOptions } = request
+    options.onAnswered?.({ method, route: routeOptions.url ?? 'none', status: reply.statusCode, seconds: reply.elapsedTime / 1_000 })
+    logAnswer(log, request, reply)
+  })
 
   const callerOf = (request: FastifyRequest): Caller => {
     const caller = callers.get(request)
@@ -84,6 +105,7 @@ export function buildApp(options: AppOptions): App {
     return caller
   }
   for (const route of routes) register(fastify, route, { waits, streams, submissionBytes: limits.submissionBytes, callerOf })
+  if (options.queuePages) registerQueuePages(fastify, options.queuePages)
   return {
     fastify,
     routes,
@@ -93,6 +115,22 @@ export function buildApp(options: AppOptions): App {
       streams.stop()
     },
   }
+}
+
+/** A person opens one of the pages of the queues, instead of a program asking. */
+function wantsPage({ method, headers, raw }: FastifyRequest): boolean {
+  return method === 'GET' && isQueuesPage(raw.url ?? '') && (headers.accept ?? '').includes('text/html')
+}
+
+function sendSignIn(reply: FastifyReply): FastifyReply {
+  return reply
+    .code(401)
+    .headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': pagePolicy(signInPage),
+      'www-authenticate': 'Bearer realm="baton"',
+    })
+    .send(signInPage.html)
 }
 
 function createFastify(limits: HttpLimits, log: Logger): FastifyInstance {
@@ -137,7 +175,11 @@ function logAnswer(log: Logger, request: FastifyRequest, reply: FastifyReply): v
   else log.debug(line, 'answered')
 }
 
-function taskIdOf({ params }: FastifyRequest): string | undefined {
-  const id = params !== null && typeof params === 'object' && 'task_id' in params ? params.task_id : undefined
-  return typeof id === 'string' && id.length <= 128 ? id : undefined
+/** Of the path, else of the body. */
+function taskIdOf({ params, body }: FastifyRequest): string | undefined {
+  for (const part of [params, body]) {
+    const id = part !== null && typeof part === 'object' && 'task_id' in part ? part.task_id : undefined
+    if (typeof id === 'string' && id.length <= 128) return id
+  }
+  return undefined
 }

@@ -20,6 +20,8 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   readonly body: B
   readonly caller: Caller
   readonly requestId: string
+  /** Whether the client speaks TLS, as far as a proxy says. */
+  readonly secure: boolean
   readonly ifNoneMatch: string | undefined
   readonly range: string | undefined
   readonly ifRange: string | undefined
@@ -124,8 +126,9 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     params: route.params && validate(route.params, request.params, 'the path is not acceptable'),
     query: readQuery(route.query ?? noQuery, request.raw.url ?? ''),
     body: route.body && readBody(route.body, request.body),
-    caller: options.callerOf(request),
+    caller: traced(options.callerOf(request), request.headers.traceparent),
     requestId: request.id,
+    secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
     range: request.headers.range,
     ifRange: typeof request.headers['if-range'] === 'string' ? request.headers['if-range'] : undefined,
@@ -134,6 +137,10 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     hold: wait => options.waits.hold(response, wait),
     stream: open => options.streams.open(response, open),
   }
+}
+
+function traced(caller: Caller, traceparent: unknown): Caller {
+  return typeof traceparent === 'string' ? { ...caller, traceparent } : caller
 }
 
 function readBody<B>(reader: BodyReader<B>, value: unknown): B {

@@ -6,9 +6,11 @@ import { BatonError } from '@baton/shared'
 import type { Clock, Logger } from '@baton/shared/node'
 import type { CoordinatorApi } from '../commands/api.js'
 import { isLoopback } from './access.js'
-import { type App, buildApp } from './app.js'
+import { type Answered, type App, buildApp } from './app.js'
 import { Connections } from './connections.js'
 import { defaultLimits, type HttpLimits } from './limits.js'
+import type { QueuePages } from './queue-pages.js'
+import type { MetricsSource } from './routes/metrics.js'
 
 export interface HttpServerOptions {
   readonly api: CoordinatorApi
@@ -22,6 +24,11 @@ export interface HttpServerOptions {
   readonly version: string
   readonly mode: 'local' | 'fleet'
   readonly limits?: Partial<HttpLimits>
+  /** What `GET /metrics` shows; without it there is no such path. */
+  readonly metrics?: MetricsSource
+  /** What is at `/admin/queues`; without them there is no such path. */
+  readonly queuePages?: QueuePages
+  readonly onAnswered?: (request: Answered) => void
   /** Default: the system's. */
   readonly clock?: Clock
 }

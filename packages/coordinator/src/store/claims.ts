@@ -26,6 +26,8 @@ export interface ClaimVerdict {
   grant: string | null
   route_id: number | null
   task_pk: string | null
+  /** Seconds from when it was ready until this grant; null where nothing was granted, or not for the first time. */
+  waited: number | null
 }
 
 /** How many dependencies travel with a grant; the rest are read in pages. */
@@ -60,7 +62,7 @@ with item as (
   where ${few('i.n')}
 ),
 target as materialized (
-  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress, s.losses >= 2 as suspect
+  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress, s.losses >= 2 as suspect, s.ready_at
   from item i join subtask_states s on s.id = i.id
   order by s.id
   for update of s
@@ -127,6 +129,7 @@ event as (
   select tenant_id, case status when 'deferred' then 'subtask.deferred' else 'subtask.requeued' end, task_pk, id, attempt, agent, worker_id from returned
 )
 select r.n, case when r.status = 'deferred' then 'held' else r.status end as status, r.route_id, r.task_pk::text as task_pk,
+  case when r.status = 'granted' and r.state in (${from('claim')}) then extract(epoch from clock_timestamp() - r.ready_at)::float8 end as waited,
   case when r.status = 'granted' then json_build_object(
     'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
@@ -163,7 +166,7 @@ export async function grantClaims(db: Queryable, items: readonly ClaimedItem[], 
     times.deferMs,
   ])
   // A row that does not exist (any more) is not answered for.
-  const verdicts = items.map((): ClaimVerdict => ({ status: 'gone', grant: null, route_id: null, task_pk: null }))
+  const verdicts = items.map((): ClaimVerdict => ({ status: 'gone', grant: null, route_id: null, task_pk: null, waited: null }))
   for (const { n, ...verdict } of rows) verdicts[n] = verdict
   const later: { n: number; item: ClaimedItem }[] = []
   for (const n of others) {

@@ -22,6 +22,8 @@ export interface CompletedItem {
   readonly claim_id: string
   /** JSON text; null when it was sent in chunks. */
   readonly output: string | null
+  /** W3C trace context of the run; not for the statement. */
+  readonly tp?: string | undefined
 }
 
 export type ReportVerdict = 'accepted' | 'duplicate' | 'stale'

@@ -38,6 +38,8 @@ export interface FailedItem {
   readonly charged: boolean
   /** JSON text of progress that no heartbeat brought. */
   readonly saved: string | null
+  /** W3C trace context of the run; not for the statement. */
+  readonly tp?: string | undefined
 }
 
 /** What the subtask waits for from now on, for its event. */

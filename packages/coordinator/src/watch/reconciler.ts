@@ -17,6 +17,8 @@ interface ReconcilerOptions {
   /** How long a worker may take from fetching a job to a granted claim. */
   readonly claimLimitMs: number
   readonly log: Logger
+  /** So many jobs were missing; for whoever counts. */
+  readonly onMissing?: ((jobs: number) => void) | undefined
 }
 
 const pageSize = 500
@@ -75,6 +77,7 @@ export class Reconciler implements Service {
       const lost = missing.flatMap(id => byJob.get(id) ?? [])
       if (lost.length > 0) {
         const rung = await ringAgain(database, lost)
+        this.options.onMissing?.(rung.length)
         log.info({ jobs: rung.length }, 'jobs that were missing are rung again')
         await ring(rung)
       }

@@ -35,6 +35,10 @@ interface WatcherOptions {
   readonly room: () => Room
   readonly log: Logger
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
+  /** A sweep ended these attempts; for whoever counts. */
+  readonly onSwept?: ((why: Sweep, ended: readonly { id: string; claim_id: string }[]) => void) | undefined
+  /** So many waits were longer than they may be. */
+  readonly onOverrun?: ((subtasks: number) => void) | undefined
   /** Workers were lost. */
   readonly onFleetChange: () => void
 }
@@ -51,6 +55,8 @@ const lines = {
   unheeded: 'cancels were not heeded and are forced',
 } as const
 const housekeepingMs = 60_000
+
+export type Sweep = keyof typeof lines
 
 export class Watcher implements Service {
   readonly name = 'watcher'
@@ -126,6 +132,7 @@ export class Watcher implements Service {
     const swept = await expireAttempts(database, which, { at, leaseMs, limit: sweepLimit }, room(), backoff)
     if (swept.ended.length === 0) return false
     failpoint('watch.mid-sweep')
+    this.options.onSwept?.(which, swept.ended)
     log.warn({ attempts: swept.ended.length, workers: [...new Set(swept.ended.map(e => e.worker_id))] }, lines[which])
     await after.apply(swept)
     after.ready()
@@ -147,6 +154,7 @@ export class Watcher implements Service {
     const more = overdue || waits.ended === sweepLimit
     if (!more) this.nextLongLook = started + Math.min(maxLongLookMs, Math.max(this.everyMs, took * restShare))
     if (waits.ended > 0) {
+      this.options.onOverrun?.(waits.ended)
       log.warn({ subtasks: waits.ended }, 'subtasks waited longer than they may')
       await after.apply(waits)
       after.ready()

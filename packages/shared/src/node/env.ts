@@ -29,9 +29,25 @@ export const environmentTable = {
   BATON_MODEL_URL: { default: '', says: "Where a model that plans is: a server that speaks OpenAI's protocol, `http://…/v1`." },
   BATON_MODEL: { default: '', says: 'The name of the model at `BATON_MODEL_URL`.' },
   BATON_MODEL_API_KEY: { default: '', says: 'The key of the server at `BATON_MODEL_URL`, or at the `base_url` of the configuration.' },
+  BATON_INTAKE: { default: 'on', says: 'Whether a coordinator takes tasks from the queue `baton-tasks`: `on` or `off`.' },
+  BATON_LOG_FILE: { default: 'logs/orchestrator.log', says: "A coordinator's log file, beside its other output; `off` for none." },
+  BATON_LOG_FILE_MB: { default: '10', says: 'The log file is renamed when it is larger, in megabytes.' },
+  BATON_LOG_FILES: { default: '5', says: 'So many renamed log files are kept.' },
+  BATON_METRICS_PORT: { default: '', says: "Port of a worker's own metrics, for Prometheus; `0` takes a free one. Unset: none." },
+  BATON_METRICS_HOST: { default: '127.0.0.1', says: "Address of a worker's own metrics. They need no key." },
   BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
   BATON_TIME_SCALE: { default: '1', says: 'For tests: multiplies every built-in duration. Refused in production.' },
   NODE_ENV: { default: '', says: 'Where it is `production`, what is for tests is refused.' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { default: '', says: 'Where traces are sent by OTLP over HTTP. Unset: nothing is traced.' },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: { default: '', says: 'The same, for traces alone, with its path.' },
+  OTEL_EXPORTER_OTLP_PROTOCOL: { default: 'http/protobuf', says: '`http/protobuf` or `http/json`.' },
+  OTEL_EXPORTER_OTLP_HEADERS: { default: '', says: 'Headers for the receiver, such as a key: `name=value,…`.' },
+  OTEL_SERVICE_NAME: { default: '', says: 'The name in traces; else `baton-coordinator` or `baton-worker`.' },
+  OTEL_RESOURCE_ATTRIBUTES: { default: '', says: 'What else traces say of the process: `name=value,…`.' },
+  OTEL_TRACES_SAMPLER: { default: '', says: 'Which tasks are traced, such as `parentbased_traceidratio`; else all.' },
+  OTEL_TRACES_SAMPLER_ARG: { default: '', says: "The sampler's number, such as `0.1`." },
+  OTEL_TRACES_EXPORTER: { default: 'otlp', says: '`none`: nothing is traced.' },
+  OTEL_SDK_DISABLED: { default: '', says: '`true`: nothing is traced.' },
   LOG_LEVEL: { default: 'info', says: 'One of `trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent`.' },
 } as const
 export type EnvironmentVariable = keyof typeof environmentTable
@@ -67,6 +83,14 @@ export interface Environment {
   readonly logLevel: LogLevel
   /** The model that plans, as far as the environment says. */
   readonly plannerModel: ModelEnvironment
+  /** Whether traces are to be sent. */
+  readonly tracing: boolean
+  /** Whether a coordinator takes tasks from the intake queue. */
+  readonly intake: boolean
+  /** The log's file, `path` as it was given; undefined: none. */
+  readonly logFile: { readonly path: string; readonly maxBytes: number; readonly keep: number } | undefined
+  /** Where a worker shows its metrics. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined
   /** Networks that webhooks may reach though they are not public; undefined: what the configuration says. */
   readonly webhookNetworks: readonly string[] | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
@@ -76,6 +100,13 @@ export interface Environment {
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
   readonly natsUrl: string | undefined
+}
+
+const openTelemetryProtocols: ReadonlySet<string> = new Set(['http/protobuf', 'http/json'])
+
+/** How traces are written. What else `OTEL_*` say, OpenTelemetry reads by itself. */
+export function openTelemetryProtocol(source: Source = process.env): string {
+  return source.OTEL_EXPORTER_OTLP_PROTOCOL || environmentTable.OTEL_EXPORTER_OTLP_PROTOCOL.default
 }
 
 /** Reads and checks the environment; throws `invalid_configuration` with every problem at once. */
@@ -111,6 +142,24 @@ export function readEnvironment(source: Source = process.env): Environment {
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
     heartbeatMs: integer('BATON_HEARTBEAT_MS', or('BATON_HEARTBEAT_MS'), 50, 600_000),
     logLevel: or('LOG_LEVEL') as LogLevel, // checked below
+    tracing:
+      url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', ['http:', 'https:']) !== undefined ||
+      url('OTEL_EXPORTER_OTLP_ENDPOINT', ['http:', 'https:']) !== undefined
+        ? or('OTEL_TRACES_EXPORTER') !== 'none' && or('OTEL_SDK_DISABLED').toLowerCase() !== 'true'
+        : false,
+    intake: or('BATON_INTAKE') === 'on',
+    logFile:
+      or('BATON_LOG_FILE') === 'off'
+        ? undefined
+        : {
+            path: or('BATON_LOG_FILE'),
+            maxBytes: integer('BATON_LOG_FILE_MB', or('BATON_LOG_FILE_MB'), 1, 10_000) * 1_000_000,
+            keep: integer('BATON_LOG_FILES', or('BATON_LOG_FILES'), 1, 1_000),
+          },
+    metrics:
+      get('BATON_METRICS_PORT') === undefined
+        ? undefined
+        : { host: or('BATON_METRICS_HOST'), port: integer('BATON_METRICS_PORT', or('BATON_METRICS_PORT'), 0, 65_535) },
     webhookNetworks: get('BATON_WEBHOOK_NETWORKS')
       ?.split(',')
       .map(part => part.trim())
@@ -130,6 +179,10 @@ export function readEnvironment(source: Source = process.env): Environment {
   for (const name of ['BATON_FAILPOINT', 'BATON_TIME_SCALE'] as const)
     if (get('NODE_ENV') === 'production' && or(name) !== environmentTable[name].default)
       problems.push({ path: name, issue: 'is for tests; unset it, or NODE_ENV=production' })
+  if (!['on', 'off'].includes(or('BATON_INTAKE')))
+    problems.push({ path: 'BATON_INTAKE', issue: `must be on or off, not ${JSON.stringify(or('BATON_INTAKE'))}` })
+  if (!openTelemetryProtocols.has(or('OTEL_EXPORTER_OTLP_PROTOCOL')))
+    problems.push({ path: 'OTEL_EXPORTER_OTLP_PROTOCOL', issue: 'must be http/protobuf or http/json; gRPC is not spoken' })
   for (const network of environment.webhookNetworks ?? [])
     if (!isNetwork(network))
       problems.push({ path: 'BATON_WEBHOOK_NETWORKS', issue: `${JSON.stringify(network)} is not a network such as 10.1.0.0/16` })

@@ -18,6 +18,16 @@ describe('a line', () => {
     expect(line).toMatchObject({ name: 'a\nb\u001b[31m', msg: 'two\nlines' })
   })
 
+  test('shows no control character and no line break of any alphabet as such', () => {
+    const raw: string[] = []
+    createLogger({ destination: { write: line => void raw.push(line) } }).info(
+      { name: 'a\u0085b\u2028c\u009bd\u007fe' },
+      'x\r\n\u2029y\u0000z',
+    )
+    expect(raw.join('')).toMatch(/^[\x20-\x7e]*\n$/)
+    expect(JSON.parse(raw.join(''))).toMatchObject({ name: 'a\u0085b\u2028c\u009bd\u007fe', msg: 'x\r\n\u2029y\u0000z' })
+  })
+
   test('below the level is not written', () => {
     expect(logged(log => log.debug('x'))).toEqual([])
     expect(logged(log => log.debug('x'), 'debug')).toHaveLength(1)
@@ -45,6 +55,19 @@ describe('secrets', () => {
       log.info({ headers: { authorization: 'secret' }, api_key: 'secret', apiKey: 'secret', password: 'secret' }, 'asked')
     })
     expect(JSON.stringify(lines)).not.toContain('secret')
+  })
+
+  test('do not reach it from deep down, nor as parameters, nor where the cut splits them', () => {
+    const lines = logged(log => {
+      log.info({ a: { b: { c: { request: { 'X-Api-Key': 's3cret', Cookie: 's3cret', token: 's3cret' } } } } }, 'deep')
+      log.info({ a: { b: { c: { d: { e: { f: { g: { h: 's3cret' } } } } } } } }, 'too deep')
+      log.info('host=db password=s3cret dbname=x')
+      log.info({ url: 'https://x/?api_key=s3cret&a=1', said: 'Authorization: Bearer s3cret' }, 'asked')
+      log.info({ long: `${'x'.repeat(8_175)} password=s3cret` }, 'cut')
+      log.error({ err: new Error('outer', { cause: new Error('redis://:s3cret@cache') }) }, 'nested')
+    })
+    expect(JSON.stringify(lines)).not.toContain('s3c')
+    expect(lines[3]).toMatchObject({ url: 'https://x/?api_key=***&a=1' })
   })
 })
 

@@ -1,6 +1,7 @@
 /** Every route of the API. */
 import type { Logger } from '@baton/shared/node'
 import type { CoordinatorApi } from '../../commands/api.js'
+import type { AdminSessions } from '../admin-sessions.js'
 import { type OpenApi, openApiDocument } from '../openapi.js'
 import type { Route } from '../route.js'
 import { artifactRoutes } from './artifacts.js'
@@ -9,8 +10,10 @@ import { documentRoutes } from './documents.js'
 import { eventRoutes } from './events.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
+import { type MetricsSource, metricsRoutes } from './metrics.js'
 import { orchestratorRoutes } from './orchestrators.js'
 import { reviewRoutes } from './reviews.js'
+import { sessionRoutes } from './session.js'
 import { submissionRoutes } from './submissions.js'
 import { systemRoutes } from './system.js'
 import { taskRoutes } from './tasks.js'
@@ -22,6 +25,8 @@ interface RoutesOptions {
   readonly version: string
   readonly mode: 'local' | 'fleet'
   readonly showReasons: boolean
+  readonly metrics?: MetricsSource | undefined
+  readonly sessions: AdminSessions | undefined
 }
 
 export function allRoutes(options: RoutesOptions): Route[] {
@@ -39,6 +44,8 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),
+    ...(options.metrics ? metricsRoutes(options.metrics) : []),
+    ...sessionRoutes(options.sessions),
     ...documentRoutes({ mode, openApi: () => (document ??= openApiDocument(routes, version)) }),
   ]
   return routes

@@ -1,0 +1,5 @@
+export { BoundedLabel } from './bounded-label.js'
+export { LogFile, type LogFileOptions } from './log-file.js'
+export { type Exposition, type MetricDefinition, Metrics, type MetricTable, secondsBuckets } from './metrics.js'
+export { openTracing } from './open-tracing.js'
+export { parseTraceparent, type Span, type SpanOptions, type Tracing } from './tracing.js'
