@@ -129,6 +129,13 @@ const examples: Record<string, { breaks: Record<string, string>; keeps?: Record<
     breaks: { 'packages/shared/src/observe/a.ts': `import { trace } from '@opentelemetry/api'` },
     keeps: { 'packages/shared/src/observe/otel.ts': `import { trace } from '@opentelemetry/api'` },
   },
+  '(ai|@ai-sdk/.*) has its doors': {
+    breaks: {
+      'packages/coordinator/src/commands/a.ts': `import { generateText } from 'ai'`,
+      'packages/coordinator/src/mind/b.ts': `const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')`,
+    },
+    keeps: { 'packages/coordinator/src/mind/chat.ts': `const { generateText } = await import('ai')` },
+  },
   'ipaddr.js has its doors': {
     breaks: { 'packages/coordinator/src/http/a.ts': `import ipaddr from 'ipaddr.js'` },
     keeps: { 'packages/coordinator/src/notify/webhooks/address-guard.ts': `import ipaddr from 'ipaddr.js'` },

@@ -134,6 +134,7 @@ export const rules: readonly Rule[] = [
   door(/^rotating-file-stream$/, [/^packages\/shared\/src\/observe\/log-file\.ts$/]),
   door(/^@bull-board\//, [/^packages\/coordinator\/src\/admin\//]),
   door(/^@opentelemetry\//, [/^packages\/shared\/src\/observe\/otel\.ts$/]),
+  door(/^(ai|@ai-sdk\/.*)$/, [/^packages\/coordinator\/src\/mind\/chat\.ts$/]),
   door(/^ipaddr\.js$/, [/^packages\/coordinator\/src\/notify\/webhooks\/address-guard\.ts$/]),
   construct('process.env', ['packages/shared/src/node/env.ts', 'packages/cli/src/env.ts']),
 

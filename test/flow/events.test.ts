@@ -1,9 +1,11 @@
 /** What happens, as it is told: in order, each once, to whoever comes when and from where they like. */
+import { createClient } from '@baton/client'
 import { openPglite, openPostgres } from '@baton/coordinator'
 import { type EventView, isEventFilter } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../harness/eventually.js'
 import { freshDatabase } from '../harness/index.js'
 import { type OpenLocal, startOpenLocal } from './open-local.js'
 
@@ -184,6 +186,27 @@ describe.each(databases)('on %s', (kind, open) => {
     ])
     expect((await local.client.events.list({ taskId, orchestratorId: 'other' })).events).toEqual([])
     expect(isEventFilter('task.*') && !isEventFilter('tasks.*') && !isEventFilter('task.done') && isEventFilter('*')).toBe(true)
+  })
+
+  test('whoever watches a task is shown how it goes on, told by the stream when to look', async () => {
+    const asked: string[] = []
+    const client = createClient({
+      url: local.url,
+      fetch: (input, init) => {
+        asked.push(String(input))
+        return fetch(input, init)
+      },
+    })
+    const taskId = await submit(false)
+    const seen: string[] = []
+    for await (const task of client.tasks.watch(taskId)) {
+      if (seen.at(-1) !== task.status) seen.push(task.status)
+      if (task.status !== 'planned') continue
+      await eventually(() => expect(asked).toContain(`${local.url}/events?task_id=${taskId}`))
+      await local.client.tasks.execute(taskId)
+    }
+    expect(seen.filter(status => status !== 'running')).toEqual(['planned', 'completed'])
+    expect(asked.filter(url => url.includes('/events'))).toHaveLength(1)
   })
 
   test('who follows a task that there is not, or from nowhere, is told so', async () => {

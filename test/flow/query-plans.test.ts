@@ -41,8 +41,18 @@ import {
 } from '../../packages/coordinator/src/store/orchestrators.js'
 import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
+import { claimPlanning, releasePlanning } from '../../packages/coordinator/src/store/plannings.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTask, readTaskVersion, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
+import { readSubtasks, readTask, readTaskVersions, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
+import {
+  applyReplan,
+  decidePlan,
+  lockForReplan,
+  lockStanding,
+  proposePlan,
+  readProposal,
+  readStanding,
+} from '../../packages/coordinator/src/store/replan.js'
 import { rerunTask } from '../../packages/coordinator/src/store/rerun.js'
 import { buryTasks, forgetOldEvents, purgePiece } from '../../packages/coordinator/src/store/retention.js'
 import { appendToStreams } from '../../packages/coordinator/src/store/stream-chunks.js'
@@ -126,6 +136,15 @@ beforeAll(async () => {
     { ...database, transaction: work => work(recorder) },
     { tenantId: 1, taskId: 't', from: [], input: null, references: ['x'], reason: null, actor: 'a' },
   )
+  await lockForReplan(recorder, 1, 't')
+  await readStanding(recorder, '1', 10)
+  await lockStanding(recorder, ['1'])
+  await applyReplan(recorder, { taskPk: '1', superseded: ['1'], subtasks: [], edges: [], plan: '{}', told: '{}' })
+  await proposePlan(recorder, { tenantId: 1, taskPk: '1', detail: 'd', digest: 'd', proposal: '{}' })
+  await readProposal(recorder, 1, '1')
+  await decidePlan(recorder, { tenantId: 1, id: '1', decision: 'approve', reason: 'r', actor: 'a' })
+  await claimPlanning(recorder, { tenantId: 1, taskId: 't', digest: 'd' }, { coordinatorId: 'c', forMs: 1 })
+  await releasePlanning(recorder, { tenantId: 1, taskId: 't', digest: 'd' }, 'c')
   await findSubtask(recorder, { tenantId: 1, taskId: 't', subtaskId: 's' })
   await cancelSubtask(recording, '1', { reason: 'r', actor: 'a' }, room)
   await retrySubtask(recording, '1', { reason: 'r', actor: 'a' })
@@ -160,7 +179,7 @@ beforeAll(async () => {
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)
   await pageOutput(recorder, '1', uuid, 'x', 0)
-  await readTaskVersion(recorder, 1, 't')
+  await readTaskVersions(recorder, [{ tenantId: 1, taskId: 't' }])
   await readSubtasks(recorder, '1', 0, 10)
   await readWaiting(recorder, '1', 0, 10)
   await readTask(recorder, 1, 't')

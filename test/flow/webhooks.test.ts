@@ -87,8 +87,8 @@ describe.each(databases)('on %s', (_, open) => {
 
   test('a task calls back, and only to where it said; the keys of callbacks come by rotation', async () => {
     const { url, received } = await receiver()
+    const { secret } = await webhooks().rotate('callbacks', { overlap_seconds: 0 }) // also before the first one
     await run(`${url}/first`)
-    const { secret } = await webhooks().rotate('callbacks', { overlap_seconds: 0 })
     const [mine, other] = [await run(`${url}/mine`), await run(`${url}/other`)]
     await run()
     await eventually(() => expect(received.filter(one => one.type === 'task.completed')).toHaveLength(3))
@@ -178,6 +178,9 @@ describe.each(databases)('on %s', (_, open) => {
     const taskId = await run()
     await eventually(() => expect(received.map(one => one.event.task_id)).toEqual([taskId]))
     await expect(webhooks().get('wh-nobody')).rejects.toMatchObject({ code: 'webhook_not_found' })
+    for (const since of ['0000-01-01T00:00:00Z', 'yesterday'])
+      await expect(webhooks().replay(id, { since })).rejects.toMatchObject({ code: 'invalid_request', fields: [{ path: 'since' }] })
+    expect(await webhooks().replay(id, { since: '0001-01-01T00:00:00+23:00', until: '0001-01-01T00:00:00+23:00' })).toEqual({ replayed: 0 })
     await expect(webhooks().replayDelivery(id, '999999999')).rejects.toMatchObject({ code: 'delivery_not_found' })
     await webhooks().delete(id)
     await expect(webhooks().deliveries(id)).rejects.toMatchObject({ code: 'webhook_not_found' })

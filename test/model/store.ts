@@ -52,6 +52,7 @@ export async function openStore(database: Database): Promise<Store> {
       deadlineMs: long,
       minLeaseMs: 1,
       fallbackCapability: 'alpha',
+      limits: { subtasks: 100_000, depth: 100 },
     }),
   }
 }

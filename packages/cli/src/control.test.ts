@@ -67,6 +67,48 @@ describe('verbs', () => {
     ])
   })
 
+  test('replan shows what changes, and how it is approved', async () => {
+    const plan = { made_by: 'explicit', objectives: [], constraints: [], acceptance_criteria: [], diagnostics: ['a: left as it is'] }
+    const diff = {
+      added: [{ name: 'x', title: null, capability: 'build', depends_on: ['a'] }],
+      removed: ['c'],
+      changed: [{ name: 'd', fields: ['input'] }],
+      kept: ['a'],
+    }
+    const { requests } = await serve(({ query, body }) => ({
+      body: {
+        task_id: 'feature-7',
+        status: 'running',
+        applied: query.dry_run !== 'true',
+        plan,
+        diff,
+        ...(body.includes('requires_approval') && { review: { id: '9', digest: 'f0' } }),
+      },
+    }))
+    await writeFile(join(cwd, 'plan.json'), '{"subtasks":[{"name":"x","capability":"build","depends_on":["a"]}]}')
+    const shown = 'planned by explicit\nnote: a: left as it is\n+ x  build  after a\n- c\n~ d  input\n  a\n\n'
+    expect(await baton(['replan', 'feature-7', '--plan', 'plan.json', '--cancel-running'])).toEqual({
+      code: 0,
+      out: `${shown}feature-7 is running; follow it with: baton status feature-7 --watch\n`,
+      err: '',
+    })
+    expect((await baton(['replan', 'feature-7', '--description', 'do less', '--dry-run'])).out).toBe(
+      `${shown}nothing was changed (dry run)\n`,
+    )
+    expect(await baton(['replan', 'feature-7', '--approval', '--reason', 'cheaper'])).toMatchObject({
+      code: 4,
+      out: `${shown}it waits for an approval: baton decide 9 approve|reject --reason TEXT --digest f0\n`,
+    })
+    expect(requests.map(r => JSON.parse(r.body))).toEqual([
+      { subtasks: [{ name: 'x', capability: 'build', depends_on: ['a'] }], running: 'cancel' },
+      { description: 'do less' },
+      { requires_approval: true, reason: 'cheaper' },
+    ])
+    expect((await baton(['replan', 'feature-7', '--plan', 'plan.json', '--description', 'x'])).code).toBe(2)
+    await writeFile(join(cwd, 'plan.json'), '[{"name":"x y"}]')
+    expect((await baton(['replan', 'feature-7', '--plan', 'plan.json'])).code).toBe(2)
+  })
+
   test('release and drain say what the subtask and the worker are now', async () => {
     const { requests } = await serve(({ path }) => ({
       body: path.startsWith('/workers') ? { id: 'w1', state: 'draining' } : { subtask_id: 'build::feature-7::1', state: 'ready' },

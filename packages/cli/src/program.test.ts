@@ -272,7 +272,21 @@ describe('lists', () => {
                   domain: null,
                   health: 'healthy',
                   is_default: true,
-                  load: { active: 1, slots: 4, workers: 1 },
+                  load: { active: 1, slots: 4, workers: 1, queued: 0 },
+                  measured: [
+                    { capability: 'echo', attempts: 3, success_rate: 1, latency_ms: 2_000 },
+                    { capability: 'say', attempts: 1, success_rate: 0, latency_ms: null },
+                  ],
+                },
+                {
+                  name: 'old',
+                  description: 'Of a coordinator that measures nothing',
+                  skills: [],
+                  capabilities: ['old'],
+                  domain: null,
+                  health: 'offline',
+                  is_default: false,
+                  load: { active: 0, slots: 0, workers: 0 },
                 },
               ],
               next_cursor: null,
@@ -298,9 +312,38 @@ describe('lists', () => {
             },
           },
     )
-    expect((await baton(['agents'])).out).toMatch(/echo \(default\) +healthy +1\/4 +1 +echo, say +Echo\n$/)
+    expect((await baton(['agents'])).out).toMatch(
+      /echo \(default\) +healthy +1\/4 +75 % +2\.0 s +1 +echo, say +Echo\nold +offline +0\/0 +0 +old /,
+    )
     expect((await baton(['workers'])).out).toMatch(/w1 +ready +1\/4 +box:7 +0\.1\.0 +\d+m?s ago +echo\n$/)
-    expect(JSON.parse((await baton(['agents', '--json'])).out)).toMatchObject({ agents: [{ name: 'echo' }] })
+    expect(JSON.parse((await baton(['agents', '--json'])).out)).toMatchObject({ agents: [{ name: 'echo' }, { name: 'old' }] })
+  })
+})
+
+describe('match', () => {
+  test('says who would get the work, and how all are placed; nobody is exit code 4', async () => {
+    const terms = { coverage: 1, health: 1, load: 0.5, sla_fit: 1, success: 0.9 }
+    const { requests } = await serve(({ body }) => ({
+      body: body.includes('sing')
+        ? { agent: null, queue: null, why: 'no live agent offers `sing`', candidates: [] }
+        : {
+            agent: 'a',
+            queue: { kind: 'agent', name: 'a' },
+            why: '`a` has the best score',
+            candidates: [
+              { agent: 'a', eligible: true, score: 0.855, terms, missing: [] },
+              { agent: 'b', eligible: false, score: 0.5, terms: { ...terms, coverage: 0.5 }, missing: ['fast'] },
+            ],
+          },
+    }))
+    const { code, out } = await baton(['match', 'build', '--requires', 'fast', 'cheap', '--sla', '90s', '--agent', 'a'])
+    expect(code).toBe(0)
+    expect(out).toMatch(
+      /^a: `a` has the best score\n\nAGENT .*\na +0\.8[56] +1\.00 +1\.00 +0\.50 +1\.00 +0\.90\s*\nb .* does not offer fast\n$/,
+    )
+    expect(JSON.parse(requests[0]?.body ?? '')).toEqual({ capability: 'build', agent: 'a', requires: ['fast', 'cheap'], sla_seconds: 90 })
+    expect(await baton(['match', 'sing'])).toEqual({ code: 4, out: 'nobody: no live agent offers `sing`\n', err: '' })
+    expect((await baton(['match', 'build', '--sla', 'soon'])).code).toBe(2)
   })
 })
 

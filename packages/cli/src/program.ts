@@ -1,6 +1,6 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
 import { deliveryStates, reviewDecisions } from '@baton/shared'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
 import { errorLines } from './output/errors.js'
@@ -113,6 +113,14 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .option('--input <file>', 'another input for the one subtask, as JSON; `-` reads it from stdin')
     .option('--reason <text>', 'why; it stands in the history of the task')
     .action(async (task, subtasks, options) => end(await (await import('./commands/subtasks.js')).rerun(task, subtasks, options, io)))
+  remote('replan <task>', 'plan what is not finished of a task anew, and show what that changes')
+    .option('--plan <file>', 'the new plan: a list of subtasks, or a task with them, as JSON; `-` reads it from stdin')
+    .option('--description <text>', 'words for the new plan; `-` reads them from stdin (default: those of the task)')
+    .option('--cancel-running', 'cancel what runs, instead of keeping it')
+    .option('--approval', 'let a person approve the change before it applies')
+    .option('--reason <text>', 'why; it stands in the history of the task')
+    .option('--dry-run', 'only show the change')
+    .action(async (task, options) => end(await (await import('./commands/replan.js')).replan(task, options, io)))
   remote('why <task>', 'say what a task and each of its waiting subtasks wait for').action(async (task, options) =>
     end(await (await import('./commands/why.js')).why(task, options, io)),
   )
@@ -136,7 +144,16 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
   remote('drain <worker>', 'ask a worker to finish what it has, and to end').action(async (worker, options) =>
     end(await (await import('./commands/workers.js')).drain(worker, options, io)),
   )
-  remote('agents', 'list the agents').action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
+  remote('agents', 'list the agents')
+    .option('--domain <domain>', 'of this domain only')
+    .option('--capability <name>', 'those that offer it')
+    .addOption(new Option('--health <health>', 'those that are').choices(['healthy', 'degraded', 'offline']))
+    .action(async options => end(await (await import('./commands/agents.js')).agents(options, io)))
+  remote('match [capability]', 'say which agent a subtask would go to now, and how all are placed')
+    .option('--agent <name>', 'as if it were pinned to this agent')
+    .option('--requires <names...>', 'further capabilities that its agent must have')
+    .option('--sla <duration>', 'how long an attempt may take, such as 90s')
+    .action(async (capability, options) => end(await (await import('./commands/agents.js')).match(capability, options, io)))
   remote('workers', 'list the workers').action(async options => end(await (await import('./commands/workers.js')).workers(options, io)))
   remote('doctor', 'say what is wrong here, and what to do about it')
     .option('--config <file>', 'configuration file (default: looked for upward)')

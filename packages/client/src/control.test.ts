@@ -15,7 +15,7 @@ const retry = { initialMs: 1, maxMs: 2 }
 test('verbs post to the thing that they are for', async () => {
   const started = await startFakeServer(() => ({ body: {} }))
   server = started
-  const { tasks, workers, reviews } = createClient({ url: started.url })
+  const { tasks, workers, reviews, agents } = createClient({ url: started.url })
   await tasks.cancel('t-1', { reason: 'enough' })
   await tasks.pause('t-1')
   await tasks.resume('t-1')
@@ -24,11 +24,14 @@ test('verbs post to the thing that they are for', async () => {
   await tasks.retrySubtask('t-1', 'build::t-1::1')
   await tasks.reassignSubtask('t-1', 'build::t-1::1', { agent: 'dev' })
   await tasks.rerun('t-1', { from: ['build'], input: new RawJson('{ "n": 1.0 }', { n: 1 }), reason: 'wrong branch' })
+  await tasks.replan('t-1')
+  await tasks.replan('t-1', { description: 'otherwise', running: 'cancel' }, { dryRun: true })
   await tasks.why('t-1')
   await tasks.why('t-1', { limit: 5, cursor: '9' })
   await workers.drain('w 1')
   await reviews.assign('7', { assignee: null })
   await reviews.get('7')
+  await agents.match({ capability: 'build', sla_seconds: 5 })
   expect(started.requests.map(({ method, path, body }) => [method, path, body])).toEqual([
     ['POST', '/tasks/t-1/cancel', '{"reason":"enough"}'],
     ['POST', '/tasks/t-1/pause', '{}'],
@@ -38,12 +41,16 @@ test('verbs post to the thing that they are for', async () => {
     ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/retry', '{}'],
     ['POST', '/tasks/t-1/subtasks/build%3A%3At-1%3A%3A1/reassign', '{"agent":"dev"}'],
     ['POST', '/tasks/t-1/rerun', '{"from":["build"],"input":{ "n": 1.0 },"reason":"wrong branch"}'],
+    ['POST', '/tasks/t-1/replan', '{}'],
+    ['POST', '/tasks/t-1/replan', '{"description":"otherwise","running":"cancel"}'],
     ['GET', '/tasks/t-1/why', ''],
     ['GET', '/tasks/t-1/why', ''],
     ['POST', '/workers/w%201/drain', ''],
     ['POST', '/reviews/7/assign', '{"assignee":null}'],
     ['GET', '/reviews/7', ''],
+    ['POST', '/agents/match', '{"capability":"build","sla_seconds":5}'],
   ])
+  expect(started.requests.filter(({ path }) => path.endsWith('/replan')).map(({ query }) => query)).toEqual([{}, { dry_run: 'true' }])
   expect(started.requests.filter(({ path }) => path.endsWith('/why')).map(({ query }) => query)).toEqual([{}, { limit: '5', cursor: '9' }])
 })
 

@@ -1,10 +1,12 @@
 /** Who can do work, and how the coordinator is. */
-import type { AgentView, WorkerView } from '@baton/shared'
+import type { AgentMatch, AgentView, MatchRequest, WorkerView } from '@baton/shared'
 import type { Http } from './http.js'
 
 export interface Agents {
   /** Every agent that is declared or hosted. */
   list(filters?: { domain?: string; capability?: string; health?: AgentView['health'] }): Promise<AgentView[]>
+  /** Which agent a subtask with these needs would go to now, and how every agent is placed. Throws `invalid_request`. */
+  match(needs: MatchRequest): Promise<AgentMatch>
 }
 
 export interface Workers {
@@ -26,7 +28,10 @@ export interface Health {
 }
 
 export function agentsOf(http: Http): Agents {
-  return { list: (filters = {}) => everyPage<AgentView>(http, 'agents', filters) }
+  return {
+    list: (filters = {}) => everyPage<AgentView>(http, 'agents', filters),
+    match: needs => http.json({ method: 'POST', path: ['agents', 'match'], body: needs }),
+  }
 }
 
 export function workersOf(http: Http): Workers {

@@ -1,6 +1,6 @@
 /**
- * Following a task. Today by long polls (`?wait` with the last ETag); whoever follows sees only snapshots, so that the
- * transport can change without them.
+ * Following a task: whoever follows sees snapshots. They are asked for when the task's stream of events says that something
+ * happened, and now and then for progress, which is no event; without a stream by long polls (`?wait` with the last ETag).
  *
  * Invariants: F1 the first snapshot comes at once, later ones only when something changed, the newest always last.
  * F2 an outage is outlasted for `patienceMs`, then told as `unreachable`; an error that will not pass is told at once.
@@ -9,6 +9,7 @@ import { type TaskView, terminalTaskStatuses } from '@baton/shared'
 import type { Http } from './http.js'
 import { Outage } from './outage.js'
 import { pause } from './pause.js'
+import { TaskChanges } from './task-changes.js'
 
 export interface FollowOptions {
   /** Ends the following; what waits rejects with the signal's reason. */
@@ -30,6 +31,8 @@ export interface WaitOptions extends FollowOptions {
 }
 
 const longestWaitSeconds = 20
+/** How often a snapshot is asked for while the stream is quiet. */
+const progressEveryMs = 2_000
 
 interface Poll extends FollowOptions {
   /** How many of each list a snapshot holds. */
@@ -50,28 +53,37 @@ export function isSettled(task: Pick<TaskView, 'status'>, until: 'settled' | 'te
 export async function* watchTask(http: Http, taskId: string, options: Poll): AsyncGenerator<TaskView, void, undefined> {
   const { signal, intervalMs = 100, endAt = Number.POSITIVE_INFINITY } = options
   const outage = new Outage(http, options)
+  // Who waits for the end is answered once, by the server.
+  const changes = options.until === undefined ? new TaskChanges(http, taskId) : undefined
   let etag: string | undefined
-  for (;;) {
-    const begun = performance.now()
-    const leftMs = endAt - begun
-    if (etag !== undefined && leftMs <= 0) return
-    let task: TaskView | undefined
-    try {
-      const seconds =
-        etag === undefined && options.until !== 'settled' ? 0 : Math.max(1, Math.min(longestWaitSeconds, Math.ceil(leftMs / 1_000)))
-      const answer = await pollOnce(http, taskId, { ...options, etag, seconds })
-      outage.over()
-      etag = answer.etag
-      task = answer.task
-    } catch (error) {
-      await outage.outlast(error, leftMs)
-      continue
+  try {
+    for (;;) {
+      const begun = performance.now()
+      const leftMs = endAt - begun
+      if (etag !== undefined && leftMs <= 0) return
+      let task: TaskView | undefined
+      try {
+        const atOnce = changes?.live || (etag === undefined && options.until !== 'settled')
+        const seconds = atOnce ? 0 : Math.max(1, Math.min(longestWaitSeconds, Math.ceil(leftMs / 1_000)))
+        const answer = await pollOnce(http, taskId, { ...options, etag, seconds })
+        outage.over()
+        etag = answer.etag
+        task = answer.task
+      } catch (error) {
+        await outage.outlast(error, leftMs)
+        continue
+      }
+      if (task && !isSettled(task, 'terminal')) changes?.open()
+      if (task) yield task
+      if (task && isSettled(task, 'terminal')) return
+      // A server that does not wait, or a task that changes all the time, must not be asked without a pause (F1).
+      const restMs = Math.min(intervalMs - (performance.now() - begun), endAt - performance.now())
+      if (restMs > 0) await pause(restMs, signal)
+      if (changes?.live) await changes.next(Math.min(progressEveryMs, endAt - performance.now()), signal)
+      if (signal?.aborted) throw signal.reason
     }
-    if (task) yield task
-    if (task && isSettled(task, 'terminal')) return
-    // A server that does not wait, or a task that changes all the time, must not be asked without a pause (F1).
-    const restMs = Math.min(intervalMs - (performance.now() - begun), endAt - performance.now())
-    if (restMs > 0) await pause(restMs, signal)
+  } finally {
+    changes?.close()
   }
 }
 

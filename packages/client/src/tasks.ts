@@ -7,6 +7,8 @@ import type {
   ExecuteRequest,
   OrchestrateRequest,
   ReassignRequest,
+  ReplanRequest,
+  ReplanView,
   RerunRequest,
   SubtaskState,
   SubtaskView,
@@ -78,6 +80,12 @@ export interface Tasks {
    * await baton.tasks.rerun('feature-7', { from: ['build'], input: { branch: 'retry' }, reason: 'the branch was wrong' })
    */
   rerun(taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
+  /**
+   * Plans what is not finished anew: from `subtasks`, from a `description`, or from the task's own words. Finished work stays,
+   * and what runs too unless `running` is `cancel`. `dryRun` only shows the change; with `requires_approval` a review applies
+   * it. Never repeated by itself. Throws `task_not_found`, `invalid_request`, and `state_conflict` when the task has ended.
+   */
+  replan(taskId: string, request?: ReplanRequest, options?: { dryRun?: boolean }): Promise<ReplanView>
   /** What the task and its subtasks wait for, a page of up to 1,000. Throws `task_not_found`. */
   why(taskId: string, page?: { readonly limit?: number; readonly cursor?: string }): Promise<WhyView>
   /** Lets a subtask start that manual execution or a checkpoint holds back. Throws `subtask_not_found`, `state_conflict`. */
@@ -145,6 +153,14 @@ export function tasksOf(http: Http): Tasks {
     pause: control('pause'),
     resume: control('resume'),
     rerun: (taskId, request) => http.json({ method: 'POST', path: ['tasks', taskId, 'rerun'], body: request, once: true }),
+    replan: (taskId, request = {}, options = {}) =>
+      http.json({
+        method: 'POST',
+        path: ['tasks', taskId, 'replan'],
+        query: { dry_run: options.dryRun ? true : undefined },
+        body: request,
+        once: true,
+      }),
     why: (taskId, { limit, cursor } = {}) => http.json({ method: 'GET', path: ['tasks', taskId, 'why'], query: { limit, cursor } }),
     release: (taskId, subtaskId) => tell(taskId, subtaskId, 'release'),
     cancelSubtask: (taskId, subtaskId, request = {}) => tell(taskId, subtaskId, 'cancel', request),

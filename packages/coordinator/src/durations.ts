@@ -30,6 +30,12 @@ export interface Durations {
   readonly retentionMs: number
   /** Between two looks for what is to be deleted. */
   readonly retainMs: number
+  /** How long a model that failed several times in a row is left alone. */
+  readonly modelRestMs: number
+  /** Between two measurements of how agents do. */
+  readonly measureMs: number
+  /** Between two looks for plans that agents have made. */
+  readonly delegateMs: number
   /** Between two looks for new events that nobody told of, while somebody follows them. */
   readonly lookForEventsMs: number
   /** How long a receiver of a webhook may take to answer. */
@@ -59,6 +65,9 @@ export function durationsAt(scale: number): Durations {
     ringAgainMs: scaled(500),
     retentionMs: scaled(30 * 24 * 3_600_000),
     retainMs: scaled(60_000),
+    modelRestMs: scaled(30_000),
+    measureMs: scaled(10_000),
+    delegateMs: scaled(500),
     lookForEventsMs: scaled(100),
     webhookTimeoutMs: scaled(10_000),
     webhookLeaseMs: scaled(30_000),

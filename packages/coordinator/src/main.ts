@@ -1,6 +1,6 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
-import { connectNatsBus, type FleetUrls, type Logger } from '@baton/shared/node'
+import { connectNatsBus, type FleetUrls, type Logger, type ModelEnvironment } from '@baton/shared/node'
 import { openTracing } from '@baton/shared/observe'
 import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
@@ -22,6 +22,8 @@ export interface CoordinatorOptions {
   readonly intake?: boolean
   /** Whether spans are sent, as `OTEL_*` say; default false. */
   readonly tracing?: boolean
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Multiplies every duration that nothing else gives; default 1. For tests. */

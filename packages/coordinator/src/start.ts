@@ -4,8 +4,17 @@
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type BatonConfig, parseDuration, queueName, subjects } from '@baton/shared'
-import { type Bus, type Consumption, type Logger, type Service, startAll, systemClock, type TaskQueue } from '@baton/shared/node'
+import { type BatonConfig, maxSubtasks, parseDuration, queueName, subjects } from '@baton/shared'
+import {
+  type Bus,
+  type Consumption,
+  type Logger,
+  type ModelEnvironment,
+  type Service,
+  startAll,
+  systemClock,
+  type TaskQueue,
+} from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import { localPages } from './admin/local-page.js'
 import type { OpenQueueBoard } from './admin/queue-board.js'
@@ -15,23 +24,32 @@ import { Heartbeats } from './collect/heartbeats.js'
 import { Inbox } from './collect/inbox.js'
 import { Reports } from './collect/reports.js'
 import { SpawnPlanner } from './collect/spawn.js'
-import { createControl } from './commands/control.js'
+import { createBrokerage } from './commands/brokerage.js'
+import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
+import { Delegate } from './commands/delegate.js'
 import { createEvents } from './commands/events.js'
+import { createKnowledge } from './commands/knowledge.js'
 import { createOrchestrators } from './commands/orchestrators.js'
+import { Replanner } from './commands/replan.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
 import { readTaskView } from './commands/task-view.js'
+import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
 import { createWebhooks } from './commands/webhooks.js'
 import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
+import { Measurer } from './dispatch/measurer.js'
 import { Ringer } from './dispatch/ringer.js'
 import { Starter } from './dispatch/starter.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer, readSubmissionText } from './http/index.js'
 import type { Intake } from './intake/bullmq-intake.js'
 import { takeIn } from './intake/take-in.js'
+import { openChat } from './mind/chat.js'
+import { defaultDraftLimits, mindSettings } from './mind/settings.js'
+import { takeTurns } from './mind/turns.js'
 import { Changes } from './notify/changes.js'
 import { EventFeed } from './notify/event-feed.js'
 import { EventTail } from './notify/event-tail.js'
@@ -44,6 +62,7 @@ import { observedDatabase } from './observe/observed-database.js'
 import { Observer } from './observe/observer.js'
 import { StandingGauges } from './observe/standing-gauges.js'
 import { TaskTraces } from './observe/task-traces.js'
+import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
@@ -81,6 +100,8 @@ export interface CoreOptions {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly config?: BatonConfig
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
@@ -105,6 +126,9 @@ const pool = 'shared'
 const intakeCaller = { tenantId: 1, actor: 'intake' }
 const defaultAttemptLimit = 3
 const inboxLimit = 20_000
+const defaultSpawnDepth = 100
+/** How many submissions may wait for their turn at the model. */
+const maxThoughts = 1_000
 
 const configured = (duration: string | undefined, ms: number): number =>
   (duration === undefined ? undefined : parseDuration(duration)) ?? ms
@@ -184,6 +208,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     trace: traces?.dispatch,
     onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
   })
+  const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
     database,
     directory,
@@ -223,6 +248,31 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(config.defaults?.on_failure !== undefined && { onFailure: config.defaults.on_failure }),
     },
   })
+  const knowledge = createKnowledge(database, config)
+  const mind = mindSettings(config.planner?.model, options.plannerModel)
+  const thinker =
+    mind &&
+    new Thinker({
+      database,
+      model: new ModelPlanner({
+        model: mind.chat.model,
+        ask: takeTurns({
+          ask: await openChat(mind.chat),
+          clock: systemClock,
+          atOnce: mind.concurrency,
+          maxWaiting: maxThoughts,
+          restMs: durations.modelRestMs,
+        }),
+        timeoutMs: mind.timeoutMs,
+        limits: mind.limits,
+        defaults: { slaMs: null, maxAttempts: null, onFailure: config.defaults?.on_failure ?? 'review' },
+      }),
+      coordinatorId: id,
+      timeoutMs: mind.timeoutMs,
+      knowledge,
+      clock: systemClock,
+      log,
+    })
   const { defaults = {} } = config
   const minLeaseMs = 2 * heartbeatMs
   // Not the planner's: an orchestrator's retryAttempts come before it.
@@ -265,6 +315,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     deadlineMs,
     minLeaseMs,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
+    limits: { subtasks: config.limits?.subtasks ?? maxSubtasks, depth: config.limits?.spawn_depth ?? defaultSpawnDepth },
   })
   const reports = new Reports({
     database,
@@ -352,6 +403,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     queueWaitMs,
     deadlineMs,
     minLeaseMs,
+    ...(thinker && { thinker }),
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
     now: () => systemClock.now(),
     fleet: directory,
     admitCallback: webhooks.admitCallback,
@@ -366,8 +420,36 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     trace: traces && ((taskId, parent) => traces.plan(taskId, parent)),
     startWaiting: () => starter.now(),
   })
-  const reviews = createReviews({ database, routes, room: () => directory.fastRoom(), after })
-  const control = createControl({
+  const replanner = new Replanner({
+    database,
+    planner,
+    ...(thinker && { thinker }),
+    ids,
+    routes,
+    pool,
+    attemptLimit,
+    queueWaitMs,
+    deadlineMs,
+    minLeaseMs,
+    limits: mind?.limits ?? defaultDraftLimits,
+    knowledge,
+    now: () => systemClock.now(),
+    onReplanned: (taskPk, running, status) => {
+      control.tellWorkers(running)
+      after.changed([taskPk])
+      after.ready()
+      if (status === 'completed') starter.roomMade()
+    },
+  })
+  const delegate = new Delegate({ database, routes, replanner, everyMs: durations.delegateMs, log })
+  const reviews = createReviews({
+    database,
+    routes,
+    room: () => directory.fastRoom(),
+    after,
+    decidePlan: (caller, review, told) => replanner.decide(caller, review, told),
+  })
+  const control: Control = createControl({
     database,
     subjects: named,
     publish: (subject, payload) => bus.publish(subject, payload),
@@ -391,6 +473,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     control,
     reviews,
     orchestrators,
+    brokerage: createBrokerage({ database, pool, fleet: directory }),
+    replanner,
     webhooks: webhooks.api,
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
@@ -471,6 +555,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ringer,
       dispatcher,
       starter,
+      measurer,
+      delegate,
       watcher,
       reconciler,
       chronicle,
@@ -490,6 +576,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
         },
       },
       intakeService,
+      // Stopped first: requests that wait for a model are answered with the plan of the rules.
+      ...(thinker ? [thinker] : []),
     ],
     log,
   )

@@ -5,7 +5,7 @@
 import { type Client, createClient } from '@baton/client'
 import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
 import { type BatonConfig, BatonError } from '@baton/shared'
-import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
+import { type Logger, MemoryBusHub, MemoryQueue, type ModelEnvironment, silentLogger } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import { type Agent, agentsFromConfig, checkAgents, type Host, startHost } from '@baton/worker'
 
@@ -17,6 +17,8 @@ export interface LocalOptions {
   readonly configDir?: string
   /** Loads the modules that the configuration names; default: Node's own `import`. */
   readonly loadModule?: (path: string) => Promise<unknown>
+  /** The model that plans, as far as the configuration does not say. */
+  readonly plannerModel?: ModelEnvironment
   /** A directory, or `memory` (the default) to keep nothing. */
   readonly dataDir?: string
   /** Default 127.0.0.1. */
@@ -92,6 +94,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       leaseMs: options.leaseMs ?? 6_000,
       heartbeatMs: options.heartbeatMs ?? 2_000,
       ...(options.config && { config: options.config }),
+      ...(options.plannerModel && { plannerModel: options.plannerModel }),
       ...(options.backoff && { backoff: options.backoff }),
       ...(options.webhookNetworks && { webhookNetworks: options.webhookNetworks }),
       ...(options.timeScale !== undefined && { timeScale: options.timeScale }),

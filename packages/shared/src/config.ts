@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { durationSchema, parseDuration } from './durations.js'
 import { nameSchema } from './names.js'
 import { isNetwork } from './networks.js'
-import { isolations, jsonValueSchema, onFailurePolicies, subtaskNameSchema } from './submission.js'
+import { isolations, jsonValueSchema, maxSubtasks, onFailurePolicies, subtaskNameSchema } from './submission.js'
 
 const environmentSchema = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name'), z.string())
 
@@ -99,6 +99,43 @@ export type VerbRule = z.infer<typeof verbRuleSchema>
 
 /** What has just ended may still be reported on. */
 const shortestRetentionMs = 60_000
+/** A model that plans what comes in words, at a server that speaks OpenAI's protocol. */
+export const plannerModelSchema = z
+  .strictObject({
+    /** Where the server is, up to and with its version: `http://127.0.0.1:11434/v1`. */
+    base_url: z.url({ protocol: /^https?$/ }),
+    model: z.string().min(1).max(200),
+    /** The environment variable that holds the key. */
+    api_key_env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a variable name')
+      .optional(),
+    /** The key itself; better in the environment. */
+    api_key: z.string().min(1).optional(),
+    /** How long a submission waits for a plan, corrections and all; default 20s. */
+    timeout: durationSchema.optional(),
+    /** How many plans are asked for at once; default 4. */
+    concurrency: z.int().min(1).max(1_000).optional(),
+    /** How long an answer may be; default 8192. */
+    max_output_tokens: z.int().min(256).max(1_000_000).optional(),
+    /** Left to the server where it is not given. */
+    temperature: z.number().min(0).max(2).optional(),
+    /** `false` for a server that takes no JSON Schema for its answer; default true. */
+    structured_output: z.boolean().optional(),
+    /** What a plan of the model's may hold. */
+    limits: z
+      .strictObject({
+        /** Subtasks in all; default 50. */
+        subtasks: z.int().min(1).max(1_000).optional(),
+        /** Subtasks that follow one another; default 20. */
+        depth: z.int().min(1).max(1_000).optional(),
+        /** Subtasks beside each other; default 25. */
+        width: z.int().min(1).max(1_000).optional(),
+      })
+      .optional(),
+  })
+  .refine(model => model.api_key === undefined || model.api_key_env === undefined, 'must name one of `api_key` and `api_key_env`')
+export type PlannerModelConfig = z.infer<typeof plannerModelSchema>
 
 export const configSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -111,6 +148,7 @@ export const configSchema = z.strictObject({
       shipped_playbooks: z.boolean().optional(),
       /** The capability of words that no rule understands; default `general`. */
       fallback_capability: nameSchema.optional(),
+      model: plannerModelSchema.optional(),
     })
     .optional(),
   defaults: z
@@ -125,6 +163,15 @@ export const configSchema = z.strictObject({
       backoff: z.strictObject({ initial: durationSchema.optional(), max: durationSchema.optional() }).optional(),
       max_attempts: z.int().min(1).max(100).optional(),
       on_failure: z.enum(onFailurePolicies).optional(),
+    })
+    .optional(),
+  /** What agents that spawn may make of a task. */
+  limits: z
+    .strictObject({
+      /** Subtasks in all; default 100000. */
+      subtasks: z.int().min(1).max(maxSubtasks).optional(),
+      /** How many may spawn one another in a row; default 100. */
+      spawn_depth: z.int().min(0).max(10_000).optional(),
     })
     .optional(),
   webhooks: z

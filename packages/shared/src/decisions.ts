@@ -1,7 +1,7 @@
 /** What people send to tasks and reviews: reasons, assignments, decisions. */
 import { z } from 'zod'
 import { nameSchema } from './names.js'
-import { jsonValueSchema } from './submission.js'
+import { jsonValueSchema, maxSubtasks, subtaskRequestSchema } from './submission.js'
 
 export const reviewKinds = ['approval', 'plan', 'exhausted', 'unroutable'] as const
 export type ReviewKind = (typeof reviewKinds)[number]
@@ -38,6 +38,27 @@ export const rerunRequestSchema = z.strictObject({
   reason: reasonSchema.optional(),
 })
 export type RerunRequest = z.infer<typeof rerunRequestSchema>
+
+export const replanRequestSchema = z
+  .strictObject({
+    description: z
+      .string()
+      .min(1, 'must not be empty')
+      .max(100_000, 'must be at most 100000 characters')
+      .optional()
+      .meta({ description: 'Words for the new plan; default: those of the task.' }),
+    subtasks: z
+      .array(subtaskRequestSchema)
+      .min(1, 'must hold at least one subtask')
+      .max(maxSubtasks)
+      .optional()
+      .meta({ description: 'The new plan itself: of what is not finished, whatever it does not name goes.' }),
+    running: z.enum(['keep', 'cancel']).optional().meta({ description: 'What becomes of subtasks that run; default `keep`.' }),
+    requires_approval: z.boolean().optional().meta({ description: 'Open a review that applies the change when it is approved.' }),
+    reason: reasonSchema.optional(),
+  })
+  .refine(r => r.description === undefined || r.subtasks === undefined, said('description', 'goes with a plan in words only'))
+export type ReplanRequest = z.infer<typeof replanRequestSchema>
 
 const assigneeSchema = z
   .string()

@@ -13,6 +13,7 @@ export const eventTable = {
   'task.failed': 'A subtask failed for good and the task with it.',
   'task.cancelled': 'A task was cancelled.',
   'task.rerun': 'A part of a task runs again.',
+  'task.replanned': 'What was not finished of a task was planned anew.',
   'subtask.ready': 'The dependencies of a subtask are finished.',
   'subtask.queued': 'An attempt was put into a queue.',
   'subtask.started': 'A worker claimed an attempt.',

@@ -117,6 +117,21 @@ export const orchestrateRequestSchema = z
   })
 export type OrchestrateRequest = z.infer<typeof orchestrateRequestSchema>
 
+/** What a subtask needs, to ask who would get it. */
+export const matchRequestSchema = z
+  .strictObject({
+    capability: nameSchema.optional(),
+    agent: nameSchema.optional().meta({ description: 'The agent that it is pinned to.' }),
+    requires: z.array(nameSchema).max(32).optional(),
+    sla_seconds: secondsSchema.optional(),
+  })
+  .refine(request => request.capability !== undefined || request.agent !== undefined, {
+    path: ['capability'],
+    message: 'is required unless `agent` is given',
+    when: ({ value }) => isPlainObject(value),
+  })
+export type MatchRequest = z.infer<typeof matchRequestSchema>
+
 export const executeRequestSchema = z.strictObject({
   execution_mode: z.enum(executionModes).optional(),
   checkpoints: z.array(subtaskNameSchema).max(maxSubtasks).optional(),

@@ -58,6 +58,33 @@ export interface TaskSummary {
   why?: string
 }
 
+/** What was understood of a task, and how its plan came about. */
+export interface PlanView {
+  made_by: PlanMaker
+  objectives: string[]
+  constraints: string[]
+  acceptance_criteria: string[]
+  diagnostics: string[]
+}
+
+/** What a new plan makes of a task. Subtasks stand under their names; of each list the first 1,000. */
+export interface ReplanView {
+  task_id: string
+  status: TaskStatus
+  /** False: it was a dry run, or waits for its review. */
+  applied: boolean
+  /** Where it has to be approved. */
+  review?: { id: string; digest: string }
+  plan: PlanView
+  diff: {
+    added: { name: string; title: string | null; capability: string; depends_on: string[] }[]
+    removed: string[]
+    /** In which respects: another subtask takes its place. */
+    changed: { name: string; fields: string[] }[]
+    kept: string[]
+  }
+}
+
 export interface TaskView {
   task_id: string
   title: string
@@ -67,13 +94,7 @@ export interface TaskView {
   orchestrator_id: string
   metadata: unknown
   context: unknown
-  plan: {
-    made_by: PlanMaker
-    objectives: string[]
-    constraints: string[]
-    acceptance_criteria: string[]
-    diagnostics: string[]
-  }
+  plan: PlanView
   subtask_counts: Partial<Record<SubtaskState, number>>
   subtasks: SubtaskView[]
   subtasks_next_cursor?: string
@@ -122,7 +143,45 @@ export interface AgentView {
   domain: string | null
   health: 'healthy' | 'degraded' | 'offline'
   is_default: boolean
-  load: { active: number; slots: number; workers: number }
+  /** How long one of its attempts may take, as it says itself. */
+  sla_seconds: number | null
+  /** `queued`: jobs in the queues that it takes from. */
+  load: { active: number; slots: number; workers: number; queued: number }
+  /** How it did so far, at each capability that it worked at. */
+  measured: AgentMeasure[]
+}
+
+/** Exponentially weighted: of the newest attempt 5 %, the rest by those before it. */
+export interface AgentMeasure {
+  capability: string
+  /** How many attempts were looked at. */
+  attempts: number
+  /** From 0 to 1. */
+  success_rate: number
+  /** How long a completed attempt ran; null: none has completed. */
+  latency_ms: number | null
+}
+
+/** Where a subtask would go, and how every agent is placed that offers some of what it needs. */
+export interface AgentMatch {
+  /** The best placed one; null: none can take it now. */
+  agent: string | null
+  /** The queue that its job would go to: the capability's, from which any of its agents takes it, or one agent's. */
+  queue: { kind: 'capability' | 'agent'; name: string } | null
+  why: string
+  /** The best first. */
+  candidates: AgentCandidate[]
+}
+
+export interface AgentCandidate {
+  agent: string
+  /** Whether it can take the work now. */
+  eligible: boolean
+  /** From 0 to 1: the weighted sum of the terms. */
+  score: number
+  terms: { coverage: number; health: number; load: number; sla_fit: number; success: number }
+  /** Of what is needed, what it does not offer. */
+  missing: string[]
 }
 
 export interface WorkerView {

@@ -50,7 +50,9 @@ export type RotateWebhookRequest = z.infer<typeof rotateWebhookRequestSchema>
 export const deliveryStates = ['pending', 'delivered', 'given_up'] as const
 export type DeliveryState = (typeof deliveryStates)[number]
 
-const dateTime = z.iso.datetime({ offset: true, error: 'must be a date-time, such as 2026-12-01T12:00:00Z' })
+const dateTime = z.iso
+  .datetime({ offset: true, error: 'must be a date-time, such as 2026-12-01T12:00:00Z' })
+  .regex(/^(?!0000)/, 'must not be in the year 0')
 
 export const replayWebhookRequestSchema = z.strictObject({
   since: dateTime.meta({ description: 'Events from then on.' }),

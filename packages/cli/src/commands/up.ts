@@ -5,7 +5,15 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
-import { armFailpoints, coordinatorMode, type Environment, type Logger, type Mode, readEnvironment } from '@baton/shared/node'
+import {
+  armFailpoints,
+  coordinatorMode,
+  type Environment,
+  type Logger,
+  type Mode,
+  type ModelEnvironment,
+  readEnvironment,
+} from '@baton/shared/node'
 import type { LoadedConfig } from '../config/load.js'
 import { findConfig, loadConfig, loadModule, shortName } from '../config/load.js'
 import { contentOf, watchConfig } from '../config/watch.js'
@@ -100,13 +108,14 @@ interface Start {
 }
 
 async function start(environment: Environment, { mode, loaded, data, signal, log }: Start): Promise<Running> {
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, webhookNetworks } = environment
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks } = environment
   const common = {
     host,
     port,
     leaseMs,
     heartbeatMs,
     timeScale,
+    plannerModel,
     log,
     ...(apiKey && { apiKey }),
     ...(webhookNetworks && { webhookNetworks }),
@@ -131,6 +140,7 @@ interface Common {
   readonly leaseMs: number
   readonly heartbeatMs: number
   readonly timeScale: number
+  readonly plannerModel: ModelEnvironment
   readonly log: Logger
   readonly apiKey?: string
   readonly webhookNetworks?: readonly string[]

@@ -43,7 +43,7 @@ export interface Fleet {
   stop(): Promise<void>
 }
 
-const inherited = ['BATON_API_KEY', 'BATON_LEASE_MS', 'BATON_HEARTBEAT_MS'] as const
+const inherited = ['BATON_API_KEY', 'BATON_LEASE_MS', 'BATON_HEARTBEAT_MS', 'BATON_WEBHOOK_NETWORKS'] as const
 
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const { env = processEnvironment(), cwd = process.cwd(), log = () => undefined, signal } = options

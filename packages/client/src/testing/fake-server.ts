@@ -29,6 +29,9 @@ export async function startFakeServer(answer: (request: FakeRequest, n: number) 
   const requests: FakeRequest[] = []
   const server = createServer((incoming, response) => {
     void take(incoming).then(async request => {
+      // It has no streams of everything: whoever would be told of changes by one has to ask.
+      if (request.path === '/events' && request.headers.accept === 'text/event-stream')
+        return reply(response, problem('not_found', 'this server has no streams'))
       requests.push(request)
       reply(response, await answer(request, requests.length))
     })

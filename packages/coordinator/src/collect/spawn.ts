@@ -3,14 +3,14 @@
  * subtasks may depend on each other and on their spawner; whatever waits for the spawner waits for them too.
  */
 import { randomUUID } from 'node:crypto'
-import { type Failure, failure, jsonProblem, maxSubtasks, type PlannedSubtask, plainValue, type SubtaskRequest } from '@baton/shared'
+import { type Failure, failure, jsonProblem, type PlannedSubtask, plainValue, type SubtaskRequest } from '@baton/shared'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import { planExplicitly } from '../plan/explicit.js'
 import { validateGraph } from '../plan/validate-graph.js'
 import type { Queryable } from '../store/database.js'
 import type { IdSource } from '../store/ids.js'
 import type { Routes } from '../store/routes.js'
-import { readSpawnNames, readSubtaskName, type Spawner } from '../store/spawn.js'
+import { readSpawner, readSpawnNames, type Spawner } from '../store/spawn.js'
 import type { Edge, NewSubtask } from '../store/submit.js'
 
 interface SpawnPlannerOptions {
@@ -23,6 +23,8 @@ interface SpawnPlannerOptions {
   /** The shortest lease that heartbeats can keep. */
   readonly minLeaseMs: number
   readonly fallbackCapability: string
+  /** Agents that spawn without end are stopped by these: subtasks of a task, and how many may spawn one another in a row. */
+  readonly limits: { readonly subtasks: number; readonly depth: number }
 }
 
 export type SpawnPlan =
@@ -57,8 +59,10 @@ export class SpawnPlanner {
 
   /** Rows for what `spawnerId` spawned; `tx` holds the task's lock. */
   async plan(tx: Queryable, task: Spawner, spawnerId: string, { requests, planned, routeIds, nextId }: PreparedSpawn): Promise<SpawnPlan> {
-    if (task.total + requests.length > maxSubtasks) return refuse(`the task would have more than ${maxSubtasks} subtasks`)
-    const spawner = await readSubtaskName(tx, spawnerId)
+    const { subtasks: most, depth: deepest } = this.options.limits
+    if (task.total + requests.length > most) return refuse(`the task would have more than ${most} subtasks`)
+    const { name: spawner, depth } = await readSpawner(tx, spawnerId, deepest)
+    if (depth >= deepest) return refuse(`at most ${deepest} subtasks may spawn one another in a row, and as many did`)
     const prefixes = [...new Set(planned.map(s => s.agent ?? s.capability))]
     const { taken, highest, lastOrdinal } = await readSpawnNames(
       tx,

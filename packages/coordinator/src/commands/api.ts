@@ -6,6 +6,7 @@
  * with the bytes it came with.
  */
 import type {
+  AgentMatch,
   AgentView,
   ArtifactView,
   BatonError,
@@ -17,10 +18,13 @@ import type {
   EventList,
   EventView,
   ExecuteRequest,
+  MatchRequest,
   OrchestrateRequest,
   OrchestratorList,
   OrchestratorStatus,
   OrchestratorView,
+  ReplanRequest,
+  ReplanView,
   ReplayWebhookRequest,
   RerunRequest,
   ReviewDecisionName,
@@ -152,6 +156,8 @@ export interface CoordinatorApi {
   reassignSubtask(caller: Caller, taskId: string, subtaskId: string, request: { agent: string; reason: string }): Promise<SubtaskStanding>
   /** Runs the named subtasks and what depends on them again. Throws `task_not_found`, `subtask_not_found`, `state_conflict`, `invalid_request`. */
   rerunTask(caller: Caller, taskId: string, request: RerunRequest): Promise<{ task_id: string; status: TaskStatus; subtasks: number }>
+  /** Plans what is not finished anew; shows what that changes. Throws `task_not_found`, `state_conflict`, `invalid_request`. */
+  replan(caller: Caller, taskId: string, request: ReplanRequest, options: { dryRun: boolean }): Promise<ReplanView>
   /** The oldest first. */
   orchestrators(caller: Caller, filters: OrchestratorFilters): Promise<OrchestratorList>
   /** Throws `orchestrator_not_found`. */
@@ -223,6 +229,8 @@ export interface CoordinatorApi {
   /** Throws `artifact_not_found`. */
   artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<{ mediaType: string; sha256: string; data: Buffer }>
   agents(caller: Caller, filters: { domain?: string; capability?: string; health?: string }): Promise<AgentView[]>
+  /** Which agent a subtask with these needs would go to now, and how all are placed. */
+  matchAgents(caller: Caller, request: MatchRequest): Promise<AgentMatch>
   workers(caller: Caller): Promise<WorkerView[]>
   /** Throws `worker_not_found`. */
   worker(caller: Caller, id: string): Promise<WorkerView>

@@ -85,6 +85,8 @@ export function createControl({ database, subjects, publish, routes, room, after
     return resolved
   }
   return {
+    tellWorkers,
+
     /** Cancels, pauses or resumes a task. Throws `task_not_found`, `state_conflict`. */
     async controlTask(
       caller: Caller,

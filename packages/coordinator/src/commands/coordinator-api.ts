@@ -1,16 +1,18 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
-import { type AgentView, BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
-import type { Logger } from '@baton/shared/node'
+import { BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
+import { BatchLane, type Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
 import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
-import { type AgentRow, listAgents, listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
-import { readArtifact, readArtifacts, readTask, readTaskVersion } from '../store/read-task.js'
+import { listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
+import { readArtifact, readArtifacts, readTask, readTaskVersions, type TaskVersion } from '../store/read-task.js'
 import type { Caller, CoordinatorApi } from './api.js'
+import type { Brokerage } from './brokerage.js'
 import type { Control } from './control.js'
 import type { Events } from './events.js'
 import type { Orchestrators } from './orchestrators.js'
+import type { Replanner } from './replan.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
 import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
@@ -22,6 +24,8 @@ interface ApiOptions {
   readonly control: Control
   readonly reviews: Reviews
   readonly orchestrators: Orchestrators
+  readonly brokerage: Brokerage
+  readonly replanner: Pick<Replanner, 'replan'>
   readonly events: Events
   readonly webhooks: Webhooks
   readonly log: Logger
@@ -45,8 +49,13 @@ const unsettled: readonly TaskStatus[] = ['planned', 'running']
 export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
   const { database, submitter, fleet, changes, onReady, onChange } = options
 
+  // Everybody who waits looks again when a batch was committed: together, with one statement.
+  const versions = new BatchLane<{ tenantId: number; taskId: string }, TaskVersion | undefined>({
+    maxItems: 500,
+    send: wanted => readTaskVersions(database, wanted),
+  })
   const requireVersion = async (caller: Caller, taskId: string) => {
-    const version = await readTaskVersion(database, caller.tenantId, taskId)
+    const version = await versions.push({ tenantId: caller.tenantId, taskId })
     if (!version) throw new BatonError('task_not_found', `there is no task ${taskId}`)
     return version
   }
@@ -55,6 +64,9 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     ...options.control,
     ...options.reviews,
     ...options.orchestrators,
+    ...options.brokerage,
+
+    replan: (caller, taskId, request, how) => options.replanner.replan(caller, taskId, request, how),
     ...options.events,
     ...options.webhooks,
 
@@ -186,17 +198,6 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       return { mediaType: row.media_type, sha256: row.sha256, data: Buffer.from(row.data) }
     },
 
-    async agents(caller, filters) {
-      return (await listAgents(database, caller.tenantId))
-        .map(agentView)
-        .filter(
-          a =>
-            (filters.domain === undefined || a.domain === filters.domain) &&
-            (filters.capability === undefined || a.capabilities.includes(filters.capability)) &&
-            (filters.health === undefined || a.health === filters.health),
-        )
-    },
-
     async workers() {
       return (await listWorkers(database, null)).map(workerView)
     },
@@ -244,19 +245,6 @@ async function answered(check: () => Promise<void> | void): Promise<string> {
     return error instanceof Error ? error.message : String(error)
   } finally {
     clearTimeout(timer)
-  }
-}
-
-function agentView(row: AgentRow): AgentView {
-  return {
-    name: row.name,
-    description: row.description,
-    skills: row.skills,
-    capabilities: row.capabilities,
-    domain: row.domain,
-    health: row.workers === 0 ? 'offline' : row.lagging > 0 ? 'degraded' : 'healthy',
-    is_default: row.is_default,
-    load: { active: row.active, slots: row.slots, workers: row.workers },
   }
 }
 

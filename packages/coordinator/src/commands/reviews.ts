@@ -25,9 +25,15 @@ interface ReviewsOptions {
   readonly routes: Routes
   readonly room: () => Room
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
+  /** Decides about a new plan. */
+  readonly decidePlan: (
+    caller: Caller,
+    review: { readonly id: string; readonly task_id: string },
+    told: Pick<ReviewDecision, 'decision' | 'reason' | 'digest'>,
+  ) => Promise<void>
 }
 
-export function createReviews({ database, routes, room, after }: ReviewsOptions) {
+export function createReviews({ database, routes, room, after, decidePlan }: ReviewsOptions) {
   const required = async (caller: Caller, id: string): Promise<ReviewRow> => {
     const review = /^\d{1,18}$/.test(id) ? await readReview(database, caller.tenantId, id) : undefined
     if (!review) throw new BatonError('review_not_found', `there is no review ${id}`)
@@ -82,6 +88,11 @@ export function createReviews({ database, routes, room, after }: ReviewsOptions)
         )
       if (review.agent !== null && caller.actor === `agent:${review.agent}`)
         throw new BatonError('forbidden', 'an agent cannot decide a review of its own work')
+      if (review.kind === 'plan') {
+        await decidePlan(caller, review, decision)
+        after.changed([review.task_pk])
+        return viewOf(await required(caller, id))
+      }
       if (decision.decision === 'supply') {
         const problem = jsonProblem(plainValue(decision.output ?? null))
         if (problem) throw new BatonError('invalid_request', `the output ${problem}`, { fields: [{ path: 'output', issue: problem }] })

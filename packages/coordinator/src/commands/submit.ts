@@ -22,6 +22,9 @@ import {
 import { BatchLane, failpoint } from '@baton/shared/node'
 import type { Span } from '@baton/shared/observe'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
+import { delegatedPlan, planCapability } from '../plan/delegation.js'
+import type { DraftLimits } from '../plan/model/guardrails.js'
+import type { Knowledge } from '../plan/model/model-planner.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
@@ -32,6 +35,7 @@ import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, r
 import type { Caller, SubmitOutcome } from './api.js'
 import { viewOfNew } from './new-task-view.js'
 import { resolveTaskReferences } from './task-references.js'
+import type { Thinker } from './thinker.js'
 
 const { hash } = crypto as { hash?: typeof crypto.hash }
 
@@ -48,8 +52,14 @@ interface SubmitterOptions {
   readonly deadlineMs: number
   /** The shortest lease that heartbeats can keep. */
   readonly minLeaseMs: number
+  /** Where a model is configured: it plans what only the rules understood. */
+  readonly thinker?: Pick<Thinker, 'think' | 'consider'>
+  /** What a plan of an agent may hold, and can be made of. */
+  readonly limits: DraftLimits
+  readonly knowledge: (tenantId: number) => Promise<Knowledge>
   readonly now: () => Date
   readonly fleet: {
+    offers(agent: string, capability: string): boolean
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
     queueWaitOf(route: RouteKey & { pool: string }): number | null
@@ -160,7 +170,7 @@ export class Submitter {
       span,
     }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator>; span: Span | undefined },
   ): Promise<SubmitOutcome> {
-    const { planner, now } = this.options
+    const { planner, thinker, knowledge, limits, fleet, now } = this.options
     if (request.callback_url !== undefined) await this.options.admitCallback(caller, request.callback_url)
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
@@ -168,7 +178,30 @@ export class Submitter {
     const plan = planner.plan(request, now(), {
       ...(orchestrator.default_worker_agent_id !== null && { defaultAgent: orchestrator.default_worker_agent_id }),
     })
-    const prepared = await this.prepare(caller, request, plan, orchestrator, { dryRun, traceparent: span?.traceparent })
+    const how = { dryRun, traceparent: span?.traceparent }
+    const planningAgent = request.subtasks === undefined ? orchestrator.agent_id : null
+    if (planningAgent !== null && fleet.offers(planningAgent, planCapability)) {
+      const { capabilities } = await knowledge(caller.tenantId)
+      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, how)
+    }
+    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, how)
+    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, how)
+    const key = { tenantId: caller.tenantId, taskId: request.task_id, digest: digestsOf(request).digest }
+    const thought = await thinker.think(key, request, plan)
+    return this.take(caller, request, thought.plan, orchestrator, how).finally(() => thought.done())
+  }
+
+  /** Stores a request with its plan, unless it is only tried. */
+  private async take(
+    caller: Caller,
+    request: OrchestrateRequest,
+    plan: Plan,
+    orchestrator: OrchestratorSettings,
+    how: { readonly dryRun: boolean; readonly traceparent: string | undefined },
+  ): Promise<SubmitOutcome> {
+    const { now } = this.options
+    const { dryRun } = how
+    const prepared = await this.prepare(caller, request, plan, orchestrator, how)
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
     if (stored instanceof BatonError) throw stored

@@ -78,15 +78,20 @@ export function createWebhooks({ database, guard, giveUpMs, expect, onDue }: Web
     )
   }
 
-  /** Whether a task may be called back there; its tenant's keys are made, and its events will be looked at. */
-  const admitCallback = async (caller: Caller, url: string): Promise<void> => {
-    await admit(url, 'callback_url')
+  /** Once for each tenant. */
+  const haveCallbacks = async (caller: Caller): Promise<void> => {
     const made = callbacksOf.get(caller.tenantId) ?? makeCallbacks(caller)
     callbacksOf.set(caller.tenantId, made)
     await made.catch(error => {
       callbacksOf.delete(caller.tenantId)
       throw error
     })
+  }
+
+  /** Whether a task may be called back there; its tenant's keys are made, and its events will be looked at. */
+  const admitCallback = async (caller: Caller, url: string): Promise<void> => {
+    await admit(url, 'callback_url')
+    await haveCallbacks(caller)
     await expect()
   }
 
@@ -126,7 +131,9 @@ export function createWebhooks({ database, guard, giveUpMs, expect, onDue }: Web
       return { ...viewOf(row), secret }
     },
 
-    async updateWebhook({ tenantId, actor }: Caller, id: string, request: UpdateWebhookRequest): Promise<WebhookView> {
+    async updateWebhook(caller: Caller, id: string, request: UpdateWebhookRequest): Promise<WebhookView> {
+      const { tenantId, actor } = caller
+      if (id === callbacksWebhookId) await haveCallbacks(caller)
       if (request.url !== undefined) {
         if (id === callbacksWebhookId)
           throw new BatonError('invalid_request', 'callbacks go to the callback_url of each task', {
@@ -147,8 +154,10 @@ export function createWebhooks({ database, guard, giveUpMs, expect, onDue }: Web
       return viewOf(row)
     },
 
-    async rotateWebhook({ tenantId, actor }: Caller, id: string, request: RotateWebhookRequest): Promise<WebhookWithSecret> {
+    async rotateWebhook(caller: Caller, id: string, request: RotateWebhookRequest): Promise<WebhookWithSecret> {
+      const { tenantId, actor } = caller
       const secret = secretOf(request.secret)
+      if (id === callbacksWebhookId) await haveCallbacks(caller) // its keys may be wanted before the first task
       const overlapMs = request.overlap_seconds === undefined ? defaultOverlapMs : Math.round(request.overlap_seconds * 1_000)
       const row = await rotateWebhook(database, { tenantId, id }, secret, overlapMs, actor)
       if (!row) throw notFound(id)
@@ -187,7 +196,11 @@ export function createWebhooks({ database, guard, giveUpMs, expect, onDue }: Web
 
     async replayWebhook(caller: Caller, id: string, request: ReplayWebhookRequest): Promise<{ replayed: number }> {
       const webhook = await require(caller, id)
-      const range = { since: new Date(request.since), until: request.until === undefined ? new Date() : new Date(request.until) }
+      // Nothing happened before 1970; an offset may lead into the year 0, which Postgres does not have.
+      const range = {
+        since: new Date(Math.max(0, Date.parse(request.since))),
+        until: request.until === undefined ? new Date() : new Date(Math.max(0, Date.parse(request.until))),
+      }
       let replayed = 0
       let after: { at: string; pk: string } | null = null
       do {

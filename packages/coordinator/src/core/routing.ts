@@ -3,9 +3,10 @@
  *
  * If every provider of the capability may do the work, the capability's own queue gets it and any worker takes it: late
  * binding, the load balances itself. If only some may (further tags, a pinned agent), the best of them gets it on its
- * own queue.
+ * own queue (core/score.ts says which is best).
  */
 import { type QueueKey, queueName } from '@baton/shared'
+import { type Candidate, type Insight, noInsight, scoreAgents } from './score.js'
 
 export interface ProviderLoad {
   readonly pool: string
@@ -13,6 +14,10 @@ export interface ProviderLoad {
   readonly capabilities: readonly string[]
   readonly concurrency: number
   readonly active: number
+  /** Its worker's event loop is held up. */
+  readonly lagging?: boolean
+  /** How long one of its attempts may take, as it says itself. */
+  readonly sla_ms?: number | null
 }
 
 export interface RouteNeeds {
@@ -45,20 +50,32 @@ export function eligibleFor<P extends ProviderLoad>(route: RouteNeeds, providers
 }
 
 /** The queue for a route, or undefined when no live agent may do the work. */
-export function resolveRoute(route: RouteNeeds, providers: readonly ProviderLoad[]): Resolution | undefined {
+export function resolveRoute(
+  route: RouteNeeds,
+  providers: readonly ProviderLoad[],
+  insight: Insight = noInsight,
+  slaMs: number | null = null,
+): Resolution | undefined {
   const offering = offeringFor(route, providers)
   const eligible = eligibleFor(route, providers)
   if (eligible.length === 0) return undefined
   if (route.agent === null && eligible.length === offering.length)
     return resolution(route.pool, { kind: 'capability', name: route.capability }, eligible)
-  const best = [...groupByAgent(eligible).entries()].sort(([nameA, a], [nameB, b]) => score(b) - score(a) || (nameA < nameB ? -1 : 1))[0]
-  return best && resolution(route.pool, { kind: 'agent', name: best[0] }, best[1])
+  const [best] = scoreAgents({ ...route, slaMs }, eligible, insight)
+  return best && resolution(route.pool, { kind: 'agent', name: best.agent }, groupByAgent(eligible).get(best.agent) ?? [])
 }
 
-/** Free share of an agent's slots: the less loaded wins. */
-function score(providers: readonly ProviderLoad[]): number {
-  const { slots, free } = capacity(providers)
-  return free / Math.max(1, slots)
+/** Every agent of the pool that covers some of what a route needs, the best first. */
+export function candidatesFor(
+  route: RouteNeeds & { readonly slaMs: number | null },
+  providers: readonly ProviderLoad[],
+  insight: Insight,
+): Candidate[] {
+  return scoreAgents(
+    route,
+    providers.filter(p => p.pool === route.pool),
+    insight,
+  ).filter(candidate => candidate.terms.coverage > 0)
 }
 
 function capacity(providers: readonly ProviderLoad[]): { slots: number; free: number } {
@@ -72,9 +89,13 @@ function resolution(pool: string, key: QueueKey, providers: readonly ProviderLoa
   return { queue: queueName(pool, key), key, ...capacity(providers) }
 }
 
-function groupByAgent(providers: readonly ProviderLoad[]): Map<string, ProviderLoad[]> {
-  const groups = new Map<string, ProviderLoad[]>()
-  for (const provider of providers) groups.set(provider.agent, [...(groups.get(provider.agent) ?? []), provider])
+function groupByAgent<P extends { readonly agent: string }>(providers: readonly P[]): Map<string, P[]> {
+  const groups = new Map<string, P[]>()
+  for (const provider of providers) {
+    const group = groups.get(provider.agent)
+    if (group) group.push(provider)
+    else groups.set(provider.agent, [provider])
+  }
   return groups
 }
 

@@ -3,7 +3,9 @@
  * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
  * the next reading replaces.
  */
-import { eligibleFor, queueLimit, type Resolution, resolveRoute } from '../core/routing.js'
+import { queueName } from '@baton/shared'
+import { candidatesFor, eligibleFor, queueLimit, type Resolution, type RouteNeeds, resolveRoute } from '../core/routing.js'
+import type { Candidate, Insight, Measure } from '../core/score.js'
 import type { Queryable } from '../store/database.js'
 import type { Room, RouteRoom } from '../store/room.js'
 import type { Route, Routes } from '../store/routes.js'
@@ -22,6 +24,12 @@ export class Directory {
   private depths = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
+  /** How agents did so far, by agent and capability. */
+  private measures: ReadonlyMap<string, Measure> = new Map()
+  private readonly insight: Insight = {
+    measureOf: (agent, capability) => this.measures.get(`${agent} ${capability}`),
+    queuedFor: (pool, agent) => this.depths.get(queueName(pool, { kind: 'agent', name: agent })) ?? 0,
+  }
 
   constructor(options: DirectoryOptions) {
     this.options = options
@@ -68,6 +76,38 @@ export class Directory {
   /** Whether this could be routed to a live agent, also for a route that is not stored yet. */
   couldServe(route: Omit<Route, 'id'>): boolean {
     return resolveRoute(route, this.providers) !== undefined
+  }
+
+  /** Whether a live agent of this name offers it. */
+  offers(agent: string, capability: string): boolean {
+    return this.providers.some(p => p.agent === agent && p.capabilities.includes(capability))
+  }
+
+  setMeasures(measures: readonly ({ readonly agent: string; readonly capability: string } & Measure)[]): void {
+    this.measures = new Map(measures.map(measure => [`${measure.agent} ${measure.capability}`, measure]))
+  }
+
+  /** Where work with these needs would go, and how every agent is placed that covers some of them; `declared` may be away. */
+  match(
+    needs: RouteNeeds & { readonly slaMs: number | null },
+    declared: readonly { readonly agent: string; readonly capabilities: readonly string[] }[],
+  ): { resolution: Resolution | undefined; candidates: Candidate[] } {
+    const live = new Set(this.providers.map(p => p.agent))
+    const away = declared.filter(({ agent }) => !live.has(agent)).map(agent => ({ ...agent, pool: needs.pool, concurrency: 0, active: 0 }))
+    return {
+      resolution: resolveRoute(needs, this.providers, this.insight, needs.slaMs),
+      candidates: candidatesFor(needs, [...this.providers, ...away], this.insight),
+    }
+  }
+
+  /** Jobs that wait in the queues that an agent takes from, as far as this coordinator knows. */
+  queuedAt(agent: string, capabilities: readonly string[]): number {
+    let count = 0
+    for (const pool of new Set(this.providers.filter(p => p.agent === agent).map(p => p.pool))) {
+      count += this.insight.queuedFor(pool, agent)
+      for (const name of capabilities) count += this.depths.get(queueName(pool, { kind: 'capability', name })) ?? 0
+    }
+    return count
   }
 
   setDepths(depths: readonly { queue: string; depth: number }[]): void {
@@ -155,7 +195,7 @@ export class Directory {
     if (cached !== undefined) return cached
     const route = this.route(routeId)
     if (!route) return null
-    const resolved = resolveRoute(route, this.providers) ?? null
+    const resolved = resolveRoute(route, this.providers, this.insight) ?? null
     this.resolutions.set(routeId, resolved)
     return resolved
   }

@@ -3,6 +3,7 @@
  * `satisfies` holds each schema to its view.
  */
 import {
+  type AgentMatch,
   type AgentView,
   type ArtifactView,
   assignRequestSchema,
@@ -22,6 +23,7 @@ import {
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
+  matchRequestSchema,
   type OrchestratorList,
   type OrchestratorSettingsView,
   type OrchestratorView,
@@ -29,11 +31,14 @@ import {
   orchestratorSettingsRequestSchema,
   orchestratorStatuses,
   orchestratorStatusRequestSchema,
+  type PlanView,
   type Problem,
   priorities,
+  type ReplanView,
   type ReviewList,
   type ReviewView,
   reassignRequestSchema,
+  replanRequestSchema,
   replayWebhookRequestSchema,
   rerunRequestSchema,
   reviewDecisions,
@@ -117,6 +122,30 @@ const taskSummary = z.object({
 
 const openReview = z.object({ id: z.string(), kind: z.string(), subtask_id: z.string().nullable() })
 
+const plan = z.object({
+  made_by: z.enum(['explicit', 'playbook', 'rules', 'model']),
+  objectives: z.array(z.string()),
+  constraints: z.array(z.string()),
+  acceptance_criteria: z.array(z.string()),
+  diagnostics: z.array(z.string()),
+}) satisfies z.ZodType<PlanView>
+
+const replan = z.object({
+  task_id: z.string(),
+  status,
+  applied: z.boolean().meta({ description: 'False: it was a dry run, or waits for its review.' }),
+  review: z.object({ id: z.string(), digest: z.string() }).optional().meta({ description: 'Where it has to be approved.' }),
+  plan,
+  diff: z
+    .object({
+      added: z.array(z.object({ name: z.string(), title: z.string().nullable(), capability: z.string(), depends_on: z.array(z.string()) })),
+      removed: z.array(z.string()),
+      changed: z.array(z.object({ name: z.string(), fields: z.array(z.string()) })),
+      kept: z.array(z.string()),
+    })
+    .meta({ description: 'By the names of subtasks; of each list the first 1,000.' }),
+}) satisfies z.ZodType<ReplanView>
+
 const task = z.object({
   task_id: z.string(),
   title: z.string(),
@@ -126,13 +155,7 @@ const task = z.object({
   orchestrator_id: z.string(),
   metadata: jsonValueSchema,
   context: jsonValueSchema,
-  plan: z.object({
-    made_by: z.enum(['explicit', 'playbook', 'rules', 'model']),
-    objectives: z.array(z.string()),
-    constraints: z.array(z.string()),
-    acceptance_criteria: z.array(z.string()),
-    diagnostics: z.array(z.string()),
-  }),
+  plan,
   subtask_counts: subtaskCounts,
   subtasks: z.array(subtask),
   subtasks_next_cursor: nextCursor,
@@ -169,8 +192,41 @@ const agent = z.object({
   domain: z.string().nullable(),
   health: z.enum(['healthy', 'degraded', 'offline']),
   is_default: z.boolean(),
-  load: z.object({ active: count, slots: count, workers: count }),
+  sla_seconds: z.number().nullable().meta({ description: 'How long one of its attempts may take, as it says itself.' }),
+  load: z
+    .object({ active: count, slots: count, workers: count, queued: count })
+    .meta({ description: '`queued`: jobs in the queues that it takes from.' }),
+  measured: z
+    .array(
+      z.object({
+        capability: z.string(),
+        attempts: count,
+        success_rate: z.number(),
+        latency_ms: z.number().nullable().meta({ description: 'How long a completed attempt ran; null: none has completed.' }),
+      }),
+    )
+    .meta({ description: 'How it did so far, exponentially weighted: the newest attempt counts 5 %.' }),
 }) satisfies z.ZodType<AgentView>
+
+const agentMatch = z.object({
+  agent: z.string().nullable().meta({ description: 'The best placed one; null: none can take it now.' }),
+  queue: z
+    .object({ kind: z.enum(['capability', 'agent']), name: z.string() })
+    .nullable()
+    .meta({
+      description: 'Where its job would go: to the queue that every agent with the capability takes from, or to that of one agent.',
+    }),
+  why: z.string(),
+  candidates: z.array(
+    z.object({
+      agent: z.string(),
+      eligible: z.boolean(),
+      score: z.number().meta({ description: 'From 0 to 1: the weighted sum of the terms.' }),
+      terms: z.object({ coverage: z.number(), health: z.number(), load: z.number(), sla_fit: z.number(), success: z.number() }),
+      missing: z.array(z.string()),
+    }),
+  ),
+}) satisfies z.ZodType<AgentMatch>
 
 const workerState = z.enum(['starting', 'ready', 'draining', 'stopped', 'lost'])
 
@@ -337,9 +393,13 @@ export const namedSchemas = {
   OrchestrateRequest: orchestrateRequestSchema,
   SubtaskRequest: subtaskRequestSchema,
   ExecuteRequest: executeRequestSchema,
+  MatchRequest: matchRequestSchema,
+  AgentMatch: agentMatch,
   ControlRequest: controlRequestSchema,
   ReassignRequest: reassignRequestSchema,
   RerunRequest: rerunRequestSchema,
+  ReplanRequest: replanRequestSchema,
+  Replan: replan,
   AssignRequest: assignRequestSchema,
   DecideRequest: decideRequestSchema,
   BatchRequest: batchRequest,

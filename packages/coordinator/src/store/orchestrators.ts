@@ -213,6 +213,7 @@ export interface OrchestratorSettings {
   number: number
   id: string
   status: OrchestratorStatus
+  agent_id: string | null
   default_worker_agent_id: string | null
   retry_attempts: number | null
   queue_wait_ms: string | null
@@ -226,7 +227,7 @@ export interface OrchestratorSettings {
 const readSettings: Statement = {
   name: 'read_orchestrator',
   text: `
-select id, number, status, default_worker_agent_id, retry_attempts, queue_wait_ms, deadline_ms, max_tasks, max_concurrent_tasks, tenant_id = any ${pausedTenants} as all_paused
+select id, number, status, agent_id, default_worker_agent_id, retry_attempts, queue_wait_ms, deadline_ms, max_tasks, max_concurrent_tasks, tenant_id = any ${pausedTenants} as all_paused
 from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null`,
 }
 

@@ -72,6 +72,7 @@ export interface AgentRow {
   capabilities: string[]
   skills: string[]
   is_default: boolean
+  sla_ms: number | null
   workers: number
   slots: number
   active: number
@@ -81,7 +82,7 @@ export interface AgentRow {
 const agents: Statement = {
   name: 'list_agents',
   text: `
-select a.name, a.description, a.domain, a.capabilities, a.skills, a.is_default,
+select a.name, a.description, a.domain, a.capabilities, a.skills, a.is_default, a.sla_ms::float8 as sla_ms,
   coalesce(l.workers, 0)::int as workers, coalesce(l.slots, 0)::int as slots, coalesce(l.active, 0)::int as active, coalesce(l.lagging, 0)::int as lagging
 from agents a
 left join (

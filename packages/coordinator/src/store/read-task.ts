@@ -271,38 +271,51 @@ export async function readOpenReview(db: Queryable, taskPk: string): Promise<Ope
  * The last settled event, plus how many later ones are visible. Transactions may commit in another order than they
  * wrote, so the newest position alone could stay the same while an older one appears.
  */
-const version: Statement = {
-  name: 'task_version',
+const versions: Statement = {
+  name: 'task_versions',
   text: `
-select k.id, k.status, k.active, k.reviewing, k.blocked, k.progress_version,
+select w.n, k.*,
   (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner,
   (select extract(epoch from n.paused_at)::text from tenants n where n.id = k.tenant_id) as paused,
   (select e.xid::text || '-' || e.seq from events e where e.task_pk = k.id and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid desc, e.seq desc limit 1) as settled,
   (select count(*) from events e where e.task_pk = k.id and e.xid >= pg_snapshot_xmin(pg_current_snapshot())) as unsettled
-from tasks k where k.tenant_id = $1 and k.task_id = $2`,
+from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
+cross join lateral (
+  select k.id, k.tenant_id, k.orchestrator_id, k.status, k.active, k.reviewing, k.blocked, k.progress_version
+  from tasks k where k.tenant_id = w.tenant_id and k.task_id = w.task_id limit 1
+) k`,
 }
 
-export async function readTaskVersion(
+export interface TaskVersion {
+  id: string
+  version: string
+  status: TaskStatus
+}
+
+/** One for each that is asked for, in order; undefined: there is no such task. */
+export async function readTaskVersions(
   db: Queryable,
-  tenantId: number,
-  taskId: string,
-): Promise<{ id: string; version: string; status: TaskStatus } | undefined> {
-  const { rows } = await db.query<Record<string, unknown>>(version, [tenantId, taskId])
-  const row = rows[0]
-  if (!row) return undefined
-  return {
-    id: String(row.id),
-    status: row.status as TaskStatus, // its CHECK constraint says so
-    version: [
-      row.settled,
-      row.unsettled,
-      row.status,
-      row.active,
-      row.reviewing,
-      row.blocked,
-      row.progress_version,
-      row.owner,
-      row.paused,
-    ].join('.'),
-  }
+  wanted: readonly { tenantId: number; taskId: string }[],
+): Promise<(TaskVersion | undefined)[]> {
+  const { rows } = await db.query<Record<string, unknown> & { n: number }>(versions, [
+    JSON.stringify(wanted.map(({ tenantId, taskId }, n) => ({ n, tenant_id: tenantId, task_id: taskId }))),
+  ])
+  const found: (TaskVersion | undefined)[] = wanted.map(() => undefined)
+  for (const row of rows)
+    found[row.n] = {
+      id: String(row.id),
+      status: row.status as TaskStatus, // its CHECK constraint says so
+      version: [
+        row.settled,
+        row.unsettled,
+        row.status,
+        row.active,
+        row.reviewing,
+        row.blocked,
+        row.progress_version,
+        row.owner,
+        row.paused,
+      ].join('.'),
+    }
+  return found
 }

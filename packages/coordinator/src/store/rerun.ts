@@ -83,7 +83,7 @@ select
 }
 
 /** Locks the part and what directly depends on it, so that nothing of either moves any more. */
-const lockPart: Statement = {
+export const lockPart: Statement = {
   name: 'rerun_lock_part',
   text: `
 select s.id
@@ -105,9 +105,9 @@ where f.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)}) an
 limit 1`,
 }
 
-/** Ends what of the part is not finished. */
-const supersede: Statement = {
-  name: 'rerun_supersede',
+/** Ends what of a part is not finished, and takes it out of the plan. `why` and `moot` are ours, and hold no quote. */
+export const superseding = (name: string, { why, moot }: { why: string; moot: string }): Statement => ({
+  name,
   text: `
 with target as materialized (
   select s.id, s.state from subtask_states s where s.id = any ($1::bigint[]) order by s.id for update
@@ -126,19 +126,20 @@ ended as (
   select id, attempt, claim_id, worker_id, agent, 'cancelled', false, queued_at, started_at from moved where before = 'running'
 ),
 closed as (
-  update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = 'its subtask runs again'
+  update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = '${moot}'
   where r.subtask_pk = any ($1::bigint[]) and r.status = 'open'
   returning r.id, r.tenant_id, r.task_pk, r.subtask_pk
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
-  select tenant_id, 'subtask.cancelled', task_pk, id, nullif(attempt, 0), agent, worker_id, json_build_object('why', 'it runs again')::text from moved
+  select tenant_id, 'subtask.cancelled', task_pk, id, nullif(attempt, 0), agent, worker_id, json_build_object('why', '${why}')::text from moved
   union all
   select tenant_id, 'review.closed', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text)::text from closed
 )
 select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from moved where before = 'running') as running`,
-}
+})
+const supersede = superseding('rerun_supersede', { why: 'it runs again', moot: 'its subtask runs again' })
 
 /** The next generation's definitions: `$1` are pairs of an old id and its new one, `$2` the chosen ids, whose input `$3` replaces. */
 const define: Statement = {
@@ -211,7 +212,7 @@ select coalesce(json_agg(distinct route_id), '[]') as ready from stood where sta
 }
 
 /** Pending dependents of what was superseded (R1): their edges go to the successors, their unmet dependencies change with them. */
-const relink: Statement = {
+export const relink: Statement = {
   name: 'rerun_relink',
   text: `
 with old_edge as materialized (

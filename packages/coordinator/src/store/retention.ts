@@ -105,6 +105,9 @@ with review as (
 ),
 note as (
   delete from notes where task_pk = $1
+),
+proposal as (
+  delete from proposals where task_pk = $1
 )
 delete from purges where task_pk = $1`,
 }

@@ -111,8 +111,19 @@ export async function insertSpawned(
   await tx.query(insert, [JSON.stringify(input.subtasks), JSON.stringify(input.edges), input.spawner, input.taskPk])
 }
 
-const nameOf: Statement = { name: 'subtask_name', text: 'select name from subtasks where id = $1' }
+const spawnerOf: Statement = {
+  name: 'spawner_depth',
+  text: `
+with recursive up(id, n) as (
+  select d.spawned_by, 1 from subtasks d where d.id = $1 and d.spawned_by is not null
+  union all
+  select d.spawned_by, u.n + 1 from up u cross join lateral (select d.spawned_by from subtasks d where d.id = u.id limit 1) d
+  where d.spawned_by is not null and u.n < $2
+)
+select name, (select coalesce(max(n), 0)::int from up) as depth from subtasks where id = $1`,
+}
 
-export async function readSubtaskName(db: Queryable, id: string): Promise<string> {
-  return (await db.query<{ name: string }>(nameOf, [id])).rows[0]?.name ?? ''
+/** Its name, and how many spawners stand above it, counted up to `limit`. */
+export async function readSpawner(db: Queryable, id: string, limit: number): Promise<{ name: string; depth: number }> {
+  return (await db.query<{ name: string; depth: number }>(spawnerOf, [id, limit])).rows[0] ?? { name: '', depth: 0 }
 }

@@ -189,11 +189,16 @@ export async function insertTasksIn(tx: Queryable, graph: NewGraph): Promise<Set
   if (graph.tasks.length !== 1 || !task) throw new RangeError('a graph of more than one statement has to be of one task')
   const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] })
   if (!inserted.has(task.id)) return inserted
-  for (let i = subtasksPerStatement; i < graph.subtasks.length; i += subtasksPerStatement)
-    await tx.query(insertMore, [JSON.stringify(graph.subtasks.slice(i, i + subtasksPerStatement)), '[]'])
-  for (let i = 0; i < graph.edges.length; i += subtasksPerStatement * 4)
-    await tx.query(insertMore, ['[]', JSON.stringify(graph.edges.slice(i, i + subtasksPerStatement * 4))])
+  await insertSubtasksIn(tx, graph.subtasks.slice(subtasksPerStatement), graph.edges)
   return inserted
+}
+
+/** Adds subtasks and edges to a task that is there; within a transaction that holds it. */
+export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubtask[], edges: readonly Edge[]): Promise<void> {
+  for (let i = 0; i < subtasks.length; i += subtasksPerStatement)
+    await tx.query(insertMore, [JSON.stringify(subtasks.slice(i, i + subtasksPerStatement)), '[]'])
+  for (let i = 0; i < edges.length; i += subtasksPerStatement * 4)
+    await tx.query(insertMore, ['[]', JSON.stringify(edges.slice(i, i + subtasksPerStatement * 4))])
 }
 
 async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {

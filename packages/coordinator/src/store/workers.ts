@@ -193,12 +193,14 @@ export interface Provider {
   active: number
   sla_ms: number | null
   queue_wait_ms: number | null
+  /** Its worker's event loop is held up. */
+  lagging: boolean
 }
 
 const providers: Statement = {
   name: 'live_providers',
   text: `
-select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms, a.queue_wait_ms::float8 as queue_wait_ms
+select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms, a.queue_wait_ms::float8 as queue_wait_ms, w.loop_lag_ms > 1000 as lagging
 from workers w join worker_agents a on a.worker_id = w.id
 where w.state = 'ready'
 order by w.id, a.agent`,

@@ -25,6 +25,7 @@ describe('reading the environment', () => {
       apiKey: undefined,
       dataDir: environmentTable.BATON_DATA_DIR.default,
       config: undefined,
+      plannerModel: { baseUrl: undefined, model: undefined, apiKey: undefined },
       namespace: environmentTable.BATON_NAMESPACE.default,
       leaseMs: Number(environmentTable.BATON_LEASE_MS.default),
       heartbeatMs: Number(environmentTable.BATON_HEARTBEAT_MS.default),

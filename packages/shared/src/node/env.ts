@@ -32,6 +32,9 @@ export const environmentTable = {
   BATON_LOG_FILES: { default: '5', says: 'So many renamed log files are kept.' },
   BATON_METRICS_PORT: { default: '', says: "Port of a worker's own metrics, for Prometheus; `0` takes a free one. Unset: none." },
   BATON_METRICS_HOST: { default: '127.0.0.1', says: "Address of a worker's own metrics. They need no key." },
+  BATON_MODEL_URL: { default: '', says: "Where a model that plans is: a server that speaks OpenAI's protocol, `http://…/v1`." },
+  BATON_MODEL: { default: '', says: 'The name of the model at `BATON_MODEL_URL`.' },
+  BATON_MODEL_API_KEY: { default: '', says: 'The key of the server at `BATON_MODEL_URL`, or at the `base_url` of the configuration.' },
   BATON_FAILPOINT: { default: '', says: 'For tests: `point:action[:pass]`, where the process is to die or fail. Refused in production.' },
   BATON_TIME_SCALE: { default: '1', says: 'For tests: multiplies every built-in duration. Refused in production.' },
   NODE_ENV: { default: '', says: 'Where it is `production`, what is for tests is refused.' },
@@ -60,6 +63,13 @@ export interface FleetUrls {
 /** Where a process keeps its three stores. */
 export type Mode = { readonly kind: 'local' } | ({ readonly kind: 'fleet' } & FleetUrls)
 
+/** What the configuration leaves out of the model that plans. */
+export interface ModelEnvironment {
+  readonly baseUrl?: string | undefined
+  readonly model?: string | undefined
+  readonly apiKey?: string | undefined
+}
+
 export interface Environment {
   readonly host: string
   readonly port: number
@@ -79,6 +89,8 @@ export interface Environment {
   readonly logFile: { readonly path: string; readonly maxBytes: number; readonly keep: number } | undefined
   /** Where a worker shows its metrics. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined
+  /** The model that plans, as far as the environment says. */
+  readonly plannerModel: ModelEnvironment
   /** Networks that webhooks may reach though they are not public; undefined: what the configuration says. */
   readonly webhookNetworks: readonly string[] | undefined
   /** Where this process is to fail; to be handed to `armFailpoints`. */
@@ -118,6 +130,7 @@ export function readEnvironment(source: Source = process.env): Environment {
   }
   const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
   const failpoints = parseFailpoints(or('BATON_FAILPOINT'))
+  const [modelUrl, modelName] = [url('BATON_MODEL_URL', ['http:', 'https:']), get('BATON_MODEL')]
   const environment: Environment = {
     host: or('BATON_HOST'),
     port: integer(portName, or(portName), 0, 65_535),
@@ -153,10 +166,13 @@ export function readEnvironment(source: Source = process.env): Environment {
       .filter(part => part !== ''),
     failpoints: failpoints.points,
     timeScale: Number(or('BATON_TIME_SCALE')),
+    plannerModel: { baseUrl: modelUrl, model: modelName, apiKey: get('BATON_MODEL_API_KEY') },
     databaseUrl: url('DATABASE_URL', ['postgres:', 'postgresql:']),
     redisUrl: url('REDIS_URL', ['redis:', 'rediss:']),
     natsUrl: url('NATS_URL', ['nats:', 'tls:']),
   }
+  if ((modelUrl === undefined) !== (modelName === undefined))
+    problems.push({ path: modelUrl === undefined ? 'BATON_MODEL_URL' : 'BATON_MODEL', issue: 'is missing; a model that plans needs both' })
   for (const issue of failpoints.problems) problems.push({ path: 'BATON_FAILPOINT', issue })
   if (!/^\d+(\.\d+)?$/.test(or('BATON_TIME_SCALE')) || environment.timeScale < 0.01 || environment.timeScale > 10)
     problems.push({ path: 'BATON_TIME_SCALE', issue: `must be a number from 0.01 to 10, not ${JSON.stringify(or('BATON_TIME_SCALE'))}` })
@@ -227,9 +243,20 @@ function refuse(problems: readonly FieldIssue[]): void {
   )
 }
 
+/** The value of a variable that the configuration names, such as one that holds a key; undefined where it is not set. */
+export function namedVariable(name: string, source: Source = process.env): string | undefined {
+  return source[name] || undefined
+}
+
 /** What a program that an agent runs inherits: everything but the keys to Baton's own stores. */
 export function childEnvironment(source: Source = process.env): Record<string, string> {
-  const withheld: ReadonlySet<string> = new Set<EnvironmentVariable>(['DATABASE_URL', 'REDIS_URL', 'NATS_URL', 'BATON_API_KEY'])
+  const withheld: ReadonlySet<string> = new Set<EnvironmentVariable>([
+    'DATABASE_URL',
+    'REDIS_URL',
+    'NATS_URL',
+    'BATON_API_KEY',
+    'BATON_MODEL_API_KEY',
+  ])
   return Object.fromEntries(
     Object.entries(source).filter((entry): entry is [string, string] => entry[1] !== undefined && !withheld.has(entry[0])),
   )

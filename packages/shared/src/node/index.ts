@@ -10,6 +10,8 @@ export {
   environmentTable,
   type FleetUrls,
   type Mode,
+  type ModelEnvironment,
+  namedVariable,
   readEnvironment,
   workerUrls,
 } from './env.js'

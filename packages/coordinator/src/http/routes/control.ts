@@ -1,17 +1,21 @@
 /**
- * What people tell tasks and subtasks to do: `POST /tasks/:task_id/cancel`, `pause`, `resume`, `rerun`, and
+ * What people tell tasks and subtasks to do: `POST /tasks/:task_id/cancel`, `pause`, `resume`, `rerun`, `replan`, and
  * `POST …/subtasks/:subtask_id/cancel`, `retry`, `reassign`, `release`.
  */
 import {
   type ControlRequest,
   controlRequestSchema,
   type ReassignRequest,
+  type ReplanRequest,
   type RerunRequest,
   rawRerunKeys,
   reassignRequestSchema,
+  replanRequestSchema,
   rerunRequestSchema,
 } from '@baton/shared'
+import { z } from 'zod'
 import type { Caller, CoordinatorApi, SubtaskStanding } from '../../commands/api.js'
+import { flag } from '../query.js'
 import { type BodyReader, defineRoute, type Route } from '../route.js'
 import { validate } from '../validate.js'
 import { namedSchemas } from '../view-schemas.js'
@@ -69,6 +73,26 @@ export function controlRoutes(api: CoordinatorApi): Route[] {
       errors: ['task_not_found', 'subtask_not_found', 'state_conflict'],
       async answer({ params, body, caller }) {
         return { json: await api.rerunTask(caller, params.task_id, { ...body, reason: body.reason ?? reasons.rerun }) }
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/tasks/:task_id/replan',
+      id: 'replanTask',
+      summary:
+        'Plan what is not finished of a task anew, from subtasks, from words, or from its own words again. Finished work stays, and what runs too unless `running` is `cancel`. With `requires_approval` a review of kind `plan` is opened, and applies just the change that is shown.',
+      params: taskPath,
+      query: z.strictObject({ dry_run: flag('Show the change only; store nothing.').optional() }),
+      body: {
+        schema: namedSchemas.ReplanRequest,
+        read: value => validate<ReplanRequest>(replanRequestSchema, value, 'the new plan is not acceptable'),
+        absent: {},
+        large: true,
+      },
+      answers: { 200: { description: 'What the new plan changes, and whether it is in force.', schema: namedSchemas.Replan } },
+      errors: ['task_not_found', 'state_conflict'],
+      async answer({ params, query, body, caller }) {
+        return { json: await api.replan(caller, params.task_id, body, { dryRun: query.dry_run ?? false }) }
       },
     }),
     subtaskVerb({

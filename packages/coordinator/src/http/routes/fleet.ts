@@ -1,9 +1,10 @@
 /** `GET /agents`, `/workers`: who does the work. */
-import { nameSchema } from '@baton/shared'
+import { type MatchRequest, matchRequestSchema, nameSchema } from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi } from '../../commands/api.js'
 import { line } from '../query.js'
 import { defineRoute, type Route } from '../route.js'
+import { validate } from '../validate.js'
 import { namedSchemas } from '../view-schemas.js'
 import { emptyBody } from './empty-body.js'
 import { workerPath } from './path-parameters.js'
@@ -20,12 +21,27 @@ export function fleetRoutes(api: CoordinatorApi): Route[] {
       method: 'GET',
       path: '/agents',
       id: 'listAgents',
-      summary: 'List the specialist agents with their skills and load.',
+      summary: 'List the specialist agents with their skills, health, load, and how they did so far.',
       query: agentsQuery,
       answers: { 200: { description: 'The agents.', schema: namedSchemas.AgentList } },
       errors: [],
       async answer({ query, caller }) {
         return { json: { agents: await api.agents(caller, query), next_cursor: null } }
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/agents/match',
+      id: 'matchAgents',
+      summary: 'Say which agent a subtask with these needs would go to now, and how every agent is placed that offers some of them.',
+      body: {
+        schema: namedSchemas.MatchRequest,
+        read: value => validate<MatchRequest>(matchRequestSchema, value, 'the request is not acceptable'),
+      },
+      answers: { 200: { description: 'The best placed one, and all others with their scores.', schema: namedSchemas.AgentMatch } },
+      errors: [],
+      async answer({ body, caller }) {
+        return { json: await api.matchAgents(caller, body) }
       },
     }),
     defineRoute({

@@ -102,6 +102,13 @@ export class FakeApi implements CoordinatorApi {
     return { task_id: taskId, status: 'running' as const, subtasks: request.from.length }
   }
 
+  async replan(...[, taskId, request, options]: Parameters<CoordinatorApi['replan']>) {
+    this.called('replan', taskId, request, options)
+    const { task } = this.find(taskId)
+    const diff = { added: [], removed: [], changed: [], kept: task.subtasks.map(s => s.name) }
+    return { task_id: taskId, status: task.status, applied: !options.dryRun, plan: task.plan, diff }
+  }
+
   private moved<S extends SubtaskState>(method: string, state: S, taskId: string, subtaskId: string, told: unknown) {
     this.called(method, taskId, subtaskId, told)
     if (!this.find(taskId).task.subtasks.some(one => one.subtask_id === subtaskId))
@@ -327,6 +334,11 @@ export class FakeApi implements CoordinatorApi {
   async agents(...[, filters]: Parameters<CoordinatorApi['agents']>) {
     this.called('agents', filters)
     return this.agentList
+  }
+
+  async matchAgents(...[, request]: Parameters<CoordinatorApi['matchAgents']>) {
+    this.called('matchAgents', request)
+    return { agent: null, queue: null, why: 'no live agent offers it', candidates: [] }
   }
 
   async workers() {

@@ -3,7 +3,7 @@
  *
  * Invariants: W1 (I9) a delivery stays due until a receiver took it with 2xx or the time to try is over; who leased it and
  * died is followed by a peer when the lease has run out. W2 its id is the same in every try. W3 a lane has a few places,
- * only one while its last try failed: a receiver that hangs or fails holds up itself only. W4 no secret, no path and no
+ * more when it does well, one after a failure: a receiver that hangs or fails holds up itself only. W4 no secret, no path and no
  * query of a URL is logged.
  */
 import { type BackoffPolicy, backoffMs } from '@baton/shared'
@@ -27,8 +27,10 @@ interface SenderOptions {
   readonly log: Logger
 }
 
-const inFlightAtMost = 200
-const roomOfLane = 4
+const inFlightAtMost = 400
+/** Places of a lane: at first, and when it has done well. */
+const firstRoom = 4
+const mostRoom = 20
 /** Between two looks for what is due again, while anything is pending, and otherwise. */
 const lookEveryMs = 1_000
 const idleMs = 5_000
@@ -39,7 +41,8 @@ const sweptAtOnce = 2_000
 
 interface Lane {
   inFlight: number
-  failing: boolean
+  /** Doubles with every success, is one after a failure. */
+  room: number
 }
 
 export class Sender implements Service {
@@ -82,11 +85,11 @@ export class Sender implements Service {
     await this.sweep()
     const free = inFlightAtMost - this.sending.size
     if (free <= 0) return false // whoever is done looks again
-    const rooms = [...this.lanes].map(([lane, { inFlight, failing }]) => ({
+    const rooms = [...this.lanes].map(([lane, { inFlight, room }]) => ({
       lane,
-      room: Math.max(0, (failing ? 1 : roomOfLane) - inFlight),
+      room: Math.max(0, room - inFlight),
     })) // W3
-    const claimed = await claimDeliveries(database, { rooms, room: roomOfLane, limit: free, leaseMs })
+    const claimed = await claimDeliveries(database, { rooms, room: firstRoom, limit: free, leaseMs })
     if (claimed.length > 0) failpoint('notify.before-send')
     for (const delivery of claimed) this.launch(delivery)
     if (claimed.length > 0 || (await deliveriesPend(database))) this.alarm.within(lookEveryMs)
@@ -94,13 +97,13 @@ export class Sender implements Service {
   }
 
   private launch(delivery: Claimed): void {
-    const lane = this.lanes.get(delivery.lane) ?? { inFlight: 0, failing: false }
+    const lane = this.lanes.get(delivery.lane) ?? { inFlight: 0, room: firstRoom }
     this.lanes.set(delivery.lane, lane)
     lane.inFlight++
     const sent: Promise<void> = this.deliver(delivery)
       .then(
         delivered => {
-          lane.failing = !delivered
+          lane.room = delivered ? Math.min(mostRoom, 2 * lane.room) : 1
         },
         error => {
           if (!this.stopping.signal.aborted)
@@ -113,7 +116,6 @@ export class Sender implements Service {
       .finally(() => {
         this.sending.delete(sent)
         lane.inFlight--
-        if (lane.inFlight === 0 && !lane.failing) this.lanes.delete(delivery.lane)
         this.ticker.wake()
       })
     this.sending.add(sent)
