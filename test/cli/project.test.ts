@@ -147,8 +147,8 @@ describe('looking', () => {
   test('agents and workers are tables', async () => {
     const agents = await remote(['agents'])
     expect(agents).toMatchObject({ code: 0, err: '' })
-    expect(agents.out).toMatch(/^AGENT +HEALTH +BUSY +WORKERS +CAPABILITIES/)
-    expect(agents.out).toMatch(/^echo +healthy +0\/4 +1 +echo/m)
+    expect(agents.out).toMatch(/^AGENT +HEALTH +BUSY +SUCCESS +TAKES +WORKERS +CAPABILITIES/)
+    expect(agents.out).toMatch(/^echo +healthy +0\/4 .* 1 +echo/m)
     const workers = await remote(['workers'])
     expect(workers.out).toMatch(/^WORKER +STATE +BUSY +PROCESS/)
     expect(workers.out).toMatch(new RegExp(`ready +0/5 +\\S+:${coordinator.pid} `))

@@ -24,7 +24,7 @@ const emphasis = {
 test('the SQL does what the model says, however attempts end', { timeout: 600_000 }, () =>
   check({
     name: 'histories of attempts that end in every way',
-    arbitrary: historyArbitrary({ commands: 50, tasks: 1, subtasks: 3 }),
+    arbitrary: historyArbitrary({ commands: 32, tasks: 1, subtasks: 3 }),
     runs: 1_000,
     property: history => pglite.play(history, { emphasis }),
     explain: history => pglite.play(history, { emphasis, closely: true }),

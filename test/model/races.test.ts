@@ -23,7 +23,7 @@ test('commands that race end as if one had come after the other', { timeout: 600
   check({
     name: 'histories with races',
     arbitrary: histories,
-    runs: 250,
+    runs: 210,
     property: history => playRaces(sessions, history),
   }),
 )
