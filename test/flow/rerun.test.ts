@@ -272,6 +272,25 @@ describe.each(databases)('on %s', (_, open) => {
     expect(namedIn(await untilStatus(id, 'completed'), 'b').outputs).toEqual([['a', 'completed', 'in time']])
   })
 
+  test('asked for once more while it is under way, it changes nothing; with another input it begins anew', async () => {
+    const id = await start([
+      { name: 'a', capability: 'hold' },
+      { name: 'b', capability: 'joiner', depends_on: ['a'] },
+    ])
+    await reached(`${id}/a#1`)
+    expect(await tasks().rerun(id, { from: ['a'], input: { n: 1 } })).toMatchObject({ status: 'running', subtasks: 1 })
+    await reachedAgain(`${id}/a`, 1)
+    for (let repeat = 0; repeat < 3; repeat++)
+      expect(await tasks().rerun(id, { from: ['a'], input: { n: 1 } })).toMatchObject({ status: 'running', subtasks: 0 })
+    expect(await generations(id)).toEqual({ a: 1, b: 0 })
+    expect(await tasks().rerun(id, { from: ['a'], input: { n: 2 } })).toMatchObject({ subtasks: 1 })
+    await reachedAgain(`${id}/a`, 2)
+    letGo(`${id}/a`, 'done')
+    await untilStatus(id, 'completed')
+    expect(await generations(id)).toEqual({ a: 2, b: 0 })
+    expect(timesBegun(`${id}/a`)).toBe(3)
+  })
+
   test('of a paused task waits until it is resumed', async () => {
     const id = await start([...chain('a'), { name: 'hold', capability: 'hold', depends_on: ['a'] }])
     await reached(`${id}/hold#1`)

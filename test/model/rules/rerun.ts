@@ -26,7 +26,11 @@ export function rerun(before: World, { task: name, from, firstId }: Rerun): { wo
   const chosen = live.filter(s => from.includes(s.name))
   const refused = { world: before, reply: { kind: 'refused' } } as const
   const isLeft = hasEnded(task.status) && live.some(s => !isTerminal(s.state))
-  if (task.status === 'planned' || isLeft || chosen.some(s => s.state === 'pending')) return refused
+  if (task.status === 'planned' || isLeft) return refused
+  // Asked for once more while it is under way.
+  if (chosen.every(s => s.generation > 0 && !isTerminal(s.state) && s.state !== 'needs_review'))
+    return { world: before, reply: { kind: 'done', status: task.status, subtasks: 0, running: [] } }
+  if (chosen.some(s => s.state === 'pending')) return refused
   const part = partOf(live, chosen, hasEnded(task.status))
   const spawned = spawnedBy(live, part)
   const again = [...part].filter(s => !spawned.has(s)).sort((a, b) => a.id - b.id)

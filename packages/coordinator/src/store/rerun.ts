@@ -7,7 +7,7 @@
  * runs at the same time can be about to unlock it (I13). R2 nothing that is left can be waited for in vain: what was
  * cancelled, or failed without letting its dependents go on, runs again where something of the new generation needs it,
  * and altogether where the task had ended. R3 what a superseded subtask spawned goes with it and has no successor; its
- * new run spawns anew.
+ * new run spawns anew. R4 a rerun that is still under way is not begun again: a repeat with the same input changes nothing.
  */
 import { type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
@@ -28,19 +28,23 @@ select exists (
   where d.task_pk = $1 and d.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)})) as "left"`,
 }
 
+/** What runs again goes on by itself: who asks once more, because an answer was lost, asks for nothing new (R4). */
+const underWay = ['pending', 'awaiting_approval', 'ready', 'queued', 'running', 'retrying', 'blocked'] as const
+
 /** Read once the task is locked: a rerun that was waited for has put others in their places. */
 const readChosen: Statement = {
   name: 'rerun_chosen',
   text: `
 select d.id::text as id, d.name, d.subtask_id, s.state,
+  d.generation > 0 and s.state in (${sqlList(underWay)}) and ($4::text is null or d.input = $4) as repeated,
   case when $3 then (
     select coalesce(json_agg(f.name), '[]') from (select from_id from dependencies where to_id = d.id offset 0) e
     cross join lateral (select f.name from subtasks f where f.id = e.from_id limit 1) f) end as depends_on
 from unnest($2::text[]) x(name)
 cross join lateral (
-  select d.id, d.name, d.subtask_id from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = x.name
+  select d.id, d.name, d.subtask_id, d.generation, d.input from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = x.name
   union
-  select d.id, d.name, d.subtask_id from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.subtask_id = x.name
+  select d.id, d.name, d.subtask_id, d.generation, d.input from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.subtask_id = x.name
 ) d
 cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s`,
 }
@@ -291,6 +295,8 @@ interface ChosenRow {
   name: string
   subtask_id: string
   state: string
+  /** It runs again already, with the same input. */
+  repeated: boolean
   /** Null: nobody asked. */
   depends_on: string[] | null
 }
@@ -315,7 +321,7 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     const [task] = (await tx.query<{ id: string; status: TaskStatus; unswept: boolean }>(lockTask, [tenantId, taskId])).rows
     if (!task) return { kind: 'no_task' }
     const { status } = task
-    const chosen = (await tx.query<ChosenRow>(readChosen, [task.id, [...from], references.length > 0])).rows
+    const chosen = (await tx.query<ChosenRow>(readChosen, [task.id, [...from], references.length > 0, input.input])).rows
     const unknown = from.filter(name => !chosen.some(c => c.name === name || c.subtask_id === name))
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
     if (status === 'planned') return { kind: 'refused', status, why: `it has not started; start it with POST /execute/${taskId}` }
@@ -323,6 +329,7 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     // Flagged until the next sweep, which may find nothing left to do.
     if (task.unswept && (await tx.query<{ left: boolean }>(anythingLeft, [task.id])).rows[0]?.left)
       return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
+    if (chosen.every(c => c.repeated)) return { kind: 'done', id: task.id, status, subtasks: 0, ready: [], running: [] } // R4
     const pending = chosen.find(c => c.state === 'pending')
     if (pending) return { kind: 'refused', status, why: `subtask ${pending.name} has not started yet; there is nothing to run again` }
     const foreign = references.filter(name => !chosen.some(c => c.depends_on?.includes(name)))
