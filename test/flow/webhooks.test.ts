@@ -123,6 +123,12 @@ describe.each(databases)('on %s', (_, open) => {
     expect([own, next.secret, last.secret].map(key => received[1] && signaturesBy(key, received[1]))).toEqual([0, 0, 1])
   })
 
+  test('what agents stream cannot be asked for, since it is not sent', async () => {
+    const asked = webhooks().create({ url: 'https://example.com/hook', events: ['task.*', 'subtask.output'] })
+    await expect(asked).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('events[1]') })
+    await expect(asked).rejects.toThrow(/not sent; follow the stream/)
+  })
+
   test('secrets are shown once, and in nothing else', async () => {
     const { url } = await receiver()
     const { id, secret } = await subscribe({ url: `${url}/hook?token=hidden` })

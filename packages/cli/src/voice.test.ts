@@ -53,6 +53,16 @@ describe('events', () => {
     ])
   })
 
+  test('what is about no task names its worker, if it has one', async () => {
+    const none = { task_id: null, orchestrator_id: null, subtask_id: null, subtask: null, attempt: null, agent: null }
+    const { out } = await baton(['events', 'feature-7'], () =>
+      stream(
+        `${frames(event(1, { ...none, name: 'worker.lost', worker_id: 'w-1' }), event(2, { ...none, name: 'system.paused' }))}event: end\ndata: {}\n\n`,
+      ),
+    )
+    expect(out).toBe('2026-01-01T00:00:00.000Z 7-1 worker.lost w-1\n2026-01-01T00:00:00.000Z 7-2 system.paused\n')
+  })
+
   test('--json prints one event a line', async () => {
     const { out } = await baton(['events', 'feature-7', '--json', '--after', '7-0'], () =>
       stream(`${frames(event(1))}event: end\ndata: {}\n\n`),
@@ -137,6 +147,7 @@ describe('webhooks', () => {
     [['replay', 'wh-1']],
     [['deliveries', 'wh-1', '--state', 'x']],
     [['rotate', 'wh-1', '--overlap', 'x']],
+    [['replay', 'wh-1', '--since', 'x']],
   ])('%j is refused before anything is asked', async rest => {
     const { code, requests } = await baton(['webhooks', ...rest], () => ({ body: {} }))
     expect([code, requests.length]).toEqual([2, 0])

@@ -14,7 +14,13 @@ const urlSchema = z
   .max(2_000, 'must be at most 2000 characters')
   .meta({ format: 'uri', description: 'http or https, at a public address, or one of a network that the settings allow.' })
 const filtersSchema = z
-  .array(z.string().refine(isEventFilter, 'must be the name of an event, or a beginning such as task.*, or *'))
+  .array(
+    z
+      .string()
+      .refine(isEventFilter, 'must be the name of an event, or a beginning such as task.*, or *')
+      // A webhook for it alone would be stored and stay silent for ever. `subtask.*` and `*` mean the rest.
+      .refine(name => name !== 'subtask.output', 'must not be subtask.output, which is not sent; follow the stream of the task'),
+  )
   .min(1, 'must name at least one event; `*` means all')
   .max(maxFilters, `must be at most ${maxFilters} filters`)
   .meta({ description: 'Names of events, or beginnings such as `task.*`; default: all.' })

@@ -27,10 +27,12 @@ export async function events(taskId: string | undefined, options: EventsOptions,
   return exitCodes.done
 }
 
-export function eventLine({ id, at, name, task_id, subtask, attempt, agent, data }: EventView, paint: Paint): string {
-  const who = [task_id, subtask, attempt === null ? null : `#${attempt}`, agent === null ? null : `(${agent})`].filter(
+export function eventLine({ id, at, name, task_id, subtask, attempt, agent, worker_id, data }: EventView, paint: Paint): string {
+  // What is about no task is mostly about a worker: without its id `worker.lost` would not say which.
+  const who = [task_id ?? worker_id, subtask, attempt === null ? null : `#${attempt}`, agent === null ? null : `(${agent})`].filter(
     part => part !== null,
   )
+  const about = who.length === 0 ? '' : ` ${visible(who.join(' '))}`
   const what = data === null ? '' : ` ${visible(JSON.stringify(data))}`
-  return `${paint('dim', `${at} ${id}`)} ${paint(name.startsWith('alert.') ? 'yellow' : 'bold', name)} ${visible(who.join(' '))}${paint('dim', what)}`
+  return `${paint('dim', `${at} ${id}`)} ${paint(name.startsWith('alert.') ? 'yellow' : 'bold', name)}${about}${paint('dim', what)}`
 }

@@ -121,10 +121,15 @@ function durationOf(flag: string, text: string): number {
   throw new BatonError('invalid_request', `${flag} takes a duration such as 90s, 10m or 1h30m, not ${JSON.stringify(text)}`)
 }
 
-/** A duration is counted back from now. */
+/** A duration is counted back from now. What is neither is refused here: the coordinator knows of date-times only. */
 function momentOf(text: string): string {
   const ms = parseDuration(text)
-  return ms === undefined || ms > maxDurationMs ? text : new Date(Date.now() - ms).toISOString()
+  if (ms !== undefined && ms <= maxDurationMs) return new Date(Date.now() - ms).toISOString()
+  if (!Number.isNaN(Date.parse(text))) return text
+  throw new BatonError(
+    'invalid_request',
+    `--since takes a duration such as 2h, or a date-time such as 2026-12-01T12:00:00Z, not ${JSON.stringify(text)}`,
+  )
 }
 
 export function webhookLines(list: readonly WebhookView[], paint: Paint, columns: number): string[] {

@@ -48,6 +48,12 @@ describe.each(['ready', 'queued', 'retrying'] as const)('a subtask that is %s', 
   })
 })
 
+test('what is in a queue is not said to lack a slot, which nobody here knows', () => {
+  expect(whySubtask(subtask({ state: 'queued' }), { ...free, now, taskStatus: 'running' })).toMatch(
+    /queue of `build`.*; waiting for a slot$/,
+  )
+})
+
 test('a task says what holds it up, unless a person has to act', () => {
   expect(whyTask('running', free, undefined, 't')).toBeUndefined()
   expect(whyTask('running', { ...free, allPaused }, undefined, 't')).toBe('everything is paused since 12:04 by ops')

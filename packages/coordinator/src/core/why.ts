@@ -56,7 +56,8 @@ export function whySubtask(
     case 'ready':
       return held ?? `ready${since(subtask.readyAt)}; waiting for room in the queue of ${needs(subtask)}`
     case 'queued':
-      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
+      // Whether every slot is taken is not known here: a job that was rung a moment ago is on its way to a free one.
+      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; waiting for a slot`
     case 'retrying': {
       if (held !== undefined) return held
       const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
