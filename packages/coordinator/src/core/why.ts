@@ -56,7 +56,7 @@ export function whySubtask(
     case 'ready':
       return held ?? `ready${since(subtask.readyAt)}; waiting for room in the queue of ${needs(subtask)}`
     case 'queued':
-      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; every slot is taken`
+      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; waiting for a worker to take it`
     case 'retrying': {
       if (held !== undefined) return held
       const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
@@ -104,6 +104,8 @@ function heldUp(taskStatus: TaskStatus, { orchestratorStatus, allPaused, startsI
   if (allPaused !== null)
     return `everything is paused${since(allPaused.since)}${by(allPaused.by)}${allPaused.reason === null ? '' : ` (${allPaused.reason})`}`
   if (taskStatus === 'paused') return 'the task is paused'
+  // What a new orchestrator is: who has never heard of that has to be told what ends it.
+  if (orchestratorStatus === 'idle') return 'its orchestrator is idle; it starts nothing until its status is set to running'
   if (orchestratorStatus !== 'running') return `its orchestrator is ${orchestratorStatus}`
   return undefined
 }
