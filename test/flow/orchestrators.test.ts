@@ -204,7 +204,7 @@ union all select 'tenant ' from tenants where paused_at is not null order by 1`
       await client().pause()
       await client().resume()
       expect(await statusOf(other)).toBe('paused')
-      expect((await tasks().get(id)).why).toBe('its orchestrator is idle')
+      expect((await tasks().get(id)).why).toBe('its orchestrator is idle; it starts nothing until its status is set to running')
       await tasks().resume(other)
       await orchestrators().setStatus(owner, 'running')
       await untilStatus(id, 'completed')

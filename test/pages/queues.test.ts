@@ -8,7 +8,8 @@ import { silentLogger } from '@baton/shared/node'
 import { defineAgent, type Host, startWorker } from '@baton/worker'
 import { chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { eventually, freshDatabase, freshNamespace, servers } from '../harness/index.js'
+import { queueBoard } from '../../packages/coordinator/src/admin/queue-board.js'
+import { cleanUp, eventually, freshDatabase, freshNamespace, servers } from '../harness/index.js'
 
 const apiKey = 'the-key-of-the-queues-page'
 const bearer = { authorization: `Bearer ${apiKey}` }
@@ -172,6 +173,16 @@ describe('what it shows and does', () => {
     for (const path of ['/static/../index.ejs', '/static/%2e%2e/index.ejs', '/static/js', '/static/'])
       expect([path, (await ask(path, { headers })).status]).toEqual([path, 404])
   })
+})
+
+test('while Redis is away the board says so, and soon', async () => {
+  const board = queueBoard({ url: 'redis://127.0.0.1:1', namespace: 'nowhere', log: silentLogger() })({
+    queues: () => [],
+    names: async () => [],
+  })
+  cleanUp(() => board.close())
+  const asked = board.answer({ method: 'get', path: '/api/queues', query: {}, body: undefined })
+  await expect(asked).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('Redis') })
 })
 
 test('in local mode the page says that there is no BullMQ, and shows the counts', async () => {

@@ -315,6 +315,12 @@ describe('why', () => {
     await serve(() => ({ body: { task_id: 'feature-7', status: 'completed', subtasks: [], next_cursor: null } }))
     expect(await baton(['why', 'feature-7'])).toEqual({ code: 0, out: 'feature-7 is completed; nothing is left to do\n', err: '' })
   })
+
+  test('of a task that has ended shows the new plan that was not decided', async () => {
+    const review = { id: '7', kind: 'plan' }
+    await serve(() => ({ body: { task_id: 'feature-7', status: 'completed', review, subtasks: [], next_cursor: null } }))
+    expect((await baton(['why', 'feature-7'])).out).toBe('feature-7 is completed\n\ndecide its review: baton review 7\n')
+  })
 })
 
 describe('reviews', () => {

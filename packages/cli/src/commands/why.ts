@@ -29,7 +29,9 @@ function whyDocument({ task_id, status, why, review }: WhyView, waiting: WhyView
 function whyLines(task: WhyView, waiting: WhyView['subtasks'], { paint, columns }: { paint: Paint; columns: number }): string[] {
   const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(task.status)
   const status = paint(colourOf(task.status), task.status.replaceAll('_', ' '))
-  const said = task.why ? `: ${visible(task.why)}` : waiting.length === 0 ? (ended ? '; nothing is left to do' : '; nothing waits') : ''
+  // Of a task that ended a new plan may still wait for its decision: then something is left to do.
+  const idle = ended ? (task.review ? '' : '; nothing is left to do') : '; nothing waits'
+  const said = task.why ? `: ${visible(task.why)}` : waiting.length === 0 ? idle : ''
   return [
     `${paint('bold', visible(task.task_id))} is ${status}${said}`,
     ...(waiting.length === 0

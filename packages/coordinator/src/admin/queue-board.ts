@@ -6,7 +6,8 @@
  * reconciler rings again for what was removed. What would go further is refused. B2 names are looked up in Postgres for the
  * jobs that are shown; nothing of a task is in Redis.
  */
-import { intakeQueue, parseQueueName } from '@baton/shared'
+import { once } from 'node:events'
+import { BatonError, intakeQueue, parseQueueName } from '@baton/shared'
 import { type Logger, redisEndpoint } from '@baton/shared/node'
 import type { BeforeHook, JobStatus } from '@bull-board/api/typings/app'
 import { type Job, Queue } from 'bullmq'
@@ -28,6 +29,9 @@ export interface BoardSources {
 }
 
 export type OpenQueueBoard = (sources: BoardSources) => QueuePages
+
+/** How long a page waits for a Redis that is away. */
+const patienceMs = 1_500
 
 const forbidden =
   'Baton decides this itself: pause, cancel, retry and edit tasks by its own API. Here jobs can be retried, promoted and cleaned, which changes nothing but when they are delivered'
@@ -58,7 +62,10 @@ export function queueBoard({ url, namespace, log }: QueueBoardOptions): OpenQueu
       async answer(ask) {
         opened ??= open({ url, namespace, log }, sources)
         const board = await opened
-        if (ask.path.startsWith('/api/')) board.refresh()
+        if (ask.path.startsWith('/api/')) {
+          await board.reachable()
+          board.refresh()
+        }
         return board.server.answer(ask)
       },
       close: async () => (await opened?.catch(() => undefined))?.close(),
@@ -146,10 +153,20 @@ async function open({ url, namespace, log }: QueueBoardOptions, { queues, names 
         void queue.close().catch(() => undefined)
       }
   }
+  /** Throws `unavailable` when Redis is away: the board itself would wait for long, and answer in the driver's words. */
+  const reachable = async () => {
+    if (connection.status === 'ready') return
+    try {
+      await once(connection, 'ready', { signal: AbortSignal.timeout(patienceMs) }) // just opened, or coming back
+    } catch (cause) {
+      throw new BatonError('unavailable', 'Redis, which holds the queues, does not answer', { cause })
+    }
+  }
   refresh()
   return {
     server,
     refresh,
+    reachable,
     close: async () => {
       await Promise.all([...adapters.values()].map(({ queue }) => queue.close().catch(() => undefined)))
       connection.disconnect()

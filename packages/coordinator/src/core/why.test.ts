@@ -34,6 +34,8 @@ describe.each(['ready', 'queued', 'retrying'] as const)('a subtask that is %s', 
 
   test('waits for its slot or its time while nothing holds it up', () => {
     expect(why({})).toMatch(state === 'retrying' ? /attempt 2 of 3 starts in 8s/ : /queue of `build`/)
+    // Whether slots are free is not known here.
+    if (state === 'queued') expect(why({})).toMatch(/; waiting for a worker to take it$/)
   })
 
   test('says who paused everything and since when, before anything else', () => {
@@ -44,13 +46,13 @@ describe.each(['ready', 'queued', 'retrying'] as const)('a subtask that is %s', 
   test('says that its task or its orchestrator is paused', () => {
     expect(why({ orchestratorStatus: 'idle' }, 'paused')).toBe('the task is paused')
     expect(why({ orchestratorStatus: 'paused' })).toBe('its orchestrator is paused')
-    expect(why({ orchestratorStatus: 'idle' })).toBe('its orchestrator is idle')
+    expect(why({ orchestratorStatus: 'idle' })).toBe('its orchestrator is idle; it starts nothing until its status is set to running')
   })
 })
 
 test('what is in a queue is not said to lack a slot, which nobody here knows', () => {
   expect(whySubtask(subtask({ state: 'queued' }), { ...free, now, taskStatus: 'running' })).toMatch(
-    /queue of `build`.*; waiting for a slot$/,
+    /queue of `build`.*; waiting for a worker to take it$/,
   )
 })
 

@@ -57,7 +57,7 @@ export function whySubtask(
       return held ?? `ready${since(subtask.readyAt)}; waiting for room in the queue of ${needs(subtask)}`
     case 'queued':
       // Whether every slot is taken is not known here: a job that was rung a moment ago is on its way to a free one.
-      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; waiting for a slot`
+      return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; waiting for a worker to take it`
     case 'retrying': {
       if (held !== undefined) return held
       const inMs = Math.max(0, (subtask.runAfter?.getTime() ?? now.getTime()) - now.getTime())
@@ -105,6 +105,8 @@ function heldUp(taskStatus: TaskStatus, { orchestratorStatus, allPaused, startsI
   if (allPaused !== null)
     return `everything is paused${since(allPaused.since)}${by(allPaused.by)}${allPaused.reason === null ? '' : ` (${allPaused.reason})`}`
   if (taskStatus === 'paused') return 'the task is paused'
+  // What a new orchestrator is: who has never heard of that has to be told what ends it.
+  if (orchestratorStatus === 'idle') return 'its orchestrator is idle; it starts nothing until its status is set to running'
   if (orchestratorStatus !== 'running') return `its orchestrator is ${orchestratorStatus}`
   return undefined
 }

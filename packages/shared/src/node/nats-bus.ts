@@ -84,11 +84,14 @@ function credentialsText({ username, password }: URL): string {
 /** Rejects as soon as the signal says so; the work itself goes on. */
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
-  const settled = new AbortController()
+  // Taken away by hand: of several listeners that are bound to signals of their own, Node.js 20 forgets to take away some.
+  let leave = () => {}
   const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: settled.signal })
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    leave = () => signal.removeEventListener('abort', onAbort)
   })
-  return Promise.race([work, aborted]).finally(() => settled.abort())
+  return Promise.race([work, aborted]).finally(() => leave())
 }
 
 class NatsBus implements Bus {

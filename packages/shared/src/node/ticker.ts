@@ -17,6 +17,9 @@ interface TickerOptions {
   readonly clock?: Clock
 }
 
+/** How long the same failure of a loop is not said again. */
+const sayAgainMs = 60_000
+
 export class Ticker implements Service {
   readonly name: string
   private readonly options: TickerOptions
@@ -26,6 +29,8 @@ export class Ticker implements Service {
     | { kind: 'resting'; cancelTimer: () => void }
     | { kind: 'running'; again: boolean; done: Promise<void> } = { kind: 'stopped' }
   private readonly controller = new AbortController()
+  /** What runs failed by last, since when that was said, and how often it happened without being said again. */
+  private trouble: { readonly reason: string; readonly saidAt: number; unsaid: number } | undefined
 
   constructor(options: TickerOptions) {
     this.name = options.name
@@ -54,6 +59,21 @@ export class Ticker implements Service {
     } else if (this.state.kind === 'running') await this.state.done
   }
 
+  /** An outage is one message, and one more now and then while it lasts: a log that is full of it shows nothing else. */
+  private tell(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    const { trouble, name } = this
+    if (trouble?.reason === reason && performance.now() - trouble.saidAt < sayAgainMs) {
+      trouble.unsaid++
+      return
+    }
+    this.options.log.error(
+      { err: error, loop: name, ...(trouble && { failures_since: trouble.unsaid }) },
+      'a run of this loop failed; it goes on',
+    )
+    this.trouble = { reason, saidAt: performance.now(), unsaid: 0 }
+  }
+
   private launch(): void {
     const running = { kind: 'running' as const, again: false, done: Promise.resolve() }
     this.state = running
@@ -65,9 +85,9 @@ export class Ticker implements Service {
       running.again = false
       try {
         if ((await this.options.run(this.controller.signal)) === true) running.again = true
+        this.trouble = undefined
       } catch (error) {
-        if (!this.controller.signal.aborted)
-          this.options.log.error({ err: error, loop: this.name }, 'a run of this loop failed; it goes on')
+        if (!this.controller.signal.aborted) this.tell(error)
         running.again = false
       }
     } while (running.again && !this.controller.signal.aborted)
