@@ -109,7 +109,7 @@ test('a repeat of its request is recognised, and stores nothing', async () => {
     sla_ms: null,
     due_at: null,
   }
-  const counts = { total: 0, active: 0, reviewing: 0, blocked: 0, made_by: 'explicit', waits: false }
+  const counts = { total: 0, active: 0, reviewing: 0, blocked: 0, waits: false }
   expect(await insertTasks(database, { tasks: [{ ...task, ...rest, ...counts } as never], subtasks: [], edges: [] })).toEqual(new Set())
 })
 

@@ -280,6 +280,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const slaMs = configured(defaults.sla, durations.slaMs)
   const queueWaitMs = configured(defaults.queue_wait, durations.queueWaitMs)
   const deadlineMs = configured(defaults.deadline, durations.deadlineMs)
+  // What whoever makes subtasks needs: submissions, spawners, replans.
+  const newRows = { ids, routes, pool, attemptLimit, queueWaitMs, deadlineMs, minLeaseMs }
   const backoff = {
     initialMs: configured(defaults.backoff?.initial, options.backoff?.initialMs ?? durations.backoff.initialMs),
     maxMs: configured(defaults.backoff?.max, options.backoff?.maxMs ?? durations.backoff.maxMs),
@@ -307,13 +309,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     observer,
   })
   const spawner = new SpawnPlanner({
-    ids,
-    routes,
-    pool,
-    attemptLimit,
-    queueWaitMs,
-    deadlineMs,
-    minLeaseMs,
+    ...newRows,
     fallbackCapability: config.planner?.fallback_capability ?? 'general',
     limits: { subtasks: config.limits?.subtasks ?? maxSubtasks, depth: config.limits?.spawn_depth ?? defaultSpawnDepth },
   })
@@ -396,13 +392,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const submitter = new Submitter({
     database,
     planner,
-    ids,
-    routes,
-    pool,
-    attemptLimit,
-    queueWaitMs,
-    deadlineMs,
-    minLeaseMs,
+    ...newRows,
     ...(thinker && { thinker }),
     limits: mind?.limits ?? defaultDraftLimits,
     knowledge,
@@ -424,13 +414,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     database,
     planner,
     ...(thinker && { thinker }),
-    ids,
-    routes,
-    pool,
-    attemptLimit,
-    queueWaitMs,
-    deadlineMs,
-    minLeaseMs,
+    ...newRows,
     limits: mind?.limits ?? defaultDraftLimits,
     knowledge,
     now: () => systemClock.now(),

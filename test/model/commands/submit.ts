@@ -89,7 +89,6 @@ async function run({ database, ids }: Store, { draft, firstId, execute, rooms, u
     active,
     reviewing,
     blocked,
-    made_by: 'explicit',
     waits: false,
   }
   const inserted = await insertTasks(database, {

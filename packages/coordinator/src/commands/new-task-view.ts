@@ -1,6 +1,7 @@
 /** The view of a task that was just planned, from the rows that were stored: no second look at the database. */
 import { type Plan, priorities, RawJson, type SubtaskState, type TaskView } from '@baton/shared'
 import type { Edge, NewSubtask, NewTask } from '../store/submit.js'
+import { planView } from './plan-view.js'
 
 const listed = 1_000
 
@@ -18,13 +19,7 @@ export function viewOfNew(task: NewTask, subtasks: readonly NewSubtask[], edges:
     orchestrator_id: task.orchestrator_id,
     metadata: raw(task.metadata),
     context: raw(task.context),
-    plan: {
-      made_by: plan.madeBy,
-      objectives: [...plan.objectives],
-      constraints: [...plan.constraints],
-      acceptance_criteria: [...plan.acceptanceCriteria],
-      diagnostics: [...plan.diagnostics],
-    },
+    plan: planView(plan),
     subtask_counts: counts,
     subtasks: subtasks.slice(0, listed).map(s => ({
       subtask_id: s.subtask_id,

@@ -18,7 +18,6 @@ import {
   type ReplanRequest,
   type ReplanView,
   type ReviewDecisionName,
-  type SubtaskRequest,
   type TaskStatus,
   terminalTaskStatuses,
 } from '@baton/shared'
@@ -49,7 +48,9 @@ import type { Routes } from '../store/routes.js'
 import { readSpawnNames } from '../store/spawn.js'
 import type { NewSubtask } from '../store/submit.js'
 import type { Caller } from './api.js'
-import { resolveTaskReferences } from './task-references.js'
+import { checkLeases } from './leases.js'
+import { planView } from './plan-view.js'
+import { withTaskReferences } from './task-references.js'
 import type { Thinker } from './thinker.js'
 
 export interface ReplannerOptions {
@@ -228,7 +229,11 @@ export class Replanner {
     const defaultAgent = orchestrator?.default_worker_agent_id ?? undefined
     const options = defaultAgent === undefined ? {} : { defaultAgent }
     if (request.subtasks) {
-      this.checkLeases(request.subtasks)
+      // As they were asked for, before they are rounded.
+      checkLeases(
+        request.subtasks.map(({ lease_seconds: lease }) => (lease === undefined ? null : lease * 1_000)),
+        this.options.minLeaseMs,
+      )
       // As a graph it is judged together with what stays: it may depend on that, and refer to it.
       const given = request.subtasks
       const plan = planner.plan({ ...asked, subtasks: given.map(({ depends_on: _, input: __, ...alone }) => alone) }, now(), options)
@@ -261,38 +266,11 @@ export class Replanner {
     return this.proposalOf(task, rethought, { running, reason: request.reason ?? null })
   }
 
-  private checkLeases(subtasks: readonly SubtaskRequest[]): void {
-    const { minLeaseMs } = this.options
-    const fields = subtasks.flatMap(({ lease_seconds: lease }, n) =>
-      lease !== undefined && lease * 1_000 < minLeaseMs
-        ? [{ path: `subtasks[${n}].lease_seconds`, issue: `must be at least ${minLeaseMs / 1_000}, two heartbeats` }]
-        : [],
-    )
-    if (fields.length > 0) throw new BatonError('invalid_request', 'a lease is shorter than heartbeats could keep it', { fields })
-  }
-
   private proposalOf(task: TaskRow, plan: Plan, rest: Pick<Proposal, 'running' | 'reason'>): Proposal {
     const of = { task_id: task.task_id, title: task.title, description: task.description ?? undefined }
     const parts = { metadata: JSON.parse(task.metadata) as unknown, context: JSON.parse(task.context) as unknown }
-    const subtasks = plan.subtasks.map(subtask => {
-      if (subtask.input === null) return subtask
-      const resolved = resolveTaskReferences(subtask.input, { ...of, ...parts })
-      if (resolved.ok) return { ...subtask, input: resolved.input }
-      throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.issue}`, {
-        fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.issue }],
-      })
-    })
-    return {
-      plan: {
-        made_by: plan.madeBy,
-        objectives: [...plan.objectives],
-        constraints: [...plan.constraints],
-        acceptance_criteria: [...plan.acceptanceCriteria],
-        diagnostics: [...plan.diagnostics],
-      },
-      subtasks,
-      ...rest,
-    }
+    const subtasks = plan.subtasks.map(subtask => withTaskReferences(subtask, { ...of, ...parts }))
+    return { plan: planView(plan), subtasks, ...rest }
   }
 
   /** What has to be there before the transaction begins (in local mode there is one connection). */

@@ -15,7 +15,6 @@ import {
   jsonText,
   type OrchestrateRequest,
   type Plan,
-  type PlannedSubtask,
   plainValue,
   priorities,
 } from '@baton/shared'
@@ -33,8 +32,10 @@ import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, rea
 import type { Routes } from '../store/routes.js'
 import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests, type StoredDigest } from '../store/submit.js'
 import type { Caller, SubmitOutcome } from './api.js'
+import { checkLeases } from './leases.js'
 import { viewOfNew } from './new-task-view.js'
-import { resolveTaskReferences } from './task-references.js'
+import { planView } from './plan-view.js'
+import { withTaskReferences } from './task-references.js'
 import type { Thinker } from './thinker.js'
 
 const { hash } = crypto as { hash?: typeof crypto.hash }
@@ -223,9 +224,19 @@ export class Submitter {
     orchestrator: OrchestratorSettings,
     { dryRun, traceparent }: { dryRun: boolean; traceparent: string | undefined },
   ): Promise<Prepared> {
-    const { ids, routes, pool, attemptLimit, fleet } = this.options
-    this.checkLeases(plan)
-    const planned = plan.subtasks.map(subtask => withTaskReferences(subtask, request))
+    const { ids, routes, pool, attemptLimit, minLeaseMs, fleet } = this.options
+    checkLeases(
+      plan.subtasks.map(subtask => subtask.leaseMs),
+      minLeaseMs,
+    )
+    const words = {
+      task_id: request.task_id,
+      title: request.title,
+      description: request.description,
+      metadata: plainValue(request.metadata ?? {}),
+      context: plainValue(request.context ?? {}),
+    }
+    const planned = plan.subtasks.map(subtask => withTaskReferences(subtask, words))
     const keys = planned.map(subtask => ({ pool, ...routeKey(subtask) }))
     const routeIds = dryRun ? planned.map(() => 0) : await routes.intern(keys)
     const unserved = new Set(routeIds.filter((_, i) => keys[i] && !fleet.couldServe(keys[i])))
@@ -273,11 +284,7 @@ export class Submitter {
       callback_url: request.callback_url ?? null,
       plan: JSON.stringify({
         ...(traceparent !== undefined && { traceparent }), // first: store/traces.ts looks for it there
-        made_by: plan.madeBy,
-        objectives: plan.objectives,
-        constraints: plan.constraints,
-        acceptance_criteria: plan.acceptanceCriteria,
-        diagnostics: plan.diagnostics,
+        ...planView(plan),
       }),
       sla_ms: plan.slaMs,
       due_at: plan.dueDate,
@@ -285,21 +292,10 @@ export class Submitter {
       active: graph.active,
       reviewing: graph.reviewing,
       blocked: graph.blocked,
-      made_by: plan.madeBy,
       waits,
     }
     const guarded = orchestrator.max_tasks !== null || orchestrator.id !== defaultOrchestratorId
     return { task, subtasks: graph.subtasks, edges: graph.edges, guarded }
-  }
-
-  private checkLeases(plan: Plan): void {
-    const { minLeaseMs } = this.options
-    const fields = plan.subtasks.flatMap(({ leaseMs }, i) =>
-      leaseMs !== null && leaseMs < minLeaseMs
-        ? [{ path: `subtasks[${i}].lease_seconds`, issue: `must be at least ${minLeaseMs / 1_000}, two heartbeats` }]
-        : [],
-    )
-    if (fields.length > 0) throw new BatonError('invalid_request', 'a lease is shorter than heartbeats could keep it', { fields })
   }
 
   /** Stores a batch; answers for each whether it was new, or why not. */
@@ -426,23 +422,6 @@ function full({ orchestrator_id: id }: NewTask): BatonError {
     `orchestrator ${id} has all the unfinished tasks that its maxTasks allows; submit it again when one has ended, or raise the limit with PATCH /orchestrators/${id}/settings`,
     { extra: { orchestrator_id: id, retry_after_seconds: retryFullSeconds } },
   )
-}
-
-function withTaskReferences(subtask: PlannedSubtask, request: OrchestrateRequest): PlannedSubtask {
-  if (subtask.input === null) return subtask
-  const task = {
-    task_id: request.task_id,
-    title: request.title,
-    description: request.description,
-    metadata: plainValue(request.metadata ?? {}),
-    context: plainValue(request.context ?? {}),
-  }
-  const resolved = resolveTaskReferences(subtask.input, task)
-  if (!resolved.ok)
-    throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.issue}`, {
-      fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.issue }],
-    })
-  return { ...subtask, input: resolved.input }
 }
 
 function digestsOf(request: OrchestrateRequest): { digest: string; fields: Record<string, string> } {

@@ -1,5 +1,5 @@
 /** `{{task.title}}` and the like in an input: what is known before anything runs is put in before anything runs. */
-import { findReferences, lookupIn, resolveTemplates, type TemplateSources } from '@baton/shared'
+import { BatonError, findReferences, lookupIn, type PlannedSubtask, resolveTemplates, type TemplateSources } from '@baton/shared'
 
 export type ResolvedInput =
   | {
@@ -11,8 +11,21 @@ export type ResolvedInput =
     }
   | { readonly ok: false; readonly issue: string }
 
+type TaskWords = NonNullable<TemplateSources['task']>
+
+/** The subtask with the words of its task in its input. Throws `invalid_request`. */
+export function withTaskReferences(subtask: PlannedSubtask, task: TaskWords): PlannedSubtask {
+  if (subtask.input === null) return subtask
+  const resolved = resolveTaskReferences(subtask.input, task)
+  if (!resolved.ok)
+    throw new BatonError('invalid_request', `subtask ${subtask.name}: ${resolved.issue}`, {
+      fields: [{ path: `subtasks.${subtask.name}.input`, issue: resolved.issue }],
+    })
+  return { ...subtask, input: resolved.input }
+}
+
 /** `input` is JSON text. */
-export function resolveTaskReferences(input: string, task: NonNullable<TemplateSources['task']>): ResolvedInput {
+export function resolveTaskReferences(input: string, task: TaskWords): ResolvedInput {
   if (!input.includes('{{')) return { ok: true, input, references: [] }
   const value = JSON.parse(input) as unknown
   const found = findReferences(value)

@@ -2,6 +2,7 @@
  * Gauges of the whole installation, read of Postgres when somebody asks and what was read last is too old. However often
  * it is scraped, the database is asked once in five seconds, and the more seldom the longer it takes.
  */
+import { atMost } from '@baton/shared/node'
 import { BoundedLabel } from '@baton/shared/observe'
 import type { Queryable } from '../store/database.js'
 import { readStanding, type Standing } from '../store/standing.js'
@@ -37,7 +38,7 @@ export class StandingGauges {
       this.reading ??= this.read().finally(() => {
         this.reading = undefined
       })
-      await inTime(this.reading)
+      await atMost(patienceMs, this.reading)
     }
     const age = (performance.now() - this.readAt) / 1_000
     if (Number.isFinite(age)) this.options.observer.metrics.set('orchestrator_standing_age_seconds', {}, age)
@@ -108,13 +109,4 @@ export class StandingGauges {
       metrics.set('orchestrator_backlog_seconds', { capability }, waiting * observer.meanRun(capability))
     }
   }
-}
-
-async function inTime(work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>(resolve => {
-    timer = setTimeout(resolve, patienceMs)
-  })
-  await Promise.race([work, late])
-  clearTimeout(timer)
 }

@@ -8,7 +8,7 @@
  */
 import type { SubtaskState } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { type EffectsRow, few, from, insertEvents, type QueuedRow, rollUp, taskEvents, touched } from './fragments.js'
+import { type EffectsRow, few, from, insertEvents, type QueuedRow, readyRoutes, rollUp, taskEvents, touched } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
 import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
@@ -27,11 +27,7 @@ export interface Demand {
 const demand: Statement = {
   name: 'read_demand',
   text: `
-with recursive ready(route_id) as (
-  (select s.route_id from subtask_states s where s.state = 'ready' order by s.route_id limit 1)
-  union all
-  select (select s.route_id from subtask_states s where s.state = 'ready' and s.route_id > r.route_id order by s.route_id limit 1) from ready r where r.route_id is not null
-)
+with recursive ${readyRoutes}
 select
   (select coalesce(json_agg(route_id), '[]') from ready where route_id is not null) as ready,
   (select coalesce(json_agg(distinct route_id), '[]') from subtask_states where state = 'blocked') as blocked,

@@ -36,6 +36,14 @@ room as materialized (
  */
 export const few = (column: string): string => `${column} between 0 and 1000000000`
 
+/** `ready(route_id)`: the routes that have ready rows, by a skip scan; the last row is null. For `with recursive`. */
+export const readyRoutes = `
+ready(route_id) as (
+  (select s.route_id from subtask_states s where s.state = 'ready' order by s.route_id limit 1)
+  union all
+  select (select s.route_id from subtask_states s where s.state = 'ready' and s.route_id > r.route_id order by s.route_id limit 1) from ready r where r.route_id is not null
+)`
+
 /**
  * Unlocks the dependents of the rows in CTE `finished(id)`. Decrements, never recounts: two transactions that finish
  * siblings meet at the child's row lock and the later one sees the earlier one's number (I13).

@@ -7,7 +7,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { lockPart, relink, superseding } from './rerun.js'
+import { countedAnew, lockPart, relink, superseding } from './rerun.js'
 import { type Edge, insertSubtasksIn, type NewSubtask } from './submit.js'
 
 const lock: Statement = {
@@ -86,19 +86,7 @@ const supersede = superseding('replan_supersede', { why: 'the task was planned a
 const finish: Statement = {
   name: 'replan_finish',
   text: `
-with standing as materialized (
-  select s.state, s.state = 'blocked' and exists (select from reviews r where r.subtask_pk = s.id and r.status = 'open') as reviewed
-  from subtasks d cross join lateral (select s.id, s.state from subtask_states s where s.id = d.id limit 1) s
-  where d.task_pk = $1 and d.superseded = 0
-),
-counted as (
-  select count(*) filter (where state in ('ready', 'queued', 'running', 'retrying'))::int as active,
-    count(*) filter (where state in ('awaiting_approval', 'needs_review') or reviewed)::int as reviewing,
-    count(*) filter (where state = 'blocked' and not reviewed)::int as blocked,
-    count(*)::int as total,
-    coalesce(bool_and(state in ('completed', 'skipped', 'failed')), false) as done
-  from standing
-),
+with ${countedAnew("coalesce(bool_and(state in ('completed', 'skipped', 'failed')), false) as done")},
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
   update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = false, plan = coalesce($2, k.plan),

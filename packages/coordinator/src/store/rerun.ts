@@ -240,11 +240,12 @@ cut as (
 insert into dependencies (from_id, to_id) select new_from, to_id from old_edge where new_from is not null`,
 }
 
-/** Counts the task's subtasks anew, under its lock, and rolls its status up. */
-const recount: Statement = {
-  name: 'rerun_recount',
-  text: `
-with standing as materialized (
+/**
+ * `counted`: the counters of task `$1` from its subtasks as they are, and `more`, an aggregate over their `state` and
+ * `on_failure`.
+ */
+export const countedAnew = (more: string): string => `
+standing as materialized (
   select s.state, d.on_failure,
     s.state = 'blocked' and exists (select from reviews r where r.subtask_pk = s.id and r.status = 'open') as reviewed
   from subtasks d cross join lateral (select s.id, s.state from subtask_states s where s.id = d.id limit 1) s
@@ -255,9 +256,15 @@ counted as (
     count(*) filter (where state in ('awaiting_approval', 'needs_review') or reviewed)::int as reviewing,
     count(*) filter (where state = 'blocked' and not reviewed)::int as blocked,
     count(*)::int as total,
-    coalesce(bool_or(state = 'cancelled' or (state = 'failed' and on_failure <> 'continue')), false) as broken
+    ${more}
   from standing
-),
+)`
+
+/** Counts the task's subtasks anew, under its lock, and rolls its status up. */
+const recount: Statement = {
+  name: 'rerun_recount',
+  text: `
+with ${countedAnew("coalesce(bool_or(state = 'cancelled' or (state = 'failed' and on_failure <> 'continue')), false) as broken")},
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
   update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, unswept = false, finished_at = null, cancel_requested_at = null, sla_alerts = 0,

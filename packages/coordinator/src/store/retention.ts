@@ -79,23 +79,16 @@ definition as (
 select count(*)::int as purged from piece`,
 }
 
-const purgeEvents: Statement = {
-  name: 'purge_events',
+/** Of what knows its task itself. */
+const purgeOf = (table: 'events' | 'stream_chunks'): Statement => ({
+  name: `purge_${table}`,
   text: `
 with piece as (
-  delete from events where ctid = any (array(select ctid from events where task_pk = $1 limit $2)) returning 1
+  delete from ${table} where ctid = any (array(select ctid from ${table} where task_pk = $1 limit $2)) returning 1
 )
 select count(*)::int as purged from piece`,
-}
-
-const purgeStreams: Statement = {
-  name: 'purge_streams',
-  text: `
-with piece as (
-  delete from stream_chunks where ctid = any (array(select ctid from stream_chunks where task_pk = $1 limit $2)) returning 1
-)
-select count(*)::int as purged from piece`,
-}
+})
+const purges = [purgeSubtasks, purgeOf('events'), purgeOf('stream_chunks')]
 
 const purgeRest: Statement = {
   name: 'purge_rest',
@@ -117,7 +110,7 @@ export function purgePiece(database: Database, limit: number): Promise<boolean> 
   return database.transaction(async tx => {
     const [purge] = (await tx.query<{ task_pk: string }>(nextPurge)).rows
     if (!purge) return false
-    for (const statement of [purgeSubtasks, purgeEvents, purgeStreams]) {
+    for (const statement of purges) {
       const { rows } = await tx.query<{ purged: number }>(statement, [purge.task_pk, limit])
       if ((rows[0]?.purged ?? 0) >= limit) return true
     }

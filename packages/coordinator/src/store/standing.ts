@@ -4,6 +4,7 @@
  */
 import type { TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
+import { readyRoutes } from './fragments.js'
 
 /** Of each status, this many tasks are counted. */
 export const maxTasksCounted = 100_000
@@ -28,11 +29,7 @@ const all = (state: 'queued' | 'running'): string => `
 const statement: Statement = {
   name: 'read_standing',
   text: `
-with recursive ready(route_id) as (
-  (select s.route_id from subtask_states s where s.state = 'ready' order by s.route_id limit 1)
-  union all
-  select (select s.route_id from subtask_states s where s.state = 'ready' and s.route_id > r.route_id order by s.route_id limit 1) from ready r where r.route_id is not null
-)
+with recursive ${readyRoutes}
 select
   (select json_agg(json_build_object('status', u.status, 'count', (
     select count(*) from (

@@ -27,7 +27,6 @@ export interface NewTask {
   readonly active: number
   readonly reviewing: number
   readonly blocked: number
-  readonly made_by: string
   /** It stays planned until its orchestrator may run one more. */
   readonly waits: boolean
 }
