@@ -24,7 +24,7 @@ describe('batches', () => {
   test('an idle lane sends at once, and items of the same turn travel together', async () => {
     const { lane: l, batches, answer } = lane()
     const results = Promise.all([l.push('a'), l.push('b')])
-    await Promise.resolve()
+    await new Promise(setImmediate)
     expect(batches).toEqual([['a', 'b']])
     answer()
     expect(await results).toEqual(['A', 'B'])

@@ -44,8 +44,8 @@ export class BatchLane<T, R> {
       this.waiting.push({ item, size: this.options.sizeOf?.(item) ?? 0, resolve, reject })
       if (!this.sending) {
         this.sending = true
-        // One microtask later, so that items pushed in the same turn travel together.
-        queueMicrotask(() => void this.run())
+        // When this turn of the event loop has read every socket that had something: what came together travels together.
+        setImmediate(() => void this.run())
       }
     })
   }
