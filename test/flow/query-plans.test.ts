@@ -43,7 +43,17 @@ import { expireWaits } from '../../packages/coordinator/src/store/overdue.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js'
 import { claimPlanning, releasePlanning } from '../../packages/coordinator/src/store/plannings.js'
 import { holdsClaim, pageOutput } from '../../packages/coordinator/src/store/read-claim.js'
-import { readSubtasks, readTask, readTaskVersions, readWaiting } from '../../packages/coordinator/src/store/read-task.js'
+import {
+  countSubtasks,
+  readArtifacts,
+  readDependencies,
+  readOpenReviews,
+  readStatusHistory,
+  readSubtasks,
+  readTask,
+  readTaskVersions,
+  readWaiting,
+} from '../../packages/coordinator/src/store/read-task.js'
 import {
   applyReplan,
   decidePlan,
@@ -180,7 +190,12 @@ beforeAll(async () => {
   await holdsClaim(recorder, '1', uuid)
   await pageOutput(recorder, '1', uuid, 'x', 0)
   await readTaskVersions(recorder, [{ tenantId: 1, taskId: 't' }])
-  await readSubtasks(recorder, '1', 0, 10)
+  await readSubtasks(recorder, [{ task_pk: '1', after: 0, rows: 10 }])
+  await countSubtasks(recorder, [{ task_pk: '1' }])
+  await readDependencies(recorder, [{ task_pk: '1', after: 0, after_from: 0, rows: 10 }])
+  await readArtifacts(recorder, [{ task_pk: '1', after: 0, rows: 10 }])
+  await readStatusHistory(recorder, [{ task_pk: '1' }])
+  await readOpenReviews(recorder, [{ task_pk: '1' }])
   await readWaiting(recorder, '1', 0, 10)
   await readTask(recorder, 1, 't')
   const told = { reason: 'x', actor: 'y' }

@@ -34,7 +34,7 @@ import { createOrchestrators } from './commands/orchestrators.js'
 import { Replanner } from './commands/replan.js'
 import { createReviews } from './commands/reviews.js'
 import { Submitter } from './commands/submit.js'
-import { readTaskView } from './commands/task-view.js'
+import { TaskReader } from './commands/task-reader.js'
 import { Thinker } from './commands/thinker.js'
 import { withUnavailable } from './commands/unavailable.js'
 import { createWebhooks } from './commands/webhooks.js'
@@ -389,6 +389,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     expect: () => fanOut.expect(),
     onDue: () => sender.wake(),
   })
+  const reader = new TaskReader({ database, changes })
   const submitter = new Submitter({
     database,
     planner,
@@ -399,7 +400,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     now: () => systemClock.now(),
     fleet: directory,
     admitCallback: webhooks.admitCallback,
-    read: async (caller, taskId) => ({ kind: 'existing', task: await readTaskView(database, caller, taskId, { limit: 1_000 }) }),
+    read: async (caller, taskId) => ({ kind: 'existing', task: await reader.view(caller, taskId, { limit: 1_000 }) }),
     onStored: async (jobs, ready) => {
       if (ready.length > 0) dispatcher.wake(ready)
       tail.wake()
@@ -447,6 +448,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
   const api = createCoordinatorApi({
     database,
+    reader,
     submitter: {
       submit: async (caller, requests, how) => {
         const outcomes = await submitter.submit(caller, requests, how)
@@ -463,7 +465,6 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
-    changes,
     startWaiting: () => starter.now(),
     onReady: after.ready,
     onChange: after.changed,

@@ -45,6 +45,7 @@ import type {
   WhyView,
   WorkerView,
 } from '@baton/shared'
+import type { TaskVersion } from '../store/read-task.js'
 
 export interface Caller {
   readonly tenantId: number
@@ -131,6 +132,13 @@ export interface SubtaskStanding {
   readonly state: SubtaskState
 }
 
+export interface WaitOptions {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+  /** `settled`: not before the task ended or needs somebody; default `change`. */
+  readonly until?: 'change' | 'settled'
+}
+
 export interface CoordinatorApi {
   /** Takes in tasks, each for itself: one bad request does not refuse its neighbours. Results in order. */
   submit(caller: Caller, requests: readonly OrchestrateRequest[], options: { dryRun: boolean }): Promise<SubmitOutcome[]>
@@ -186,15 +194,9 @@ export interface CoordinatorApi {
   /** What waits, and for what, in pages. Throws `task_not_found`. */
   why(caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<WhyView>
   /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */
-  taskVersion(caller: Caller, taskId: string): Promise<string>
-  /** Resolves when the version is no longer `version`, or after `timeoutMs`, or when aborted. */
-  /** `until: 'settled'`: not before the task ended or needs somebody. */
-  waitForChange(
-    caller: Caller,
-    taskId: string,
-    version: string,
-    options: { timeoutMs: number; signal: AbortSignal; until?: 'change' | 'settled' },
-  ): Promise<void>
+  taskVersion(caller: Caller, taskId: string): Promise<TaskVersion>
+  /** Resolves with the newest version when it is no longer `since`, or after `timeoutMs`, or when aborted. */
+  waitForChange(caller: Caller, taskId: string, since: TaskVersion, options: WaitOptions): Promise<TaskVersion>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
   /** A page, the oldest first. Throws `task_not_found`, `invalid_request`. */
   events(caller: Caller, filters: EventFilters & { readonly limit: number }): Promise<EventList>

@@ -1,13 +1,13 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
-import { BatonError, priorities, type TaskStatus, type TaskSummary } from '@baton/shared'
-import { BatchLane, type Logger } from '@baton/shared/node'
+import { BatonError, priorities, type TaskSummary } from '@baton/shared'
+import type { Logger } from '@baton/shared/node'
 import { whyTask } from '../core/why.js'
 import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
 import { listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
-import { readArtifact, readArtifacts, readTask, readTaskVersions, type TaskVersion } from '../store/read-task.js'
-import type { Caller, CoordinatorApi } from './api.js'
+import { readArtifact, readArtifacts, readTask } from '../store/read-task.js'
+import type { CoordinatorApi } from './api.js'
 import type { Brokerage } from './brokerage.js'
 import type { Control } from './control.js'
 import type { Events } from './events.js'
@@ -15,11 +15,13 @@ import type { Orchestrators } from './orchestrators.js'
 import type { Replanner } from './replan.js'
 import type { Reviews } from './reviews.js'
 import type { Submitter } from './submit.js'
-import { artifactUri, badCursor, integerCursor, readTaskView, readWhyView, surroundingsOf } from './task-view.js'
+import type { TaskReader } from './task-reader.js'
+import { artifactUri, badCursor, integerCursor, readWhyView, surroundingsOf } from './task-view.js'
 import type { Webhooks } from './webhooks.js'
 
 interface ApiOptions {
   readonly database: Database
+  readonly reader: TaskReader
   readonly submitter: Pick<Submitter, 'submit'>
   readonly control: Control
   readonly reviews: Reviews
@@ -30,7 +32,6 @@ interface ApiOptions {
   readonly webhooks: Webhooks
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
-  readonly changes: { next(topic: 'change' | 'status', taskPk: string, timeoutMs: number, signal: AbortSignal): Promise<void> }
   /** Starts what waits to start and now may. */
   readonly startWaiting: () => Promise<void>
   /** Rows became ready. */
@@ -40,25 +41,10 @@ interface ApiOptions {
   readonly checks: Readonly<Record<string, () => Promise<void> | void>>
 }
 
-/** A waiter looks by itself this often: pulses may be lost. */
-const lookEveryMs = 1_000
 const checkTimeoutMs = 2_000
-/** Statuses that a task leaves by itself. */
-const unsettled: readonly TaskStatus[] = ['planned', 'running']
 
 export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
-  const { database, submitter, fleet, changes, onReady, onChange } = options
-
-  // Everybody who waits looks again when a batch was committed: together, with one statement.
-  const versions = new BatchLane<{ tenantId: number; taskId: string }, TaskVersion | undefined>({
-    maxItems: 500,
-    send: wanted => readTaskVersions(database, wanted),
-  })
-  const requireVersion = async (caller: Caller, taskId: string) => {
-    const version = await versions.push({ tenantId: caller.tenantId, taskId })
-    if (!version) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-    return version
-  }
+  const { database, reader, submitter, fleet, onReady, onChange } = options
 
   const api: CoordinatorApi = {
     ...options.control,
@@ -91,7 +77,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
         // Its orchestrator may run so many at once: this one takes its turn.
         await wantStart(database, wanted)
         await options.startWaiting()
-        const now = await requireVersion(caller, taskId)
+        const now = await reader.version(caller, taskId)
         if (now.status === 'blocked') throw unroutableTask(taskId)
         return { task_id: taskId, status: now.status }
       }
@@ -110,36 +96,13 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       return { task_id: taskId, status: result.status }
     },
 
-    task: (caller, taskId, page) => readTaskView(database, caller, taskId, page),
+    task: (caller, taskId, page) => reader.view(caller, taskId, page),
 
     why: (caller, taskId, page) => readWhyView(database, caller, taskId, page),
 
-    async taskVersion(caller, taskId) {
-      return (await requireVersion(caller, taskId)).version
-    },
+    taskVersion: (caller, taskId) => reader.version(caller, taskId),
 
-    async waitForChange(caller, taskId, version, { timeoutMs, signal, until = 'change' }) {
-      const end = performance.now() + timeoutMs
-      const { id } = await requireVersion(caller, taskId)
-      for (;;) {
-        const left = end - performance.now()
-        if (left <= 0 || signal.aborted) return
-        // Listening begins before looking, so that a change in between is not missed.
-        const enough = new AbortController()
-        const change = changes.next(
-          until === 'settled' ? 'status' : 'change',
-          id,
-          Math.min(lookEveryMs, left),
-          AbortSignal.any([signal, enough.signal]),
-        )
-        const now = await requireVersion(caller, taskId)
-        if (until === 'settled' ? !unsettled.includes(now.status) : now.version !== version) {
-          enough.abort()
-          return
-        }
-        await change
-      }
-    },
+    waitForChange: (caller, taskId, since, wait) => reader.waitForChange(caller, taskId, since, wait),
 
     async tasks(caller, filters) {
       const rows = await listTasks(database, {
@@ -177,7 +140,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     async artifacts(caller, taskId, { limit, cursor }) {
       const task = await readTask(database, caller.tenantId, taskId)
       if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-      const rows = await readArtifacts(database, task.id, String(integerCursor('cursor', cursor)), limit + 1)
+      const [rows = []] = await readArtifacts(database, [{ task_pk: task.id, after: integerCursor('cursor', cursor), rows: limit + 1 }])
       const shown = rows.slice(0, limit)
       return {
         artifacts: shown.map(a => ({

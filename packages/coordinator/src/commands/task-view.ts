@@ -14,32 +14,30 @@ import {
 import { type Surroundings, whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
 import {
-  countSubtasks,
+  type ArtifactRow,
+  type EdgeRow,
   type HoldRow,
-  readArtifacts,
-  readDependencies,
-  readOpenReview,
-  readStatusHistory,
-  readSubtasks,
+  type OpenReviewRow,
+  readOpenReviews,
   readTask,
   readWaiting,
+  type StateCount,
   type SubtaskRow,
   type TaskRow,
 } from '../store/read-task.js'
-import type { Caller, TaskPage } from './api.js'
+import type { Caller } from './api.js'
 
-export async function readTaskView(db: Queryable, caller: Caller, taskId: string, page: TaskPage): Promise<TaskView> {
-  const task = await readTask(db, caller.tenantId, taskId)
-  if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-  const { limit } = page
-  const [subtasks, counts, edges, artifacts, history, review] = await Promise.all([
-    readSubtasks(db, task.id, integerCursor('subtasks_cursor', page.subtasksCursor), limit + 1),
-    countSubtasks(db, task.id),
-    readDependencies(db, task.id, pairCursor('dependencies_cursor', page.dependenciesCursor), limit + 1),
-    readArtifacts(db, task.id, String(integerCursor('artifacts_cursor', page.artifactsCursor)), limit + 1),
-    readStatusHistory(db, task.id),
-    readOpenReview(db, task.id),
-  ])
+/** The rows that a view is made of, one more of each list than it shows. */
+export interface TaskParts {
+  readonly subtasks: readonly SubtaskRow[]
+  readonly counts: readonly StateCount[]
+  readonly edges: readonly EdgeRow[]
+  readonly artifacts: readonly ArtifactRow[]
+  readonly history: readonly { at: Date; data: string }[]
+  readonly review: OpenReviewRow | undefined
+}
+
+export function viewOfTask(task: TaskRow, { subtasks, counts, edges, artifacts, history, review }: TaskParts, limit: number): TaskView {
   const views = subtasks.slice(0, limit).map(row => viewOf(row, task))
   const { traceparent: _, ...plan } = JSON.parse(task.plan) as TaskView['plan'] & { traceparent?: string } // written by submit.ts
   const stateCounts = Object.fromEntries(counts.map(c => [c.state, c.count])) as Partial<Record<SubtaskState, number>>
@@ -113,9 +111,9 @@ export async function readWhyView(
 ): Promise<WhyView> {
   const task = await readTask(db, caller.tenantId, taskId)
   if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-  const [{ rows, next }, review] = await Promise.all([
+  const [{ rows, next }, [review]] = await Promise.all([
     readWaiting(db, task.id, integerCursor('cursor', page.cursor), page.limit),
-    readOpenReview(db, task.id),
+    readOpenReviews(db, [{ task_pk: task.id }]),
   ])
   const subtasks = rows.flatMap(row => {
     const why = whyOf(row, task, failureOf(row))
@@ -190,7 +188,7 @@ function viewOf(row: SubtaskRow, task: TaskRow): SubtaskView {
   }
 }
 
-function metricsOf(task: TaskRow, counts: readonly { state: SubtaskState; count: number; attempts: number }[]): TaskView['metrics'] {
+function metricsOf(task: TaskRow, counts: readonly StateCount[]): TaskView['metrics'] {
   const end = task.finished_at ?? task.now
   const elapsedMs = task.started_at === null ? 0 : end.getTime() - task.started_at.getTime()
   const slaMs = task.sla_ms === null ? null : Number(task.sla_ms)
@@ -213,7 +211,7 @@ export function integerCursor(name: string, cursor: string | undefined): number 
   return Number(cursor)
 }
 
-function pairCursor(name: string, cursor: string | undefined): [number, number] {
+export function pairCursor(name: string, cursor: string | undefined): [number, number] {
   if (cursor === undefined) return [0, 0]
   const match = /^(\d{1,9})-(\d{1,9})$/.exec(cursor)
   if (!match) throw badCursor(name)

@@ -28,8 +28,8 @@ export interface Ask<P = unknown, Q = unknown, B = unknown> {
   /** What the header says, or undefined. */
   readonly accept: string | undefined
   readonly lastEventId: string | undefined
-  /** Waits for something, at most until the client leaves or the server stops. */
-  hold(wait: (signal: AbortSignal) => Promise<void>): Promise<void>
+  /** Waits for something, at most until the client leaves or the server stops; undefined: it has stopped already. */
+  hold<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>
   /** Takes one of the places for streams; answers how to stream. Throws `too_many_requests`. */
   stream(open: (signal: AbortSignal) => Promise<AsyncIterable<EventBatch>>): Promise<EventStream>
 }

@@ -11,9 +11,9 @@ export class Waits {
     this.limit = limit
   }
 
-  /** Runs `wait` with a signal that fires when there is nobody left to wait for. Throws `too_many_requests`. */
-  async hold(response: ServerResponse, wait: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    if (this.stopped) return
+  /** Runs `wait` with a signal that fires when there is nobody left to wait for; undefined once stopped. Throws `too_many_requests`. */
+  async hold<T>(response: ServerResponse, wait: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    if (this.stopped) return undefined
     if (this.open.size >= this.limit)
       throw new BatonError('too_many_requests', `${this.limit} requests are waiting already; ask without ?wait, or again in a second`, {
         extra: { retry_after_seconds: 1 },
@@ -23,7 +23,7 @@ export class Waits {
     this.open.add(controller)
     response.once('close', leave)
     try {
-      await wait(controller.signal)
+      return await wait(controller.signal)
     } finally {
       response.off('close', leave)
       this.open.delete(controller)

@@ -1,7 +1,7 @@
 /** Everything that `GET /tasks/{id}` shows, in pages; and what tells cheaply whether it changed. */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { sqlList } from './fragments.js'
+import { few, sqlList } from './fragments.js'
 
 /** What may hold a task up from outside. */
 export interface HoldRow {
@@ -20,6 +20,20 @@ export interface HoldRow {
 export const holdColumns =
   'o.status as orchestrator_status, o.max_concurrent_tasks, k.start_wanted_at, n.paused_at, n.paused_by, n.pause_reason'
 export const holdJoins = `join orchestrators o on o.tenant_id = k.tenant_id and o.id = k.orchestrator_id join tenants n on n.id = k.tenant_id`
+
+export interface TaskKey {
+  readonly tenantId: number
+  readonly taskId: string
+}
+
+const numberedKeys = (wanted: readonly TaskKey[]): string =>
+  JSON.stringify(wanted.map(({ tenantId, taskId }, n) => ({ n, tenant_id: tenantId, task_id: taskId })))
+
+function inPlace<R>(count: number, rows: readonly (R & { n: number })[]): (R | undefined)[] {
+  const list = new Array<R | undefined>(count).fill(undefined)
+  for (const row of rows) list[row.n] = row
+  return list
+}
 
 export interface TaskRow extends HoldRow {
   id: string
@@ -41,17 +55,57 @@ export interface TaskRow extends HoldRow {
   now: Date
 }
 
-const task: Statement = {
-  name: 'read_task',
+const tasks: Statement = {
+  name: 'read_tasks',
   text: `
-select k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
+select w.n, k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
   k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now
-from tasks k ${holdJoins}
-where k.tenant_id = $1 and k.task_id = $2`,
+from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
+cross join lateral (select * from tasks k where k.tenant_id = w.tenant_id and k.task_id = w.task_id limit 1) k
+cross join lateral (select * from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
+cross join lateral (select * from tenants n where n.id = k.tenant_id limit 1) n`,
+}
+
+/** One for each that is asked for, in order; undefined: there is no such task. */
+export async function readTasks(db: Queryable, wanted: readonly TaskKey[]): Promise<(TaskRow | undefined)[]> {
+  const { rows } = await db.query<TaskRow & { n: number }>(tasks, [numberedKeys(wanted)])
+  return inPlace(wanted.length, rows)
 }
 
 export async function readTask(db: Queryable, tenantId: number, taskId: string): Promise<TaskRow | undefined> {
-  return (await db.query<TaskRow>(task, [tenantId, taskId])).rows[0]
+  return (await readTasks(db, [{ tenantId, taskId }]))[0]
+}
+
+/** A task whose rows are asked for, by its internal id. */
+export interface TaskPk {
+  readonly task_pk: string
+}
+
+/** Up to so many rows of a task behind a place. */
+export interface Page<Place> extends TaskPk {
+  readonly after: Place
+  readonly rows: number
+}
+
+/** Asks for rows of several tasks at once: `rows` is a select about row `w` of a list of pages. */
+function pages(name: string, rows: string): Statement {
+  return {
+    name,
+    text: `
+select w.n, x.*
+from json_to_recordset($1::json) as w(n int, task_pk bigint, after bigint, after_from int, rows int)
+cross join lateral (${rows}
+) x
+where ${few('w.n')}`,
+  }
+}
+
+/** The rows of each page, in order. */
+async function readPages<R>(db: Queryable, statement: Statement, wanted: readonly TaskPk[]): Promise<R[][]> {
+  const { rows } = await db.query<R & { n: number }>(statement, [JSON.stringify(wanted.map((page, n) => ({ n, ...page })))])
+  const lists = wanted.map((): R[] => [])
+  for (const row of rows) lists[row.n]?.push(row)
+  return lists
 }
 
 export interface SubtaskRow {
@@ -94,7 +148,7 @@ export interface SubtaskRow {
 /** Outputs over this are not part of a list; they are read one by one. */
 const maxListedOutput = 256 * 1024
 
-const subtaskRows = (definitions: string, which: string): string => `
+const subtaskRows = (definitions: string, which: string, limit: string): string => `
 select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
   s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.cancelled_how, s.queue_wait_ms, s.losses, s.run_after, s.sla_until, s.scheduled_at + s.deadline_ms * interval '1 millisecond' as deadline_at, s.progress,
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
@@ -116,15 +170,16 @@ left join lateral (
 ) v on s.state in ('awaiting_approval', 'needs_review', 'blocked')
 where ${which}
 order by d.ordinal
-limit $3`
+limit ${limit}`
 
-const subtasks: Statement = {
-  name: 'read_subtasks',
-  text: subtaskRows('subtasks', 'd.task_pk = $1 and d.superseded = 0 and d.ordinal > $2'),
-}
+const subtasks = pages(
+  'read_subtasks',
+  subtaskRows('subtasks', 'd.task_pk = w.task_pk and d.superseded = 0 and d.ordinal > w.after', 'w.rows'),
+)
 
-export async function readSubtasks(db: Queryable, taskPk: string, afterOrdinal: number, limit: number): Promise<SubtaskRow[]> {
-  return (await db.query<SubtaskRow>(subtasks, [taskPk, afterOrdinal, limit])).rows
+/** Subtasks in the order of the plan, behind the ordinal `after`. */
+export function readSubtasks(db: Queryable, wanted: readonly Page<number>[]): Promise<SubtaskRow[][]> {
+  return readPages(db, subtasks, wanted)
 }
 
 /** How many subtasks are looked at to find those that wait; the next page goes on behind them. */
@@ -135,6 +190,7 @@ const waiting: Statement = {
   text: subtaskRows(
     `(select * from subtasks where task_pk = $1 and superseded = 0 and ordinal > $2 and ordinal <= $2 + ${maxLookedAt} order by ordinal limit ${maxLookedAt})`,
     `s.state not in (${sqlList(terminalSubtaskStates)}) and (s.state <> 'running' or s.cancel_requested_at is not null)`,
+    '$3',
   ),
 }
 
@@ -160,15 +216,23 @@ export async function readWaiting(
   return { rows, next: behind }
 }
 
-const counts: Statement = {
-  name: 'count_subtasks',
-  text: `
-select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
-from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s where d.task_pk = $1 and d.superseded = 0 group by s.state`,
+export interface StateCount {
+  state: SubtaskState
+  count: number
+  attempts: number
 }
 
-export async function countSubtasks(db: Queryable, taskPk: string): Promise<{ state: SubtaskState; count: number; attempts: number }[]> {
-  return (await db.query<{ state: SubtaskState; count: number; attempts: number }>(counts, [taskPk])).rows
+const counts = pages(
+  'count_subtasks',
+  `
+select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
+from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s
+where d.task_pk = w.task_pk and d.superseded = 0
+group by s.state`,
+)
+
+export function countSubtasks(db: Queryable, wanted: readonly TaskPk[]): Promise<StateCount[][]> {
+  return readPages(db, counts, wanted)
 }
 
 export interface EdgeRow {
@@ -178,20 +242,21 @@ export interface EdgeRow {
   to_ordinal: number
 }
 
-const edges: Statement = {
-  name: 'read_dependencies',
-  text: `
+const edges = pages(
+  'read_dependencies',
+  `
 select f.subtask_id as "from", d.subtask_id as "to", f.ordinal as from_ordinal, d.ordinal as to_ordinal
 from subtasks d
 cross join lateral (select from_id from dependencies where to_id = d.id offset 0) e
 cross join lateral (select subtask_id, ordinal from subtasks f where f.id = e.from_id limit 1) f
-where d.task_pk = $1 and d.superseded = 0 and d.ordinal >= $2 and (d.ordinal, f.ordinal) > ($2, $3)
+where d.task_pk = w.task_pk and d.superseded = 0 and d.ordinal >= w.after and (d.ordinal, f.ordinal) > (w.after, w.after_from)
 order by d.ordinal, f.ordinal
-limit $4`,
-}
+limit w.rows`,
+)
 
-export async function readDependencies(db: Queryable, taskPk: string, after: readonly [number, number], limit: number): Promise<EdgeRow[]> {
-  return (await db.query<EdgeRow>(edges, [taskPk, after[0], after[1], limit])).rows
+/** Edges behind that of the ordinals `after` (to) and `after_from`. */
+export function readDependencies(db: Queryable, wanted: readonly (Page<number> & { after_from: number })[]): Promise<EdgeRow[][]> {
+  return readPages(db, edges, wanted)
 }
 
 export interface ArtifactRow {
@@ -203,16 +268,17 @@ export interface ArtifactRow {
   sha256: string
 }
 
-const artifacts: Statement = {
-  name: 'read_artifacts',
-  text: `
+const artifacts = pages(
+  'read_artifacts',
+  `
 select f.id, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
 from artifacts f join subtasks d on d.id = f.subtask_pk
-where f.task_pk = $1 and d.superseded = 0 and f.id > $2 order by f.id limit $3`,
-}
+where f.task_pk = w.task_pk and d.superseded = 0 and f.id > w.after order by f.id limit w.rows`,
+)
 
-export async function readArtifacts(db: Queryable, taskPk: string, after: string, limit: number): Promise<ArtifactRow[]> {
-  return (await db.query<ArtifactRow>(artifacts, [taskPk, after, limit])).rows
+/** Artifacts behind the one of the id `after`. */
+export function readArtifacts(db: Queryable, wanted: readonly Page<number>[]): Promise<ArtifactRow[][]> {
+  return readPages(db, artifacts, wanted)
 }
 
 const artifactBytes: Statement = {
@@ -235,24 +301,24 @@ export async function readArtifact(
     .rows[0]
 }
 
-const history: Statement = {
-  name: 'read_status_history',
-  text: `
-select at, data from events
-where task_pk = $1 and subtask_pk is null and name like 'task.%' and data is not null
-order by xid, seq limit 1000`,
+const history = pages(
+  'read_status_history',
+  `
+select e.at, e.data from events e
+where e.task_pk = w.task_pk and e.subtask_pk is null and e.name like 'task.%' and e.data is not null
+order by e.xid, e.seq limit 1000`,
+)
+
+export function readStatusHistory(db: Queryable, wanted: readonly TaskPk[]): Promise<{ at: Date; data: string }[][]> {
+  return readPages(db, history, wanted)
 }
 
-export async function readStatusHistory(db: Queryable, taskPk: string): Promise<{ at: Date; data: string }[]> {
-  return (await db.query<{ at: Date; data: string }>(history, [taskPk])).rows
-}
-
-const openReview: Statement = {
-  name: 'read_open_review',
-  text: `
+const openReviews = pages(
+  'read_open_review',
+  `
 select r.id, r.kind, d.subtask_id, d.name, r.assignee, r.created_at from reviews r left join subtasks d on d.id = r.subtask_pk
-where r.task_pk = $1 and r.status = 'open' order by r.id limit 1`,
-}
+where r.task_pk = w.task_pk and r.status = 'open' order by r.id limit 1`,
+)
 
 export interface OpenReviewRow {
   id: string
@@ -263,8 +329,9 @@ export interface OpenReviewRow {
   created_at: Date
 }
 
-export async function readOpenReview(db: Queryable, taskPk: string): Promise<OpenReviewRow | undefined> {
-  return (await db.query<OpenReviewRow>(openReview, [taskPk])).rows[0]
+/** Of each task the first review that is open. */
+export async function readOpenReviews(db: Queryable, wanted: readonly TaskPk[]): Promise<(OpenReviewRow | undefined)[]> {
+  return (await readPages<OpenReviewRow>(db, openReviews, wanted)).map(([first]) => first)
 }
 
 /**
@@ -293,29 +360,23 @@ export interface TaskVersion {
 }
 
 /** One for each that is asked for, in order; undefined: there is no such task. */
-export async function readTaskVersions(
-  db: Queryable,
-  wanted: readonly { tenantId: number; taskId: string }[],
-): Promise<(TaskVersion | undefined)[]> {
-  const { rows } = await db.query<Record<string, unknown> & { n: number }>(versions, [
-    JSON.stringify(wanted.map(({ tenantId, taskId }, n) => ({ n, tenant_id: tenantId, task_id: taskId }))),
-  ])
-  const found: (TaskVersion | undefined)[] = wanted.map(() => undefined)
-  for (const row of rows)
-    found[row.n] = {
-      id: String(row.id),
-      status: row.status as TaskStatus, // its CHECK constraint says so
-      version: [
-        row.settled,
-        row.unsettled,
-        row.status,
-        row.active,
-        row.reviewing,
-        row.blocked,
-        row.progress_version,
-        row.owner,
-        row.paused,
-      ].join('.'),
-    }
-  return found
+export async function readTaskVersions(db: Queryable, wanted: readonly TaskKey[]): Promise<(TaskVersion | undefined)[]> {
+  const { rows } = await db.query<Record<string, unknown> & { n: number }>(versions, [numberedKeys(wanted)])
+  const found = rows.map(row => ({
+    n: row.n,
+    id: String(row.id),
+    status: row.status as TaskStatus, // its CHECK constraint says so
+    version: [
+      row.settled,
+      row.unsettled,
+      row.status,
+      row.active,
+      row.reviewing,
+      row.blocked,
+      row.progress_version,
+      row.owner,
+      row.paused,
+    ].join('.'),
+  }))
+  return inPlace(wanted.length, found)
 }

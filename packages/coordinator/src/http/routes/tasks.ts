@@ -86,11 +86,10 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
         const timeoutMs = (query.wait ?? 0) * 1_000
         const until = query.until ?? 'change'
         // A task that has settled meanwhile is answered at once; `settled` looks at the status, not at the version.
-        if (timeoutMs > 0 && (until === 'settled' || ifNoneMatch === undefined || namesTag(ifNoneMatch, weakTag(version)))) {
-          await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal, until }))
-          version = await api.taskVersion(caller, taskId)
+        if (timeoutMs > 0 && (until === 'settled' || ifNoneMatch === undefined || namesTag(ifNoneMatch, weakTag(version.version)))) {
+          version = (await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal, until }))) ?? version
         }
-        const headers = { etag: weakTag(version), 'cache-control': 'private, no-cache' }
+        const headers = { etag: weakTag(version.version), 'cache-control': 'private, no-cache' }
         if (namesTag(ifNoneMatch, headers.etag)) return { status: 304, headers }
         // Read after its version: a change in between shows as one change too many, never as one too few.
         const task = await api.task(caller, taskId, {

@@ -17,6 +17,7 @@ import {
   type WorkerView,
 } from '@baton/shared'
 import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
+import type { TaskVersion } from '../../store/read-task.js'
 
 export class FakeApi implements CoordinatorApi {
   /** `[method, …arguments without the caller]` */
@@ -284,13 +285,13 @@ export class FakeApi implements CoordinatorApi {
     return { task_id: taskId, status: task.status, subtasks: subtasks.slice(0, page.limit), next_cursor: null }
   }
 
-  async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<string> {
+  async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<TaskVersion> {
     this.called('taskVersion', taskId)
-    return `v${this.find(taskId).version}`
+    return this.versionOf(taskId)
   }
 
-  async waitForChange(...[, taskId, version, { timeoutMs, signal }]: Parameters<CoordinatorApi['waitForChange']>): Promise<void> {
-    this.called('waitForChange', taskId, version, { timeoutMs })
+  async waitForChange(...[, taskId, since, { timeoutMs, signal }]: Parameters<CoordinatorApi['waitForChange']>): Promise<TaskVersion> {
+    this.called('waitForChange', taskId, since.version, { timeoutMs })
     this.waiting++
     await new Promise<void>(resolve => {
       const end = () => {
@@ -299,7 +300,7 @@ export class FakeApi implements CoordinatorApi {
         signal.removeEventListener('abort', end)
         resolve()
       }
-      const look = () => `v${this.stored.get(taskId)?.version}` !== version && end()
+      const look = () => `v${this.stored.get(taskId)?.version}` !== since.version && end()
       const timer = setTimeout(end, timeoutMs)
       this.watchers.add(look)
       signal.addEventListener('abort', end)
@@ -307,6 +308,7 @@ export class FakeApi implements CoordinatorApi {
       else look()
     })
     this.waiting--
+    return this.versionOf(taskId)
   }
 
   async tasks(...[, filters]: Parameters<CoordinatorApi['tasks']>) {
@@ -379,6 +381,11 @@ export class FakeApi implements CoordinatorApi {
   private putReview(review: ReviewView): ReviewView {
     this.reviewList = this.reviewList.map(one => (one.id === review.id ? review : one))
     return review
+  }
+
+  private versionOf(taskId: string): TaskVersion {
+    const { task, version } = this.find(taskId)
+    return { id: taskId, version: `v${version}`, status: task.status }
   }
 
   private find(taskId: string) {
