@@ -61,6 +61,21 @@ describe.each(queueKinds)('$name', ({ open }) => {
       expect(bench.begun).toEqual(all.map(j => j.id))
     })
 
+    test('what goes ahead is taken before all that wait, the last one first', async () => {
+      const { queue, consumer } = await open()
+      const bench = new Bench()
+      bench.finishAll()
+      const [first, second, third, fourth] = jobs('a', 4) as [Ring, Ring, Ring, Ring]
+      await queue.ring([first, second])
+      await queue.ring([
+        { ...third, ahead: true },
+        { ...fourth, ahead: true },
+      ])
+      await consume(await consumer(), 'a', new Slots(1), bench)
+      await untilBegun(bench, 4)
+      expect(bench.begun).toEqual([fourth, third, first, second].map(j => j.id))
+    })
+
     test('5,000 jobs in four queues are delivered to two consumers, each job once', async () => {
       const { queue, consumer } = await open()
       const names = ['a', 'b', 'c', 'd']

@@ -92,9 +92,11 @@ class BullmqQueue implements TaskQueue {
       for (let i = 0; i < rings.length; i += jobsPerCall)
         calls.push(
           this.queue(name).addBulk(
-            rings
-              .slice(i, i + jobsPerCall)
-              .map(({ id, delivery }) => ({ name: 'attempt', data: delivery, opts: { ...jobOptions, jobId: id } })),
+            rings.slice(i, i + jobsPerCall).map(({ id, delivery, ahead }) => ({
+              name: 'attempt',
+              data: delivery,
+              opts: { ...jobOptions, jobId: id, ...(ahead && { lifo: true }) },
+            })),
           ),
         )
     await Promise.all(calls)

@@ -8,6 +8,7 @@ import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, 
 import type { QueuedRow } from '../store/fragments.js'
 import type { Directory } from './directory.js'
 import { HeldUp } from './held-up.js'
+import { Overtaking } from './overtaking.js'
 import type { Ringer } from './ringer.js'
 
 interface DispatcherOptions {
@@ -35,6 +36,7 @@ export class Dispatcher implements Service {
   private lastFleetLook = Number.NEGATIVE_INFINITY
   private retryTimer: NodeJS.Timeout | undefined
   private readonly heldUp = new HeldUp()
+  private readonly overtaking = new Overtaking()
 
   constructor(options: DispatcherOptions) {
     this.options = options
@@ -103,7 +105,7 @@ export class Dispatcher implements Service {
       // A route that gave less than it had room for has nothing left.
       if (!full) this.lastLook = Number.NEGATIVE_INFINITY
     }
-    await ringer.ring(rows)
+    await ringer.ring(this.overtaking.order(rows))
     return rows.length > 0 || cut.length > 0
   }
 
@@ -118,6 +120,7 @@ export class Dispatcher implements Service {
     this.wakeIn(demand.retry_in_ms)
     if (demand.ready.some(id => !directory.route(id))) await directory.refresh()
     const served = directory.servedQueues
+    this.overtaking.keep(served)
     const orphaned = demand.depths.map(d => d.queue).filter(queue => !served.has(queue))
     if (orphaned.length > 0) this.changed(await recallQueued(database, orphaned))
     const routable = demand.blocked.filter(id => directory.resolves(id))

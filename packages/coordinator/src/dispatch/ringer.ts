@@ -54,13 +54,19 @@ export class Ringer implements Service {
     await this.retry.stop()
   }
 
-  async ring(rows: readonly QueuedRow[]): Promise<void> {
+  /** Rows that are `ahead` go before whatever waits in their queue; each before those that were rung before it. */
+  async ring(rows: readonly (QueuedRow & { readonly ahead?: boolean })[]): Promise<void> {
     if (rows.length === 0) return
     const spans = this.trace && (await this.trace(rows))
     const rings = rows.map(row => {
       const id = jobId(row.id, row.attempt, row.dispatch)
       const tp = spans?.get(id)?.traceparent
-      return { queue: row.queue, id, delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }) } }
+      return {
+        queue: row.queue,
+        id,
+        ...(row.ahead && { ahead: true }),
+        delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }) },
+      }
     })
     try {
       if (rings.length > 1) await failpointAfter('dispatch.mid-enqueue', () => this.queue.ring(rings.slice(0, rings.length / 2)))

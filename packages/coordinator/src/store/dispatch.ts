@@ -120,13 +120,14 @@ queued as (
   update subtask_states s set state = 'queued', attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = w.queue, queued_at = clock_timestamp(), run_after = null
   from locked l join want w on w.route_id = l.route_id
   where s.id = l.id
-  returning s.id, s.tenant_id, s.task_pk, s.attempt, s.dispatch, s.queue, s.route_id
+  returning s.id, s.tenant_id, s.task_pk, s.owner, s.priority, s.attempt, s.dispatch, s.queue, s.route_id
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt) select tenant_id, 'subtask.queued', task_pk, id, attempt from queued
 )
 select
-  (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id)), '[]') from queued) as jobs,
+  (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id,
+    'task_pk', task_pk::text, 'owner', owner, 'priority', priority)), '[]') from queued) as jobs,
   (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'owner', owner, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
 }
 
@@ -142,8 +143,11 @@ export interface WantedRows extends RouteRoom {
   readonly after?: readonly TurnPlace[] | undefined
 }
 
+/** A row that was claimed for its queue, and whose it is. */
+export interface ClaimedRow extends QueuedRow, TurnPlace {}
+
 export interface ClaimedRows {
-  jobs: QueuedRow[]
+  jobs: ClaimedRow[]
   /** Owners of whom many held-up tasks were seen and the rest was not looked at: where to go on. */
   cut: (TurnPlace & { route_id: number })[]
 }

@@ -28,7 +28,8 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
       const queue = this.queue(job.queue)
       if (queue.known.has(job.id)) continue
       queue.known.add(job.id)
-      queue.waiting.push({ id: job.id, delivery: job.delivery })
+      if (job.ahead) queue.waiting.unshift({ id: job.id, delivery: job.delivery })
+      else queue.waiting.push({ id: job.id, delivery: job.delivery })
     }
     for (const name of new Set(jobs.map(j => j.queue))) this.wake(this.queue(name))
   }

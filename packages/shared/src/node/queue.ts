@@ -10,6 +10,8 @@ export interface Ring {
   /** Unique for good: a queue ignores an id that it has seen. */
   readonly id: string
   readonly delivery: Delivery
+  /** Goes before all that wait; default: behind them. */
+  readonly ahead?: boolean
 }
 
 /** The coordinator's side. */
