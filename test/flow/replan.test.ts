@@ -3,7 +3,7 @@ import { openPostgres } from '@baton/coordinator'
 import type { SubtaskRequest } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { freshDatabase } from '../harness/index.js'
+import { eventually, freshDatabase } from '../harness/index.js'
 import { contradictions, type OpenLocal, startOpenLocal } from './open-local.js'
 import { createScene, namedIn } from './scene.js'
 
@@ -222,6 +222,33 @@ describe('with an approval', () => {
     letGo(`${id}/c`)
     await untilStatus(id, 'completed')
   })
+})
+
+test('a result that arrives while its subtask is given dependents opens these too', async () => {
+  const id = await underWay(echo('c', ['b']))
+  const waiting = (kind: string) =>
+    eventually(async () => {
+      const { rows } = await local.database.query<{ count: number }>(
+        {
+          text: `select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and wait_event = $1`,
+        },
+        [kind],
+      )
+      expect(rows[0]?.count).toBe(1)
+    })
+  let replanned: Promise<unknown> = Promise.resolve()
+  await local.database.transaction(async tx => {
+    // The replan holds every row, and waits with its edges; then the result comes, and waits for the row.
+    await tx.query({ text: 'lock table dependencies in share mode' })
+    replanned = tasks().replan(id, { subtasks: [echo('c', ['b']), joined('f', ['b'])] })
+    await waiting('relation')
+    letGo(`${id}/b`)
+    await waiting('transactionid')
+  })
+  expect(await replanned).toMatchObject({ applied: true, diff: { added: [{ name: 'f' }] } })
+  const end = await untilStatus(id, 'completed')
+  expect(namedIn(end, 'f')).toMatchObject({ state: 'completed', outputs: [['b', 'completed', expect.anything()]] })
+  expect([timesBegun(`${id}/b`), timesBegun(`${id}/c`), timesBegun(`${id}/f`)]).toEqual([1, 1, 1])
 })
 
 test('while subtasks finish and open others, every one runs once or not at all', async () => {

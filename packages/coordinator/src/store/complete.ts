@@ -8,6 +8,7 @@ import {
   from,
   gateReviews,
   insertEvents,
+  knowsDependents,
   rollUp,
   roomCte,
   taskEvents,
@@ -46,8 +47,8 @@ export interface Completed extends Settled {
 export const judge = (accepting: string, { result }: { result: boolean }): string => `
 judged as materialized (
   select t.*,
-    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting})${result ? ' and not t.cancelling' : ''} as current,
-    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) and t.cancelling as refused,
+    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) and t.knowing${result ? ' and not t.cancelling' : ''} as current,
+    t.attempt = t.row_attempt and t.claim_id = t.row_claim_id and t.state in (${accepting}) and t.knowing and t.cancelling as refused,
     row_number() over (partition by t.id, t.attempt = t.row_attempt and t.claim_id = t.row_claim_id order by t.n) as nth
   from target t
 ),
@@ -55,26 +56,48 @@ verdict as materialized (
   select * from judged where current and nth = 1
 )`
 
-/** One row per item that names a row, as json `[[n, verdict], …]`. */
+/** One row per item that names a row, as json `[[n, verdict], …]`; `again`: this statement does not know what depends on it. */
 export const verdicts = `
   (select coalesce(json_agg(json_build_array(j.n, case
     -- What comes after a cancel was asked for acknowledges it, and changes nothing else; a repeat of it reads the same.
     when j.current and j.cancelling then 'stale'
     when j.current and j.nth = 1 then 'accepted'
     when j.current then 'duplicate'
+    when not j.knowing then 'again'
     -- Accepted while this statement waited for the row, whose attempt it cannot see.
     when j.state = 'completed' and j.attempt = j.row_attempt and j.claim_id = j.row_claim_id then 'duplicate'
     when exists (select from attempts a where a.subtask_pk = j.id and a.attempt = j.attempt and a.claim_id = j.claim_id and a.outcome in ('completed', 'failed', 'released')) then 'duplicate'
     else 'stale' end)), '[]') from judged j) as verdicts`
 
 /** The columns of an item's row, beside the item's own. */
-export const targetColumns = `s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.charged as row_charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at, s.losses, s.cancel_requested_at is not null as cancelling`
+export const targetColumns = `s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.charged as row_charged, s.uncharged, s.attempt_limit, s.agent, s.worker_id, s.queued_at, s.started_at, s.losses, s.cancel_requested_at is not null as cancelling, ${knowsDependents('s')} as knowing`
 
-/** Verdicts in the order of the items. */
-export function inOrder(count: number, pairs: readonly (readonly [number, ReportVerdict])[]): ReportVerdict[] {
-  const list = new Array<ReportVerdict>(count).fill('stale')
-  for (const [n, verdict] of pairs) list[n] = verdict
-  return list
+/** What a statement answers: verdicts by item. */
+export type SettledRow = Omit<Settled, 'verdicts'> & { verdicts: [number, ReportVerdict | 'again'][]; refused?: number[] }
+
+/** Verdicts in the order of the items. What has to be judged again is asked for again; what follows from both is one. */
+export async function settle<Item>(items: readonly Item[], ask: (items: readonly Item[]) => Promise<SettledRow>): Promise<Completed> {
+  const { verdicts: pairs, refused = [], ...first } = await ask(items)
+  const verdicts = new Array<ReportVerdict>(items.length).fill('stale')
+  const again: number[] = []
+  for (const [n, verdict] of pairs) {
+    if (verdict === 'again') again.push(n)
+    else verdicts[n] = verdict
+  }
+  if (again.length === 0) return { ...first, verdicts, refused }
+  const rest = await settle(
+    again.map(n => items[n] as Item), // an index into them
+    ask,
+  )
+  for (const [i, n] of again.entries()) verdicts[n] = rest.verdicts[i] ?? 'stale'
+  return {
+    verdicts,
+    refused: [...refused, ...rest.refused.flatMap(i => again[i] ?? [])],
+    jobs: [...first.jobs, ...rest.jobs],
+    tasks: [...first.tasks, ...rest.tasks],
+    ready: [...first.ready, ...rest.ready],
+    touched: [...first.touched, ...rest.touched],
+  }
 }
 
 const statement: Statement = {
@@ -126,15 +149,10 @@ select
   ${effects}`,
 }
 
-/** What the statement answers: verdicts by item. */
-export type SettledRow = Omit<Settled, 'verdicts'> & { verdicts: [number, ReportVerdict][] }
-
 /** One statement for 1 or 500 results: fences, stores, unlocks, rolls up, tells. */
-export async function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Completed> {
-  const { rows } = await db.query<SettledRow & Pick<Completed, 'refused'>>(statement, [
-    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
-    JSON.stringify(room),
-  ])
-  const row = rows[0] as SettledRow & Pick<Completed, 'refused'> // a select without `from` has one row
-  return { ...row, verdicts: inOrder(items.length, row.verdicts) }
+export function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Completed> {
+  return settle(items, async asked => {
+    const { rows } = await db.query<SettledRow>(statement, [JSON.stringify(asked.map((item, n) => ({ n, ...item }))), JSON.stringify(room)])
+    return rows[0] as SettledRow // a select without `from` has one row
+  })
 }

@@ -7,7 +7,7 @@
  */
 
 import { terminalTaskStatuses } from '@baton/shared'
-import { inOrder, judge, type Settled, type SettledRow, targetColumns, verdicts } from './complete.js'
+import { judge, type Settled, type SettledRow, settle, targetColumns, verdicts } from './complete.js'
 import type { Queryable, Statement } from './database.js'
 import {
   childEvents,
@@ -16,6 +16,7 @@ import {
   from,
   gateReviews,
   insertEvents,
+  knowsDependents,
   rollUp,
   roomCte,
   sqlList,
@@ -164,15 +165,12 @@ export interface BackoffLimits {
 }
 
 /** One statement for 1 or 500 reported failures. */
-export async function failAttempts(db: Queryable, items: readonly FailedItem[], room: Room, backoff: BackoffLimits): Promise<Settled> {
-  const { rows } = await db.query<SettledRow>(reported, [
-    JSON.stringify(items.map((item, n) => ({ n, ...item }))),
-    JSON.stringify(room),
-    backoff.maxMs,
-    backoff.initialMs,
-  ])
-  const row = rows[0] as SettledRow // a select without `from` has one row
-  return { ...row, verdicts: inOrder(items.length, row.verdicts) }
+export function failAttempts(db: Queryable, items: readonly FailedItem[], room: Room, backoff: BackoffLimits): Promise<Settled> {
+  return settle(items, async asked => {
+    const list = JSON.stringify(asked.map((item, n) => ({ n, ...item })))
+    const { rows } = await db.query<SettledRow>(reported, [list, JSON.stringify(room), backoff.maxMs, backoff.initialMs])
+    return rows[0] as SettledRow // a select without `from` has one row
+  })
 }
 
 interface SweepRule {
@@ -194,7 +192,7 @@ with ${roomCte('$2')},
 target as materialized (
   select s.id, s.attempt, s.claim_id, ${targetColumns}
   from subtask_states s
-  where s.state = 'running' and ${due} and $6::bigint > 0 -- the lease: given to all, needed by one
+  where s.state = 'running' and ${due} and ${knowsDependents('s')} and $6::bigint > 0 -- the lease: given to all, needed by one
   -- Suspects last: while theirs runs, the neighbours that were lost with them are told apart.
   order by s.losses >= 2, s.id
   limit $1

@@ -45,6 +45,13 @@ ready(route_id) as (
 )`
 
 /**
+ * Whether this statement knows every dependent of row `s`. A statement that waited for the row, or finds it changed, sees the
+ * row as it is, and its edges as they were when the statement began: edges that a replan gave it meanwhile are missing.
+ */
+export const knowsDependents = (s: string): string =>
+  `(${s}.linked_xid is null or pg_visible_in_snapshot(${s}.linked_xid, pg_current_snapshot()))`
+
+/**
  * Unlocks the dependents of the rows in CTE `finished(id)`. Decrements, never recounts: two transactions that finish
  * siblings meet at the child's row lock and the later one sees the earlier one's number (I13).
  *

@@ -5,8 +5,9 @@
  * Invariants: I2 and I13, as every row that is superseded, and every row that waits for one, is locked before it is looked
  * at for the last time; I8, the task stays one.
  */
-import type { SubtaskState, TaskStatus } from '@baton/shared'
+import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
+import { sqlList } from './fragments.js'
 import { countedAnew, lockPart, relink, superseding } from './rerun.js'
 import { type Edge, insertSubtasksIn, type NewSubtask } from './submit.js'
 
@@ -82,6 +83,14 @@ export async function lockStanding(tx: Queryable, ids: readonly string[]): Promi
 
 const supersede = superseding('replan_supersede', { why: 'the task was planned anew', moot: 'the task was planned anew' })
 
+/** These have dependents now that whoever waits for them does not know of. */
+const linked: Statement = {
+  name: 'replan_linked',
+  text: `
+update subtask_states s set linked_xid = pg_current_xact_id()
+where s.id = any ($1::bigint[]) and s.state not in (${sqlList(terminalSubtaskStates)})`,
+}
+
 /** The counters are read anew under the lock of the task; nothing left to do completes it. */
 const finish: Statement = {
   name: 'replan_finish',
@@ -128,6 +137,8 @@ export interface Replanned {
 export async function applyReplan(tx: Queryable, { taskPk, superseded, subtasks, edges, plan, told }: Replanning): Promise<Replanned> {
   const { rows } = await tx.query<{ running: { worker_id: string; claim_id: string }[] }>(supersede, [[...superseded]])
   await insertSubtasksIn(tx, subtasks, edges)
+  const fresh = new Set(subtasks.map(({ id }) => id))
+  await tx.query(linked, [[...new Set(edges.map(([from]) => from))].filter(from => !fresh.has(from))])
   await tx.query(relink, [[...superseded]])
   const [finished] = (await tx.query<{ status: TaskStatus }>(finish, [taskPk, plan, told])).rows
   return { status: finished?.status ?? 'running', running: rows[0]?.running ?? [] }

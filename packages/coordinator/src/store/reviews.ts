@@ -3,7 +3,7 @@
  * locked and guarded by its state; a later one learns what was decided.
  */
 import { type ReviewDecisionName, type ReviewKind, type ReviewStatus, type TaskStatus, terminalTaskStatuses } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Database, Queryable, Statement } from './database.js'
 import {
   childEvents,
   type EffectsRow,
@@ -18,6 +18,7 @@ import {
   touched,
   unlockDependents,
 } from './fragments.js'
+import { lockedFirst } from './locked-first.js'
 import type { Room } from './room.js'
 
 export interface ReviewRow {
@@ -242,8 +243,16 @@ export interface Decided extends EffectsRow {
   reopened: number[]
 }
 
-export async function decideReview(db: Queryable, decision: Decision, room: Room): Promise<Decided> {
+/** Begun after the lock, the decision knows what depends on the subtask (fragments.ts, `knowsDependents`). */
+const lockReviewed: Statement = {
+  name: 'lock_reviewed',
+  text: `select s.id from reviews r join subtask_states s on s.id = r.subtask_pk where r.tenant_id = $1 and r.id = $2 for update of s`,
+}
+
+export async function decideReview(database: Database, decision: Decision, room: Room): Promise<Decided> {
   const { tenantId, id, decision: verb, reason, output, routeId, digest, actor } = decision
-  const { rows } = await db.query<Decided>(decide, [tenantId, id, verb, reason, output, routeId, JSON.stringify(room), actor, digest])
+  const { rows } = await lockedFirst(database, lockReviewed, [tenantId, id], tx =>
+    tx.query<Decided>(decide, [tenantId, id, verb, reason, output, routeId, JSON.stringify(room), actor, digest]),
+  )
   return rows[0] as Decided // a select without `from` has one row
 }
