@@ -1,29 +1,45 @@
 /**
- * The servers of one test run: PostgreSQL, Redis and NATS, started when the first test asks, stopped when the run ends.
- * However it ends: what is not stopped here, the servers' own watchdogs stop when Vitest's process is gone.
+ * What the files of one test run share: PostgreSQL, Redis and NATS, and the programs of the fault tests. Made when the
+ * first test asks, gone when the run ends. However it ends: servers that are not stopped here, their own watchdogs stop
+ * when Vitest's process is gone.
  */
 import type { ProvidedServers } from '@baton/cli/servers'
 import type { TestProject } from 'vitest/node'
-import { openServerDesk } from './server-desk.js'
+import type { Programs } from '../faults/kit/programs.js'
+import { openDesk } from './desk.js'
+import type { ServerUrls } from './servers.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** Where the URLs of the servers are to be had; asking starts them. */
     batonServers: string
+    /** Where the paths of the fault tests' programs are to be had; asking compiles them. */
+    batonPrograms: string
   }
 }
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   let starting: Promise<ProvidedServers> | undefined
-  const desk = await openServerDesk(() => {
+  let compiling: Promise<Programs> | undefined
+  const servers = await openDesk(async () => {
     starting = start()
-    return starting
+    const { databaseUrl, redisUrl, natsUrl } = await starting
+    return { databaseUrl, redisUrl, natsUrl } satisfies ServerUrls
   })
-  project.provide('batonServers', desk.url)
+  const programs = await openDesk(async () => {
+    compiling = import('../faults/kit/programs.js').then(({ buildPrograms }) => buildPrograms())
+    const { baton, agents } = await compiling
+    return { baton, agents } satisfies Omit<Programs, 'remove'>
+  })
+  project.provide('batonServers', servers.url)
+  project.provide('batonPrograms', programs.url)
   return async () => {
-    desk.close()
-    const servers = await starting?.catch(() => undefined) // whoever asked was told
-    await servers?.stop()
+    servers.close()
+    programs.close()
+    // Whoever asked was told of what failed.
+    const started = await starting?.catch(() => undefined)
+    const compiled = await compiling?.catch(() => undefined)
+    await Promise.all([started?.stop(), compiled?.remove()])
   }
 }
 

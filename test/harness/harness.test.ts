@@ -6,40 +6,41 @@ import { silentLogger } from '@baton/shared/node'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
 import { openPostgres } from '../../packages/coordinator/src/store/postgres.js'
+import { askDesk, openDesk } from './desk.js'
 import { eventually, freshDatabase, freshNamespace, ownServer, redisCommand, servers, startSource } from './index.js'
 import { behindProxy } from './own-server.js'
-import { askServerDesk, openServerDesk } from './server-desk.js'
 
 const urls = { databaseUrl: 'postgres://a', redisUrl: 'redis://b', natsUrl: 'nats://c' }
 
-describe('the desk of the servers', () => {
-  test('starts them when the first asks, once for all', async () => {
+describe('the desk of a test run', () => {
+  const ask = (url: string) => askDesk(url, 'PostgreSQL, Redis and NATS')
+
+  test('has what it hands out made when the first asks, once for all', async () => {
     let starts = 0
-    const desk = await openServerDesk(async () => {
+    const desk = await openDesk(async () => {
       starts++
       await new Promise(resolve => setImmediate(resolve))
-      return { ...urls, stop: () => undefined }
+      return urls
     })
     expect(starts).toBe(0)
-    const answers = await Promise.all([1, 2, 3].map(() => askServerDesk(desk.url)))
+    const answers = await Promise.all([1, 2, 3].map(() => ask(desk.url)))
     expect(answers).toEqual([urls, urls, urls])
-    expect(await askServerDesk(desk.url)).toEqual(urls)
+    expect(await ask(desk.url)).toEqual(urls)
     expect(starts).toBe(1)
     desk.close()
   })
 
   test('tells everyone why they cannot be had', async () => {
-    const desk = await openServerDesk(async () => {
+    const desk = await openDesk(async () => {
       throw new Error('No PostgreSQL 14+ on this machine. One of these helps: …')
     })
-    for (let n = 0; n < 2; n++)
-      await expect(askServerDesk(desk.url)).rejects.toThrow(/needs PostgreSQL, Redis and NATS.\nNo PostgreSQL 14\+/)
+    for (let n = 0; n < 2; n++) await expect(ask(desk.url)).rejects.toThrow(/needs PostgreSQL, Redis and NATS.\nNo PostgreSQL 14\+/)
     desk.close()
   })
 
   test('answers nobody who does not know its whole address', async () => {
-    const desk = await openServerDesk(async () => urls)
-    await expect(askServerDesk(new URL('/', desk.url).href)).rejects.toThrow()
+    const desk = await openDesk(async () => urls)
+    await expect(ask(new URL('/', desk.url).href)).rejects.toThrow()
     desk.close()
   })
 })

@@ -1,4 +1,4 @@
-/** What the processes of a fleet run: the command and the agents, compiled from their sources once for a test file. */
+/** What the processes of a fleet run: the command and the agents, compiled from their sources once for a test run. */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'

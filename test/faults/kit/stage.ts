@@ -1,14 +1,15 @@
 /**
- * What the fault tests of one file share, since it takes long to start: private servers, which they may kill and flush,
- * and the compiled programs. Each test has a database, a namespace and processes of its own.
+ * What fault tests share, since it takes long to start: those of one file private servers, which they may kill and flush,
+ * those of the whole run the compiled programs. Each test has a database, a namespace and processes of its own.
  */
 import { type Servers, startServers } from '@baton/cli/servers'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, inject } from 'vitest'
+import { askDesk } from '../../harness/desk.js'
 import { buildPrograms, type Programs } from './programs.js'
 
 export interface Stage {
   readonly servers: Servers
-  readonly programs: Programs
+  readonly programs: Omit<Programs, 'remove'>
 }
 
 export interface StageOptions {
@@ -33,11 +34,13 @@ const safeFromKill = { fsync: 'off', full_page_writes: 'off', synchronous_commit
 export function faultStage(options: StageOptions = {}): () => Stage {
   let stage: Stage | undefined
   beforeAll(async () => {
-    stage = await openStage(options)
+    const programs = askDesk<Stage['programs']>(inject('batonPrograms'), 'the programs of the fault tests')
+    const servers = startStageServers(options)
+    // Each is waited for, so that none is left when the other fails.
+    await Promise.allSettled([programs, servers])
+    stage = { servers: await servers, programs: await programs }
   })
-  afterAll(async () => {
-    await Promise.all([stage?.servers.stop(), stage?.programs.remove()])
-  })
+  afterAll(() => stage?.servers.stop())
   return () => {
     if (!stage) throw new Error('the stage is set before the tests of the file, not outside of them')
     return stage
@@ -45,10 +48,10 @@ export function faultStage(options: StageOptions = {}): () => Stage {
 }
 
 /** The same outside of tests: whoever opens it stops the servers and removes the programs. */
-export async function openStage(options: StageOptions = {}): Promise<Stage> {
-  const [servers, programs] = await Promise.all([
-    startServers({ postgres: { settings: { ...safeFromKill, ...options.postgres } }, redis: { ...options.redis } }),
-    buildPrograms(),
-  ])
+export async function openStage(options: StageOptions = {}): Promise<{ readonly servers: Servers; readonly programs: Programs }> {
+  const [servers, programs] = await Promise.all([startStageServers(options), buildPrograms()])
   return { servers, programs }
 }
+
+const startStageServers = (options: StageOptions): Promise<Servers> =>
+  startServers({ postgres: { settings: { ...safeFromKill, ...options.postgres } }, redis: { ...options.redis } })

@@ -1,5 +1,5 @@
 /**
- * Hands out the servers of a test run to the processes of the tests, over the loopback interface.
+ * Hands out to the processes of the tests what a test run makes once for all of them, over the loopback interface.
  *
  * Invariants: H1 one start per run whoever asks, and none when nobody does. H2 a start that fails is told to everyone
  * who asks, so that no test is skipped for it.
@@ -7,27 +7,19 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, get, type ServerResponse } from 'node:http'
 
-/** What a test learns of the servers. */
-export interface ServerUrls {
-  readonly databaseUrl: string
-  readonly redisUrl: string
-  readonly natsUrl: string
-}
-
-export interface ServerDesk {
+export interface Desk {
   /** Where to ask. */
   readonly url: string
   close(): void
 }
 
 /** Opens a desk that calls `start` when it is asked for the first time. It does not keep the process alive. */
-export async function openServerDesk(start: () => Promise<ServerUrls>): Promise<ServerDesk> {
-  let starting: Promise<ServerUrls> | undefined
+export async function openDesk(start: () => Promise<unknown>): Promise<Desk> {
+  let starting: Promise<unknown> | undefined
   const answer = async (response: ServerResponse) => {
     try {
       starting ??= start() // H1
-      const { databaseUrl, redisUrl, natsUrl } = await starting
-      response.end(JSON.stringify({ databaseUrl, redisUrl, natsUrl } satisfies ServerUrls))
+      response.end(JSON.stringify(await starting))
     } catch (error) {
       response.statusCode = 503 // H2
       response.end(error instanceof Error ? error.message : String(error))
@@ -44,12 +36,12 @@ export async function openServerDesk(start: () => Promise<ServerUrls>): Promise<
   })
   server.unref()
   const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the desk of the test servers has no port')
+  if (address === null || typeof address === 'string') throw new Error('the desk of the test run has no port')
   return { url: `http://127.0.0.1:${address.port}${path}`, close: () => void server.close() }
 }
 
-/** Asks a desk. Throws what its `start` threw. */
-export function askServerDesk(url: string): Promise<ServerUrls> {
+/** Asks a desk. Throws what its `start` threw, after `what` it was for. */
+export function askDesk<T>(url: string, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false }, response => {
       let body = ''
@@ -59,8 +51,8 @@ export function askServerDesk(url: string): Promise<ServerUrls> {
       })
       response.on('end', () => {
         if (response.statusCode === 200)
-          resolve(JSON.parse(body) as ServerUrls) // as `answer` wrote it
-        else reject(new Error(`this test needs PostgreSQL, Redis and NATS.\n${body}`))
+          resolve(JSON.parse(body) as T) // as `answer` wrote it
+        else reject(new Error(`this test needs ${what}.\n${body}`))
       })
     })
     request.on('error', reject)
