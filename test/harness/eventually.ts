@@ -1,7 +1,7 @@
 /** Waiting for something that no signal tells, without a fixed sleep. */
 
 interface EventuallyOptions {
-  /** Default 5,000. */
+  /** Default 20,000: a busy machine takes its time; what has to be quick says so. */
   readonly timeoutMs?: number
   /** Time between two looks; default 10. */
   readonly everyMs?: number
@@ -17,7 +17,7 @@ interface EventuallyOptions {
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 10 }: EventuallyOptions = {},
+  { timeoutMs = 20_000, everyMs = 10 }: EventuallyOptions = {},
 ): Promise<Exclude<T, false>> {
   const deadline = performance.now() + timeoutMs
   for (;;) {

@@ -2,7 +2,11 @@
 import { vi } from 'vitest'
 
 const timeout = 20_000
-const waitFor = vi.waitFor
+const waitFor: typeof vi.waitFor & { readonly isPatient?: true } = vi.waitFor
 
-vi.waitFor = (callback, options) =>
-  waitFor(callback, typeof options === 'object' ? { timeout, ...options } : { timeout: options ?? timeout })
+// Files that share a process share `vi` as well.
+if (!waitFor.isPatient) {
+  const patient: typeof vi.waitFor = (callback, options) =>
+    waitFor(callback, typeof options === 'object' ? { timeout, ...options } : { timeout: options ?? timeout })
+  vi.waitFor = Object.assign(patient, { isPatient: true as const })
+}
