@@ -19,7 +19,7 @@ export async function startOpenLocal(
   database: Database,
   options: { readonly timeScale?: number; readonly webhookNetworks?: readonly string[]; readonly log?: Logger } = {},
 ): Promise<OpenLocal> {
-  const { log = silentLogger(), ...rest } = options
+  const { log = silentLogger(), timeScale = 0.25, ...rest } = options
   const namespace = 'open'
   const queue = new MemoryQueue()
   const hub = new MemoryBusHub()
@@ -34,6 +34,7 @@ export async function startOpenLocal(
     leaseMs: 6_000,
     heartbeatMs: 2_000,
     backoff: { initialMs: 10, maxMs: 40 },
+    timeScale,
     ...rest,
     log,
   })

@@ -24,6 +24,8 @@ export interface Durations {
   readonly claimLimitMs: number
   /** Between two looks of the dispatcher that nobody asked for. */
   readonly dispatchMs: number
+  /** Between two looks for what is late, at most; a fourth of the lease where that is less. */
+  readonly watchMs: number
   /** Between two tries to reach a queue that is away. */
   readonly ringAgainMs: number
   /** How long a task is kept after it ended. */
@@ -62,6 +64,7 @@ export function durationsAt(scale: number): Durations {
     reconcileMs: scaled(5_000),
     claimLimitMs: scaled(1_000),
     dispatchMs: scaled(2_000),
+    watchMs: scaled(2_000),
     ringAgainMs: scaled(500),
     retentionMs: scaled(30 * 24 * 3_600_000),
     retainMs: scaled(60_000),

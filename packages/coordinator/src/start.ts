@@ -356,6 +356,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     clock: systemClock,
     leaseMs,
     heartbeatMs,
+    everyMs: durations.watchMs,
     ownWorkers: mode === 'local',
     cancelGraceMs: durations.cancelGraceMs,
     backoff,

@@ -27,6 +27,8 @@ interface WatcherOptions {
   readonly clock: Clock
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** The longest pause between two looks. */
+  readonly everyMs: number
   /** Local mode: workers live in this process. */
   readonly ownWorkers: boolean
   /** How long an agent may take to heed a cancel before it is forced. */
@@ -70,7 +72,7 @@ export class Watcher implements Service {
 
   constructor(options: WatcherOptions) {
     this.options = options
-    this.everyMs = Math.max(50, Math.min(2_000, options.leaseMs / 4))
+    this.everyMs = Math.max(50, Math.min(options.everyMs, options.leaseMs / 4))
     this.calm = new Calm({ ...options, fromStart: options.ownWorkers })
     this.ticker = new Ticker({ name: 'watcher', everyMs: this.everyMs, log: options.log, run: () => this.run() })
   }
