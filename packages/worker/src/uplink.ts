@@ -59,7 +59,8 @@ export class Uplink {
         throw new BatonError('internal', reply.failure.message)
       failures++
       silent = reply === 'silence' && !silent // when all of them are, the group may reach one that does not know the word
-      if (failures % 20 === 0)
+      // Soon for whoever has just started it, seldom for the log of an outage.
+      if (failures === 6 || failures % 20 === 0)
         this.options.log.warn(
           { type: request.type, failures, reason: typeof reply === 'object' ? reply.failure.message : 'no answer' },
           'no coordinator answers; asking on',

@@ -8,6 +8,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import type { Logger } from '@baton/shared/node'
 import { PGlite, type PGliteOptions, type Transaction } from '@electric-sql/pglite'
 import { type Database, type Queryable, type Rows, type Statement, sqlState } from './database.js'
@@ -75,7 +77,11 @@ export async function openPglite({ dataDir, log }: PgliteOptions): Promise<Datab
 }
 
 async function create(where: string, isNew: boolean): Promise<PGlite> {
-  const prepared = isNew && existsSync(preparedDirectory) ? new Blob([await readFile(preparedDirectory)]) : undefined
+  // PGlite would unpack it by a stream of the web's kind, which takes Node 0.3 s longer.
+  const prepared =
+    isNew && existsSync(preparedDirectory)
+      ? new Blob([await promisify(gunzip)(await readFile(preparedDirectory))], { type: 'application/x-tar' })
+      : undefined
   return PGlite.create(where, { ...tuning, ...(prepared && { loadDataDir: prepared }) })
 }
 
