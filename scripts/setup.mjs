@@ -1,7 +1,8 @@
 // Brings a checkout to where every command works: dependencies installed, packages compiled, local mode's database
 // prepared. Does only what is missing, so that it costs little before each command. Node's own modules only.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -18,7 +19,11 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtime
   utimesSync(installed, new Date(), new Date())
 }
 compile()
-const version = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')).version
+const migrations = join(root, 'packages/coordinator/migrations')
+const madeOf = createHash('sha256')
+for (const file of readdirSync(migrations).sort()) madeOf.update(readFileSync(join(migrations, file)))
+const pglite = JSON.parse(readFileSync(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')).version
+const version = `${pglite} ${madeOf.digest('hex')}`
 const prepared = join(root, 'packages/coordinator/prepared')
 const preparedVersion = join(prepared, 'version')
 if (!existsSync(preparedVersion) || readFileSync(preparedVersion, 'utf8') !== version) {

@@ -50,7 +50,10 @@ const tuning: PGliteOptions = {
   serializers: { [bytea]: (value: Uint8Array) => `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}` },
 }
 
-/** The directory that `scripts/prepare-pglite.mjs` made at build time: a database right after initdb. */
+/**
+ * The directory that `scripts/prepare-pglite.mjs` made at build time: a database with the migrations that there were then.
+ * Those that came since are applied as ever.
+ */
 const preparedDirectory = fileURLToPath(new URL('../../prepared/pglite.tgz', import.meta.url))
 
 /** Opens the database, making it first where there is none. Throws `data_directory_locked` when another process has it. */
