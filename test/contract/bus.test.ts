@@ -285,11 +285,11 @@ describe('NATS', () => {
     expect(await outcome(asking.request('echo', 'during', { timeoutMs }))).toBe('no reply: closed')
     asking.publish('words', 'lost')
     const subscribed = asking.subscribe('words', {}, () => undefined)
-    expect(performance.now() - begin).toBeLessThan(500)
+    expect(performance.now() - begin).toBeLessThan(timeoutMs / 2) // at once, on a machine that is busy
     expect(await pending).toMatch(/no reply: (timeout|closed)/)
 
     await nats.restart()
-    await eventually(() => asking.connected && serving.connected, { timeoutMs: 10_000 })
+    await eventually(() => asking.connected && serving.connected, { timeoutMs: 20_000 })
     expect(changes).toEqual([false, true])
     await eventually(async () => (await outcome(asking.request('echo', 'after', { timeoutMs }))) === 'after')
     await (await subscribed).unsubscribe()
@@ -323,7 +323,7 @@ describe('NATS', () => {
     await nats.kill()
     const log = { ...silentLogger(), warn: vi.fn() }
     const connecting = connectNats(nats.url, log)
-    await eventually(() => log.warn.mock.calls.length > 0, { timeoutMs: 5_000 })
+    await eventually(() => log.warn.mock.calls.length > 0)
     expect(JSON.stringify(log.warn.mock.calls)).toContain('waiting for NATS')
     await nats.restart()
     expect((await connecting).connected).toBe(true)

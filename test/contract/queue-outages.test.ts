@@ -46,13 +46,13 @@ describe('BullMQ', () => {
       const begin = performance.now()
       await expect(queue.ring(jobs('a', 1, `during-${n}`))).rejects.toThrow()
       await expect(queue.missing(jobs('a', 1), 1_000)).rejects.toThrow()
-      expect(performance.now() - begin).toBeLessThan(1_000)
+      expect(performance.now() - begin).toBeLessThan(3_000) // at once, on a machine that is busy
     }
     bench.finish() // its end cannot be told to Redis at present
     await redis.restart()
 
     const begin = performance.now()
-    await eventually(() => queue.ring(jobs('a', 10, 'after')), { timeoutMs: 5_000 })
+    await eventually(() => queue.ring(jobs('a', 10, 'after')))
     bench.finishAll()
     await eventually(() => bench.begun.filter(id => id.startsWith('after')).length === 10, { timeoutMs: 20_000 })
     expect(performance.now() - begin).toBeLessThan(20_000)

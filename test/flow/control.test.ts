@@ -14,7 +14,7 @@ let count = 0
 
 /** Attempts that began, as `task/subtask#attempt`. */
 const begun: string[] = []
-const reached = (id: string) => vi.waitFor(() => expect(begun).toContain(id), { timeout: 10_000, interval: 5 })
+const reached = (id: string) => vi.waitFor(() => expect(begun).toContain(id), { timeout: 25_000, interval: 5 })
 /** Subtasks whose attempts fail for as long as they stand here, as `task/subtask`. */
 const failing = new Set<string>()
 /** What lets the attempts of `hold` go. */
@@ -76,7 +76,7 @@ describe.each(databases)('on %s', (_, open) => {
     await local?.stop()
   })
   afterEach(async () => {
-    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 25_000, interval: 20 })
   })
 
   async function start(subtasks: SubtaskRequest[], extra: Record<string, unknown> = {}): Promise<string> {
@@ -139,7 +139,7 @@ describe.each(databases)('on %s', (_, open) => {
       const { reviews: before } = await reviews().list({ taskId: id })
       expect(before).toMatchObject([{ kind: 'approval', subtask: 'gated', subtask_state: 'awaiting_approval' }])
       expect(await tasks().cancel(id, { reason: 'not needed any more' })).toEqual({ task_id: id, status: 'cancelled' })
-      await vi.waitFor(() => expect(aborts).toContain(`${id}/hold`), { timeout: 5_000, interval: 5 })
+      await vi.waitFor(() => expect(aborts).toContain(`${id}/hold`), { timeout: 25_000, interval: 5 })
       const end = await until(id, task =>
         expect(statesOf(task)).toEqual({ hold: 'cancelled', after: 'cancelled', gated: 'cancelled', done: 'completed' }),
       )
@@ -557,7 +557,7 @@ describe.each(databases)('on %s', (_, open) => {
       const second = await local.host([holding('drained')])
       held.get(`${id}/one`)?.()
       await first.ended
-      await vi.waitFor(async () => expect(await local.client.workers.get(first.id)).toMatchObject({ state: 'stopped' }), { timeout: 5_000 })
+      await vi.waitFor(async () => expect(await local.client.workers.get(first.id)).toMatchObject({ state: 'stopped' }), { timeout: 25_000 })
       await reached(`${id}/two#1`)
       held.get(`${id}/two`)?.()
       await untilStatus(id, 'completed')
@@ -569,7 +569,7 @@ describe.each(databases)('on %s', (_, open) => {
       const task_id = `c${++count}`
       await tasks().submit({ task_id, title: 'x', subtasks: [{ name: 'a', capability: 'drained' }] })
       await vi.waitFor(async () => expect(await local.client.workers.get(second.id)).toMatchObject({ state: 'stopped' }), {
-        timeout: 5_000,
+        timeout: 25_000,
       })
       expect(await errorOf(tasks().execute(task_id))).toMatchObject({ code: 'agent_unavailable' })
       const third = await local.host([holding('drained')])

@@ -60,7 +60,7 @@ describe.each(databases)('on %s', (_, open) => {
   afterEach(async () => {
     for (const release of held.values()) release()
     await local.client.resume()
-    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 25_000, interval: 20 })
     expect(await openPauses()).toEqual(await pausedThings())
   })
 
@@ -85,11 +85,11 @@ describe.each(databases)('on %s', (_, open) => {
         check(task)
         return task
       },
-      { timeout: 10_000, interval: 10 },
+      { timeout: 25_000, interval: 10 },
     )
   const untilStatus = (taskId: string, status: TaskView['status']) => until(taskId, task => expect(task.status).toBe(status))
   const statusOf = async (taskId: string) => (await tasks().get(taskId)).status
-  const reached = (id: string) => vi.waitFor(() => expect(begun).toContain(id), { timeout: 10_000, interval: 5 })
+  const reached = (id: string) => vi.waitFor(() => expect(begun).toContain(id), { timeout: 25_000, interval: 5 })
   const errorOf = async (promise: Promise<unknown>): Promise<BatonError> =>
     promise.then(
       () => {
@@ -123,7 +123,7 @@ union all select 'tenant ' from tenants where paused_at is not null order by 1`
       subtasks: Array.from({ length: 50 }, (_, i) => ({ name: `s${i}`, capability: 'hold' })),
     })
     const mine = () => begun.filter(b => b.startsWith(`${id}/`))
-    await vi.waitFor(() => expect(mine()).toHaveLength(8), { timeout: 10_000, interval: 5 })
+    await vi.waitFor(() => expect(mine()).toHaveLength(8), { timeout: 25_000, interval: 5 })
     await pause()
     for (const [key, release] of held) if (key.startsWith(`${id}/`)) release()
     // What was in flight finished, and whatever lay in the queue was handed back by the claim that it met.

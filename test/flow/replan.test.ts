@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => local?.stop())
 afterEach(async () => {
-  await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 10_000, interval: 20 })
+  await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 25_000, interval: 20 })
 })
 
 const echo = (name: string, depends_on: string[] = [], more: Partial<SubtaskRequest> = {}): SubtaskRequest => ({
@@ -81,7 +81,7 @@ test('what runs is cancelled where that is asked for, and its late result is not
   const id = await underWay(echo('c', ['b']))
   const change = await tasks().replan(id, { subtasks: [echo('b', ['a']), echo('c', ['b'])], running: 'cancel' })
   expect(change.diff).toMatchObject({ changed: [{ name: 'b', fields: ['state'] }], kept: ['a', 'c'] })
-  await vi.waitFor(() => expect(scene.aborts).toContain(`${id}/b`), { timeout: 10_000, interval: 10 })
+  await vi.waitFor(() => expect(scene.aborts).toContain(`${id}/b`), { timeout: 25_000, interval: 10 })
   const end = await untilStatus(id, 'completed')
   expect(namedIn(end, 'b').outputs).toEqual({ by: 'echo', got: {} })
   expect(timesBegun(`${id}/c`)).toBe(1)

@@ -41,7 +41,7 @@ describe.each(databases)('on %s', (_, open) => {
     await local?.stop()
   })
   afterEach(async () => {
-    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 25_000, interval: 20 })
   })
 
   const chain = (...names: string[]): SubtaskRequest[] =>
@@ -134,7 +134,7 @@ describe.each(databases)('on %s', (_, open) => {
     await tasks().cancel(id)
     await untilStates(id, { a: 'completed', b: 'completed', hold: 'cancelled' })
     const again = () => tasks().rerun(id, { from: ['b'] })
-    await vi.waitFor(async () => expect(await again()).toMatchObject({ status: 'running', subtasks: 2 }), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await again()).toMatchObject({ status: 'running', subtasks: 2 }), { timeout: 25_000, interval: 20 })
     await reachedAgain(`${id}/hold`, 1)
     await tasks().cancelSubtask(id, await idOf(id, 'hold'))
     await untilStatus(id, 'failed')

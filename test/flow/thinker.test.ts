@@ -43,7 +43,7 @@ function coordinator(coordinatorId: string, timeoutMs = 20_000) {
   }
 }
 const untilAsked = (one: ReturnType<typeof coordinator>) =>
-  vi.waitFor(() => expect(one.asked).toHaveLength(1), { timeout: 5_000, interval: 5 })
+  vi.waitFor(() => expect(one.asked).toHaveLength(1), { timeout: 25_000, interval: 5 })
 const byModel = (one: OrchestrateRequest): Plan => ({ ...rulesFor(one), madeBy: 'model' })
 /** Lets time pass for whoever waits, step by step, until `done`. */
 const pass = async (clock: ManualClock, done: () => boolean) =>
@@ -52,7 +52,7 @@ const pass = async (clock: ManualClock, done: () => boolean) =>
       clock.advance(250)
       expect(done()).toBe(true)
     },
-    { timeout: 5_000, interval: 5 },
+    { timeout: 25_000, interval: 5 },
   )
 
 test('one coordinator asks once for all repeats, and with what is known before any agent is', async () => {

@@ -25,7 +25,7 @@ describe.each(databases)('on %s', (_, open) => {
     await local?.stop()
   })
   afterEach(async () => {
-    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await contradictions(local.database)).toEqual([]), { timeout: 25_000, interval: 20 })
   })
 
   const cancel = async (id: string, name: string) => tasks().cancelSubtask(id, await idOf(id, name), { reason: 'not needed' })
@@ -319,7 +319,7 @@ describe.each(databases)('on %s', (_, open) => {
       expect(namedIn(await tasks().get(running), 'a')).toMatchObject({ deadline_at: expect.any(String), sla_until: expect.any(String) })
       for (const id of [running, waiting])
         expect(namedIn(await untilStatus(id, 'failed'), 'a').failure).toMatchObject({ code: 'deadline_exceeded', retryable: false })
-      await vi.waitFor(() => expect(aborts).toContain(`${running}/a`), { timeout: 5_000 })
+      await vi.waitFor(() => expect(aborts).toContain(`${running}/a`), { timeout: 25_000 })
       expect(scene.timesBegun(`${running}/a`)).toBe(1)
       expect(await openReview(retrying, 'a')).toMatchObject({ kind: 'exhausted', detail: expect.stringContaining('deadline_exceeded') })
       expect((await named(retrying, 'a')).why).toMatch(/deadline has passed; waiting for a decision/)
@@ -382,7 +382,7 @@ describe.each(databases)('on %s', (_, open) => {
         expect(present.escalated_at).not.toBeNull()
         return present
       },
-      { timeout: 10_000, interval: 20 },
+      { timeout: 25_000, interval: 20 },
     )
     expect(escalated).toMatchObject({ status: 'open', assignee: 'bob', escalate_to: null })
     expect(Date.parse(escalated.due_at ?? '')).toBeGreaterThan(Date.now())
@@ -393,7 +393,7 @@ describe.each(databases)('on %s', (_, open) => {
     expect((await named(id, 'a')).why).toContain('by bob')
     // Nobody is left to ask: one alert more, and that is all.
     await reviews().assign(review, { assignee: 'bob', due_at: past })
-    await vi.waitFor(async () => expect(await scene.events(id, 'alert.review_due')).toHaveLength(2), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(async () => expect(await scene.events(id, 'alert.review_due')).toHaveLength(2), { timeout: 25_000, interval: 20 })
     expect(await reviews().get(review)).toMatchObject({ assignee: 'bob', due_at: past })
     await scene.approve(id, 'a')
     await untilStatus(id, 'completed')

@@ -20,7 +20,7 @@ describe.each(databases)('on %s', (_, open) => {
   let local: OpenLocal
   let tasks = 0
   beforeAll(async () => {
-    local = await startOpenLocal(await open(), { timeScale: 0.05, webhookNetworks: ['127.0.0.1'] })
+    local = await startOpenLocal(await open(), { timeScale: 0.1, webhookNetworks: ['127.0.0.1'] })
     await local.host([echo])
   })
   afterAll(() => local?.stop())

@@ -31,7 +31,7 @@ export function lasts(ms: number): Promise<void> {
 /** Listens from now on; what it answers with resolves when one of the members has printed such a line since. */
 export function listen(members: readonly FaultMember[]): (what: RegExp, timeoutMs?: number) => Promise<void> {
   const from = new Map(members.map(member => [member, member.lines.length]))
-  return (what, timeoutMs = 10_000) =>
+  return (what, timeoutMs = 30_000) =>
     eventually(
       () => {
         const printed = members.flatMap(member => member.lines.slice(from.get(member)))

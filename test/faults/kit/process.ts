@@ -31,7 +31,7 @@ interface Life {
   ready: Record<string, unknown> | undefined
 }
 
-const readyMs = 20_000
+const readyMs = 60_000
 const endMs = 10_000
 
 export class FaultProcess {
@@ -116,13 +116,13 @@ export class FaultProcess {
   }
 
   /** Resolves with how it ended, by itself or by a failpoint. */
-  ended(timeoutMs = 10_000): Promise<Exit> {
+  ended(timeoutMs = 30_000): Promise<Exit> {
     if (!this.life) throw new Error(`${this.name} was never started`)
     return within(timeoutMs, this.life.ended, () => `${this.name} still runs after ${timeoutMs} ms:\n${this.tail()}`)
   }
 
   /** Resolves when it has printed such a line, in whichever life. */
-  async said(what: string | RegExp, timeoutMs = 10_000): Promise<void> {
+  async said(what: string | RegExp, timeoutMs = 30_000): Promise<void> {
     const fits = (line: string) => (typeof what === 'string' ? line.includes(what) : what.test(line))
     await eventually(
       () => {
