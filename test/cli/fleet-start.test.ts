@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type Servers, startNats, startPostgres, startRedis, startServers } from '@baton/cli/servers'
 import { createClient } from '@baton/client'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import { cleanUp } from '../harness/index.js'
+import { cleanUp, servers as serversOfTheRun } from '../harness/index.js'
 import { baton, expectError, folder, start } from './baton.js'
 
 let servers: Servers
@@ -21,6 +21,7 @@ beforeAll(async () => {
   cwd = folder()
   const echo = { name: 'echo', kind: 'command', command: ['node', '-e', 'process.stdin.pipe(process.stdout)'] }
   writeFileSync(join(cwd, 'baton.config.json'), JSON.stringify({ agents: [echo] }))
+  await serversOfTheRun() // a machine that has none installs them for those
   servers = await startServers({ redis: { appendOnly: false } })
   cleanUp(() => servers.stop())
   stores = { DATABASE_URL: servers.databaseUrl, REDIS_URL: servers.redisUrl, NATS_URL: servers.natsUrl }

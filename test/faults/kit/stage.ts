@@ -5,6 +5,7 @@
 import { type Servers, startServers } from '@baton/cli/servers'
 import { afterAll, beforeAll, inject } from 'vitest'
 import { askDesk } from '../../harness/desk.js'
+import { servers as serversOfTheRun } from '../../harness/servers.js'
 import { buildPrograms, type Programs } from './programs.js'
 
 export interface Stage {
@@ -35,7 +36,8 @@ export function faultStage(options: StageOptions = {}): () => Stage {
   let stage: Stage | undefined
   beforeAll(async () => {
     const programs = askDesk<Stage['programs']>(inject('batonPrograms'), 'the programs of the fault tests')
-    const servers = startStageServers(options)
+    // The run's own come first: a machine that has none installs them for those.
+    const servers = serversOfTheRun().then(() => startStageServers(options))
     // Each is waited for, so that none is left when the other fails.
     await Promise.allSettled([programs, servers])
     stage = { servers: await servers, programs: await programs }
