@@ -349,11 +349,18 @@ describe('NATS', () => {
       expect(String(failure)).not.toContain('mistaken')
     }
   })
+
+  test('that did not want to wait for the credentials is asked again: they are not wrong, this process is slow', async () => {
+    const port = await fakeNats({ user: 'baton', pass: 'right', impatient: 1 })
+    expect((await connectNats(`nats://baton:right@127.0.0.1:${port}`)).connected).toBe(true)
+  })
 })
 
-/** As much of a NATS server as it takes to sign in. */
-async function fakeNats(credentials: { user: string; pass: string }): Promise<number> {
+/** As much of a NATS server as it takes to sign in; it hangs up on the first `impatient` clients. */
+async function fakeNats({ impatient = 0, ...credentials }: { user: string; pass: string; impatient?: number }): Promise<number> {
+  let clients = 0
   const server = createServer(socket => {
+    const hangsUp = clients++ < impatient
     socket.on('error', () => socket.destroy())
     socket.write(`INFO ${JSON.stringify({ version: '2.10.0', max_payload: 1_048_576, headers: true, auth_required: true })}\r\n`)
     let received = ''
@@ -365,7 +372,8 @@ async function fakeNats(credentials: { user: string; pass: string }): Promise<nu
         if (line.startsWith('PING')) socket.write('PONG\r\n')
         if (!line.startsWith('CONNECT ')) continue
         const { user, pass } = JSON.parse(line.slice(8))
-        if (user !== credentials.user || pass !== credentials.pass) socket.end("-ERR 'Authorization Violation'\r\n")
+        if (hangsUp) socket.end("-ERR 'Authentication Timeout'\r\n")
+        else if (user !== credentials.user || pass !== credentials.pass) socket.end("-ERR 'Authorization Violation'\r\n")
       }
     })
   })

@@ -72,7 +72,8 @@ function open(url: URL, name: string): Promise<NatsConnection> {
 /** Whether an error, or what caused it, is the server's refusal of the credentials. */
 function isRefusal(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) return true
+    if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError)
+      return !/authentication timeout/i.test(cause.message) // they came too late, on a machine that is busy
   return false
 }
 
