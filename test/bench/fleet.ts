@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { startFleet } from '@baton/cli'
+import type { ServerHandle } from '@baton/cli/servers'
 import { type BatonProcess, cleanEnvironment, startBaton } from './baton-process.js'
 import { peakBytes, treeBytes } from './measure.js'
 import { watchOver } from './observed.js'
@@ -17,6 +18,8 @@ export interface BenchFleet {
   readonly databaseUrl: string
   readonly redisUrl: string
   readonly natsUrl: string
+  /** Where it runs from programs on this machine. */
+  readonly postgres: ServerHandle | undefined
   /** The root of each process tree; servers that do not run from local binaries are left out, and then not measured. */
   readonly pids: Readonly<Record<string, number>>
   /** Megabytes: of a Node process its peak, of a server with all its processes what it holds now. */
@@ -28,11 +31,13 @@ interface BenchFleetOptions {
   readonly workers: number
   /** Default 1. */
   readonly coordinators?: number
+  /** Of all processes of Baton. */
+  readonly settings?: Readonly<Record<string, string>>
   readonly context: BenchContext
 }
 
 /** Of workers there may be none. */
-export async function startBenchFleet({ workers, coordinators = 1, context }: BenchFleetOptions): Promise<BenchFleet> {
+export async function startBenchFleet({ workers, coordinators = 1, settings: given, context }: BenchFleetOptions): Promise<BenchFleet> {
   const { signal, say, profileDir } = context
   // Only for the start: servers go on listening to their signal and would leave before the processes that use them.
   signal.throwIfAborted()
@@ -40,6 +45,7 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
   const watch = context.observed ? await watchOver() : undefined
   const settings: Record<string, string> = {
     ...watch?.settings,
+    ...given,
     ...(profileDir !== undefined && { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }),
   }
   const starting = new AbortController()
@@ -87,6 +93,7 @@ export async function startBenchFleet({ workers, coordinators = 1, context }: Be
     databaseUrl,
     redisUrl,
     natsUrl,
+    postgres: fleet.servers.postgres,
     pids: { ...members, ...servers },
     megabytes: () => ({ ...megabytes(members, peakBytes), ...megabytes(servers, treeBytes) }),
     stop,

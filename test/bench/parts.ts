@@ -14,7 +14,9 @@ import { longChain } from './workloads/long-chain.js'
 import { otherPeers } from './workloads/peers.js'
 import { recovery } from './workloads/recovery.js'
 import { sizes } from './workloads/sizes.js'
+import { streams } from './workloads/streams.js'
 import { throughput } from './workloads/throughput.js'
+import { webhooks } from './workloads/webhooks.js'
 
 export const workloads: Readonly<Record<string, Workload>> = {
   'w1-w2': throughput,
@@ -32,6 +34,8 @@ export const workloads: Readonly<Record<string, Workload>> = {
   idle,
   chains,
   recovery,
+  webhooks,
+  streams,
 }
 export const suites: Readonly<Record<string, readonly string[]>> = {
   performance: ['w1-w2', 'w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9', 'local'],

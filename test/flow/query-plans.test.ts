@@ -77,7 +77,7 @@ import {
   lookForEvents,
   replayDeliveries,
   replayDelivery,
-  settleDelivery,
+  settleDeliveries,
   sweepDeliveries,
 } from '../../packages/coordinator/src/store/webhook-deliveries.js'
 import { listWebhooks, readWebhook, skipEvents, webhooksListen } from '../../packages/coordinator/src/store/webhooks.js'
@@ -224,7 +224,7 @@ beforeAll(async () => {
   await claimDeliveries(recorder, { rooms: [{ lane: 'w 1', room: 1 }], room: 4, limit: 10, leaseMs: 1 })
   await deliveriesPend(recorder)
   const tried = { at: '', ms: 1, status: 200, error: null }
-  await settleDelivery(recorder, { pk: '1', attempts: 1 }, { delivered: false, againMs: 1, tried })
+  await settleDeliveries(recorder, [{ pk: '1', attempts: 1, delivered: false, againMs: 1, tried }])
   await listDeliveries(recorder, '1', { before: '9', state: null, limit: 10 })
   await replayDelivery(recorder, '1', '1', 1)
   const since = { since: new Date(0), until: new Date(1), after: null, state: null, giveUpMs: 1, limit: 10 }

@@ -141,6 +141,8 @@ export async function deliveriesPend(db: Queryable): Promise<boolean> {
   return (await db.query<{ some: boolean }>(pending)).rows[0]?.some ?? false
 }
 
+export type DeliveryState = 'pending' | 'delivered' | 'given_up'
+
 /** How one try went. */
 export interface Try {
   readonly at: string
@@ -151,36 +153,52 @@ export interface Try {
 
 const keptTries = 20
 
-/** A failure counts only for whoever has the lease; a success, for whoever had it. */
+/** How one delivery went, which was leased as its `attempts`th. */
+export interface Settled {
+  readonly pk: string
+  readonly attempts: number
+  readonly delivered: boolean
+  readonly againMs: number
+  readonly tried: Try
+}
+
+/** A failure counts only for whoever has the lease; a success, for whoever had it. Items come in the order of their rows. */
 const settle: Statement = {
   name: 'webhooks_settle',
   text: `
-with settled as (
+with mine as materialized (
+  select i.n, i.delivered, i.again_ms, i.tried, d.pk
+  from json_to_recordset($1::json) as i(n int, pk bigint, attempts int, delivered bool, again_ms bigint, tried jsonb)
+  cross join lateral (
+    select d.pk from webhook_deliveries d where d.pk = i.pk and d.state = 'pending' and (i.delivered or d.attempts = i.attempts) for update
+  ) d
+),
+settled as (
   update webhook_deliveries d set
-    state = case when $3 then 'delivered' when clock_timestamp() >= d.give_up_at then 'given_up' else 'pending' end,
-    next_at = clock_timestamp() + $4::bigint * interval '1 millisecond',
-    ended_at = case when $3 or clock_timestamp() >= d.give_up_at then clock_timestamp() end,
+    state = case when m.delivered then 'delivered' when clock_timestamp() >= d.give_up_at then 'given_up' else 'pending' end,
+    next_at = clock_timestamp() + m.again_ms * interval '1 millisecond',
+    ended_at = case when m.delivered or clock_timestamp() >= d.give_up_at then clock_timestamp() end,
     tries = (select coalesce(jsonb_agg(t.value order by t.n), '[]') from (
-      select * from jsonb_array_elements(d.tries || $5::jsonb) with ordinality as t(value, n) order by n desc limit ${keptTries}) t)
-  where d.pk = $1 and d.state = 'pending' and ($3 or d.attempts = $2)
-  returning d.pk, d.webhook_pk, d.name, d.state, d.xid, d.seq
+      select * from jsonb_array_elements(d.tries || m.tried) with ordinality as t(value, n) order by n desc limit ${keptTries}) t)
+  from mine m where d.pk = m.pk
+  returning m.n, d.pk, d.webhook_pk, d.name, d.state, d.xid, d.seq
 ),
 alerted as (
   insert into events (tenant_id, name, data)
   select w.tenant_id, 'alert.webhook', json_build_object('webhook_id', w.id, 'delivery_id', s.pk::text, 'event', s.name, 'event_id', s.xid::text || '-' || s.seq)::text
   from settled s join webhooks w on w.pk = s.webhook_pk where s.state = 'given_up'
 )
-select state from settled`,
+select n, state from settled`,
 }
 
 /** Undefined: somebody else has settled it, or has the lease by now. */
-export async function settleDelivery(
-  db: Queryable,
-  { pk, attempts }: { pk: string; attempts: number },
-  outcome: { readonly delivered: boolean; readonly againMs: number; readonly tried: Try },
-): Promise<'pending' | 'delivered' | 'given_up' | undefined> {
-  const params = [pk, attempts, outcome.delivered, outcome.againMs, JSON.stringify([outcome.tried])]
-  return (await db.query<{ state: 'pending' | 'delivered' | 'given_up' }>(settle, params)).rows[0]?.state
+export async function settleDeliveries(db: Queryable, outcomes: readonly Settled[]): Promise<(DeliveryState | undefined)[]> {
+  const items = outcomes
+    .map(({ pk, attempts, delivered, againMs, tried }, n) => ({ n, pk, attempts, delivered, again_ms: againMs, tried: [tried] }))
+    .sort((a, b) => (BigInt(a.pk) < BigInt(b.pk) ? -1 : 1))
+  const { rows } = await db.query<{ n: number; state: DeliveryState }>(settle, [JSON.stringify(items)])
+  const states = new Map(rows.map(({ n, state }) => [n, state]))
+  return outcomes.map((_, n) => states.get(n))
 }
 
 export interface DeliveryRow {
@@ -189,7 +207,7 @@ export interface DeliveryRow {
   at: Date
   name: string
   task_id: string | null
-  state: 'pending' | 'delivered' | 'given_up'
+  state: DeliveryState
   attempts: number
   tries: Try[]
   next_at: Date | null

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AddressGuard } from './address-guard.js'
-import { post } from './post.js'
+import { Poster } from './post.js'
 
 /** Names that exist in these tests, and where they lead, one answer after the other. */
 const names: Record<string, string[][]> = {
@@ -128,9 +128,13 @@ test('a resolver that hangs holds up registration for a bounded time; the name i
 describe('the call itself', () => {
   let port = 0
   const seen: string[] = []
+  let breaking = false
   const server = createServer((request, response) => {
     seen.push(`${request.method} ${request.url}`)
-    if (request.url === '/redirect') response.writeHead(302, { location: '/elsewhere' }).end()
+    if (breaking) {
+      breaking = false
+      request.socket.resetAndDestroy()
+    } else if (request.url === '/redirect') response.writeHead(302, { location: '/elsewhere' }).end()
     else if (request.url === '/huge') response.writeHead(200).end('x'.repeat(1_000_000))
     else if (request.url === '/endless') response.writeHead(200).write('x')
     else if (request.url === '/silent') return
@@ -144,8 +148,16 @@ describe('the call itself', () => {
     server.close()
     server.closeAllConnections()
   })
-  const call = (url: string, guard: AddressGuard, timeoutMs = 2_000) =>
-    post({ url, headers: {}, body: '{}', timeoutMs, guard, signal: new AbortController().signal })
+  const call = async (url: string, guard: AddressGuard, timeoutMs = 2_000) => {
+    const poster = new Poster(guard)
+    try {
+      return await callBy(poster, url, timeoutMs)
+    } finally {
+      poster.close()
+    }
+  }
+  const callBy = (poster: Poster, url: string, timeoutMs = 2_000) =>
+    poster.post({ url, headers: {}, body: '{}', timeoutMs, signal: new AbortController().signal })
 
   test('a name that was public at registration and is not any more is not connected to', async () => {
     const rebinding = new AddressGuard({ resolve: resolverOf({ 'rebind.example': [['93.184.216.34'], ['127.0.0.1']] }) })
@@ -172,5 +184,48 @@ describe('the call itself', () => {
     expect((await call(`${url}/huge`, guard)).text).toHaveLength(300)
     expect(await call(`${url}/endless`, guard, 50)).toEqual({ status: 200, text: 'x' })
     await expect(call(`${url}/silent`, guard, 50)).rejects.toThrow('no answer within 0.05 s')
+  })
+
+  test('a connection whose answer was read is kept for the next call, one that was cut is not', async () => {
+    const sockets = new Set<Socket>()
+    const note = (socket: Socket) => void sockets.add(socket)
+    server.on('connection', note)
+    const poster = new Poster(guardOf(['127.0.0.1']))
+    const url = `http://127.0.0.1:${port}`
+    for (let n = 0; n < 3; n++) await callBy(poster, `${url}/kept`)
+    expect(sockets.size).toBe(1)
+    await callBy(poster, `${url}/huge`)
+    expect(sockets.size).toBe(1)
+    await callBy(poster, `${url}/kept`)
+    expect(sockets.size).toBe(2)
+    // The receiver closes it at the very moment at which it is used again: no try is lost.
+    breaking = true
+    expect(await callBy(poster, `${url}/kept`)).toMatchObject({ status: 204 })
+    expect(sockets.size).toBe(3)
+    poster.close()
+    server.off('connection', note)
+  })
+
+  test('a connection that has served long enough is not kept', async () => {
+    const sockets = new Set<Socket>()
+    const note = (socket: Socket) => void sockets.add(socket)
+    server.on('connection', note)
+    const poster = new Poster(guardOf(['127.0.0.1']), { oldestMs: 0 })
+    for (let n = 0; n < 3; n++) expect(await callBy(poster, `http://127.0.0.1:${port}/old`)).toMatchObject({ status: 204 })
+    expect(sockets.size).toBe(3)
+    poster.close()
+    server.off('connection', note)
+  })
+
+  test('a kept connection is judged again: what is no longer permitted is not spoken to', async () => {
+    let permitted = true
+    const named = new AddressGuard({ networks: ['127.0.0.1'], resolve: resolverOf({ 'kept.example': [['127.0.0.1']] }) })
+    const byName = new Poster({ lookup: named.lookup, permits: address => permitted && named.permits(address) })
+    await callBy(byName, `http://kept.example:${port}/once`)
+    permitted = false
+    const before = seen.length
+    await expect(callBy(byName, `http://kept.example:${port}/twice`)).rejects.toMatchObject({ code: 'BATON_REFUSED_ADDRESS' })
+    expect(seen).toHaveLength(before)
+    byName.close()
   })
 })

@@ -4,16 +4,27 @@
  * Invariants: W1 (I9) a delivery stays due until a receiver took it with 2xx or the time to try is over; who leased it and
  * died is followed by a peer when the lease has run out. W2 its id is the same in every try. W3 a lane has a few places,
  * more when it does well, one after a failure: a receiver that hangs or fails holds up itself only. W4 no secret, no path and no
- * query of a URL is logged.
+ * query of a URL is logged. W5 how deliveries went is stored together, by what is in flight; a lane is looked at again when
+ * one of its places is free and more of it may wait, and not after each delivery.
  */
+import { setMaxListeners } from 'node:events'
 import { type BackoffPolicy, backoffMs } from '@baton/shared'
-import { failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
+import { BatchLane, failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../../store/database.js'
-import { type Claimed, claimDeliveries, deliveriesPend, settleDelivery, sweepDeliveries, type Try } from '../../store/webhook-deliveries.js'
+import {
+  type Claimed,
+  claimDeliveries,
+  type DeliveryState,
+  deliveriesPend,
+  type Settled,
+  settleDeliveries,
+  sweepDeliveries,
+  type Try,
+} from '../../store/webhook-deliveries.js'
 import { Alarm } from '../alarm.js'
 import type { AddressGuard } from './address-guard.js'
 import { payloadOf } from './payload.js'
-import { type Posted, post } from './post.js'
+import { type Posted, Poster } from './post.js'
 import { signedHeaders } from './signature.js'
 
 interface SenderOptions {
@@ -39,8 +50,12 @@ const sweepEveryMs = 60_000
 const keptMs = 30 * 86_400_000
 const sweptAtOnce = 2_000
 
+const settledAtOnce = 200
+
 interface Lane {
   inFlight: number
+  /** All places were taken at the last look: there may be more. */
+  full: boolean
   /** Doubles with every success, is one after a failure. */
   room: number
 }
@@ -54,11 +69,18 @@ export class Sender implements Service {
   private readonly sending = new Set<Promise<void>>()
   private readonly stopping = new AbortController()
   private readonly backoff: BackoffPolicy
+  private readonly poster: Poster
+  private readonly settling: BatchLane<Settled, DeliveryState | undefined>
+  /** As many were leased as could be sent: there may be more. */
+  private full = false
   private sweepAt = 0
 
   constructor(options: SenderOptions) {
     this.options = options
     this.backoff = { ...options.backoff, factor: 2, jitter: 0.5 }
+    setMaxListeners(inFlightAtMost + 1, this.stopping.signal) // every call listens to it
+    this.poster = new Poster(options.guard)
+    this.settling = new BatchLane({ maxItems: settledAtOnce, send: items => settleDeliveries(options.database, items) }) // W5
     this.ticker = new Ticker({ name: this.name, everyMs: idleMs, log: options.log, run: () => this.run() })
   }
 
@@ -72,6 +94,7 @@ export class Sender implements Service {
     this.stopping.abort()
     await this.ticker.stop()
     await Promise.all(this.sending)
+    this.poster.close()
   }
 
   /** There are new deliveries. */
@@ -91,13 +114,15 @@ export class Sender implements Service {
     })) // W3
     const claimed = await claimDeliveries(database, { rooms, room: firstRoom, limit: free, leaseMs })
     if (claimed.length > 0) failpoint('notify.before-send')
+    this.full = claimed.length === free
     for (const delivery of claimed) this.launch(delivery)
+    for (const lane of this.lanes.values()) lane.full = lane.inFlight >= lane.room
     if (claimed.length > 0 || (await deliveriesPend(database))) this.alarm.within(lookEveryMs)
     return false
   }
 
   private launch(delivery: Claimed): void {
-    const lane = this.lanes.get(delivery.lane) ?? { inFlight: 0, room: firstRoom }
+    const lane = this.lanes.get(delivery.lane) ?? { inFlight: 0, full: false, room: firstRoom }
     this.lanes.set(delivery.lane, lane)
     lane.inFlight++
     const sent: Promise<void> = this.deliver(delivery)
@@ -116,13 +141,13 @@ export class Sender implements Service {
       .finally(() => {
         this.sending.delete(sent)
         lane.inFlight--
-        this.ticker.wake()
+        if (this.full || lane.full) this.ticker.wake() // W5
       })
     this.sending.add(sent)
   }
 
   private async deliver(delivery: Claimed): Promise<boolean> {
-    const { database, log } = this.options
+    const { log } = this.options
     const at = new Date()
     const begun = performance.now()
     const answer = await this.send(delivery, at)
@@ -135,7 +160,7 @@ export class Sender implements Service {
       error: delivered ? null : 'status' in answer ? wordsOf(answer) : answer.error,
     }
     const againMs = Math.round(backoffMs(this.backoff, delivery.attempts, Math.random()))
-    const state = await settleDelivery(database, delivery, { delivered, againMs, tried })
+    const state = await this.settling.push({ pk: delivery.pk, attempts: delivery.attempts, delivered, againMs, tried })
     const line = {
       webhook_id: delivery.webhook_id,
       event: delivery.event_name,
@@ -153,7 +178,7 @@ export class Sender implements Service {
   }
 
   private async send(delivery: Claimed, at: Date): Promise<Posted | { readonly error: string }> {
-    const { guard, timeoutMs, version } = this.options
+    const { timeoutMs, version } = this.options
     if (delivery.url === null) return { error: 'the task has no callback_url any more' }
     const body = payloadOf(delivery)
     const message = {
@@ -164,7 +189,7 @@ export class Sender implements Service {
     const secrets = delivery.previous_secret === null ? [delivery.secret] : [delivery.secret, delivery.previous_secret]
     const headers = { 'content-type': 'application/json', 'user-agent': `Baton/${version}`, ...signedHeaders(message, secrets) }
     try {
-      return await post({ url: delivery.url, headers, body, timeoutMs, guard, signal: this.stopping.signal })
+      return await this.poster.post({ url: delivery.url, headers, body, timeoutMs, signal: this.stopping.signal })
     } catch (error) {
       return { error: error instanceof Error ? error.message.slice(0, 300) : String(error) }
     }
