@@ -44,9 +44,9 @@ export async function startBenchFleet({ workers, coordinators = 1, settings: giv
   // Profiling restarts Postgres, which every process would tell of.
   const watch = context.observed ? await watchOver() : undefined
   const settings: Record<string, string> = {
+    ...(profileDir !== undefined && { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }),
     ...watch?.settings,
     ...given,
-    ...(profileDir !== undefined && { NODE_OPTIONS: `--import=${profiler}`, BENCH_PROFILE_DIR: profileDir, LOG_LEVEL: 'fatal' }),
   }
   const starting = new AbortController()
   const giveUp = () => starting.abort(signal.reason)

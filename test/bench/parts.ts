@@ -11,6 +11,7 @@ import { latency } from './workloads/latency.js'
 import { localReady } from './workloads/local-ready.js'
 import { localThroughput } from './workloads/local-throughput.js'
 import { longChain } from './workloads/long-chain.js'
+import { observation } from './workloads/observation.js'
 import { otherPeers } from './workloads/peers.js'
 import { recovery } from './workloads/recovery.js'
 import { sizes } from './workloads/sizes.js'
@@ -34,6 +35,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
   idle,
   chains,
   recovery,
+  observation,
   webhooks,
   streams,
 }

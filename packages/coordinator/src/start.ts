@@ -410,6 +410,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       await ringer.ring(jobs)
     },
     trace: traces && ((taskId, parent) => traces.plan(taskId, parent)),
+    onTask: traces?.stored,
     startWaiting: () => starter.now(),
   })
   const replanner = new Replanner({

@@ -18,12 +18,44 @@ interface LogOptions {
 export function commandLogger(io: Io, level: LogLevel, { to = 'stderr', file }: LogOptions = {}): Logger {
   const sink = io[to]
   const paint = paintFor(io, sink)
-  const show = sink.isTTY ? (line: string) => sink.write(`${readableLine(line, paint)}\n`) : (line: string) => sink.write(line)
+  const show = sink.isTTY ? (line: string) => sink.write(`${readableLine(line, paint)}\n`) : gathered(text => sink.write(text))
   const write = (line: string) => {
     show(line)
     file?.write(line)
   }
   return createLogger({ level, destination: { write } })
+}
+
+/** What is not urgent: whatever else a process says at once is worth its own write, since it may be the last word. */
+const calm = /^\{"level":"(?:info|debug|trace)"/
+const unwritten = new Set<() => void>()
+let heedsExit = false
+
+/**
+ * Lines of one turn are written together: a pipe costs a call of the system for each write. They are written before
+ * anything else happens, and also when the process ends in the same turn.
+ */
+function gathered(write: (text: string) => void): (line: string) => void {
+  let waiting = ''
+  const flush = () => {
+    unwritten.delete(flush)
+    const text = waiting
+    waiting = ''
+    if (text !== '') write(text)
+  }
+  return line => {
+    waiting += line
+    if (!calm.test(line)) return flush()
+    if (unwritten.has(flush)) return
+    if (!heedsExit) process.once('exit', flushAll)
+    heedsExit = true
+    unwritten.add(flush)
+    queueMicrotask(flush)
+  }
+}
+
+function flushAll(): void {
+  for (const flush of unwritten) flush()
 }
 
 /** Where the log of a fleet's process goes: to stdout, unless that is for people, or for one JSON document. */

@@ -1,9 +1,10 @@
 import { fakeSubtask, fakeTask } from '@baton/client/testing'
 import { BatonError } from '@baton/shared'
 import { describe, expect, test } from 'vitest'
+import { testIo } from '../testing/test-io.js'
 import { errorLines } from './errors.js'
 import { LiveLines } from './live.js'
-import { readableLine } from './log.js'
+import { commandLogger, readableLine } from './log.js'
 import { planLines } from './plan.js'
 import { bar, changeLines, countsText, frameLines } from './progress.js'
 import { coloured, plain } from './style.js'
@@ -252,5 +253,30 @@ describe('the curl to try', () => {
     expect(tryItLines({ url: 'http://x', agents: [], keyed: false, suffix: 'x', defaultUrl: true })).toEqual([
       'no agents are configured; `baton init` writes a configuration with one',
     ])
+  })
+})
+
+describe('the log of a process', () => {
+  const logTo = (written: string[]) => {
+    const sink = { isTTY: false, write: (text: string) => void written.push(text) }
+    return commandLogger({ ...testIo(), stderr: sink }, 'info')
+  }
+
+  test('lines of one turn are one write', async () => {
+    const written: string[] = []
+    const log = logTo(written)
+    log.info('one')
+    log.info('two')
+    expect(written).toEqual([])
+    await Promise.resolve()
+    expect(written).toEqual([expect.stringMatching(/"one"\}\n.*"two"\}\n$/)])
+  })
+
+  test('a warning, which may be the last word, is written at once, in its place', () => {
+    const written: string[] = []
+    const log = logTo(written)
+    log.info('one')
+    log.error('two')
+    expect(written).toEqual([expect.stringMatching(/"one"\}\n.*"two"\}\n$/)])
   })
 })

@@ -73,6 +73,8 @@ interface SubmitterOptions {
   readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[]) => Promise<void>
   /** Around the planning and storing of a task; none where nothing is traced. */
   readonly trace?: ((taskId: string, parent: string | undefined) => Span) | undefined
+  /** A task was stored, for whoever traces; before its jobs are rung. */
+  readonly onTask?: ((task: NewTask, subtasks: readonly NewSubtask[], traceparent: string | undefined) => void) | undefined
   /** Starts what waits to start and now may. */
   readonly startWaiting: () => Promise<void>
 }
@@ -82,6 +84,8 @@ interface Prepared {
   readonly task: NewTask
   readonly subtasks: readonly NewSubtask[]
   readonly edges: readonly Edge[]
+  /** Where it is traced. */
+  readonly traceparent: string | undefined
   /** Whether its orchestrator has to be looked at in the transaction that stores it: it may be full, or be deleted. */
   readonly guarded: boolean
 }
@@ -295,12 +299,12 @@ export class Submitter {
       waits,
     }
     const guarded = orchestrator.max_tasks !== null || orchestrator.id !== defaultOrchestratorId
-    return { task, subtasks: graph.subtasks, edges: graph.edges, guarded }
+    return { task, subtasks: graph.subtasks, edges: graph.edges, traceparent, guarded }
   }
 
   /** Stores a batch; answers for each whether it was new, or why not. */
   private async store(batch: Prepared[], insert: (graphs: readonly Prepared[]) => Promise<Inserted>): Promise<Stored[]> {
-    const { onStored } = this.options
+    const { onStored, onTask } = this.options
     // Two submissions of one task in one batch: the first is stored, the second will find it.
     const firsts = new Map<string, Prepared>()
     for (const prepared of batch) {
@@ -312,6 +316,7 @@ export class Submitter {
     const { ids: inserted, refused } = await insert(graphs)
     failpoint('submit.after-graph')
     const stored = graphs.filter(g => inserted.has(g.task.id))
+    if (onTask) for (const { task, subtasks, traceparent } of stored) onTask(task, subtasks, traceparent)
     const jobs: QueuedRow[] = []
     const ready = new Set<number>()
     for (const { subtasks } of stored)

@@ -68,9 +68,9 @@ export class Observer implements CollectObserver {
     const { metrics } = this
     metrics.observe('orchestrator_batch_items', { kind: 'claims' }, items.length)
     const since = performance.now()
+    const statuses = new Tally<string>()
     for (const [i, result] of results.entries()) {
-      const status = result.ok ? result.value.status : 'gone'
-      metrics.add('orchestrator_claims_total', { status })
+      statuses.add(result.ok ? result.value.status : 'gone')
       const item = items[i]
       if (!item || !result.ok || result.value.waited === null || this.runs.has(item.claim_id)) continue
       const { route_id, waited } = result.value
@@ -79,16 +79,21 @@ export class Observer implements CollectObserver {
       if (item.attempt > 1) metrics.add('orchestrator_retries_total', { capability })
       if (this.runs.size < maxRuns) this.runs.set(item.claim_id, { capability, since })
     }
+    for (const [status, count] of statuses) metrics.add('orchestrator_claims_total', { status }, count)
   }
 
   completed: CollectObserver['completed'] = (items, verdicts, began) => {
     this.metrics.observe('orchestrator_batch_items', { kind: 'results' }, items.length)
+    const said = new Tally<(typeof verdicts)[number]>()
+    const accepted = new Tally<string>()
     for (const [i, verdict] of verdicts.entries()) {
-      this.metrics.add('orchestrator_reports_total', { verdict })
+      said.add(verdict)
       this.trace(items[i], verdict, began, items.length)
       const capability = this.ended(items[i]?.claim_id, 'completed')
-      if (verdict === 'accepted') this.metrics.add('orchestrator_subtasks_completed_total', { capability })
+      if (verdict === 'accepted') accepted.add(capability)
     }
+    for (const [verdict, count] of said) this.metrics.add('orchestrator_reports_total', { verdict }, count)
+    for (const [capability, count] of accepted) this.metrics.add('orchestrator_subtasks_completed_total', { capability }, count)
   }
 
   failed: CollectObserver['failed'] = (items, verdicts, began) => {
@@ -160,5 +165,12 @@ export class Observer implements CollectObserver {
     const mean = this.means.get(run.capability)
     this.means.set(run.capability, mean === undefined ? seconds : mean + weight * (seconds - mean))
     return run.capability
+  }
+}
+
+/** How often each of a batch occurs: the few kinds are counted once, and not each item. */
+class Tally<K> extends Map<K, number> {
+  add(kind: K): void {
+    this.set(kind, (this.get(kind) ?? 0) + 1)
   }
 }
