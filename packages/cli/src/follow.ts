@@ -1,13 +1,15 @@
 /** Follows a task on the terminal until it ended or needs somebody. */
 import type { Client } from '@baton/client'
-import { BatonError, formatDuration, type TaskView } from '@baton/shared'
+import { BatonError, type EventView, formatDuration, type TaskView } from '@baton/shared'
 import { terminalWishes } from './env.js'
 import type { Io } from './io.js'
 import { LiveLines } from './output/live.js'
+import { outageNotes } from './output/outage.js'
 import { printJson, printLines } from './output/print.js'
 import { changeLines, countsText, frameLines } from './output/progress.js'
+import { StreamedLines } from './output/streamed.js'
 import { colourOf, paintFor } from './output/style.js'
-import { visible } from './output/text.js'
+import { cut, visible } from './output/text.js'
 
 export interface FollowTask {
   readonly client: Client
@@ -32,14 +34,15 @@ export async function startTask(client: Client, taskId: string, request: Paramet
 /** The last snapshot. */
 export async function followTask({ client, taskId, io, show, signal }: FollowTask): Promise<TaskView> {
   const view =
-    show === 'human'
-      ? humanView(io)
-      : show === 'ndjson'
-        ? { show: (task: TaskView) => printJson(io, task), end: () => undefined }
-        : silentView
+    show === 'human' ? humanView(io) : show === 'ndjson' ? { ...silentView, show: (task: TaskView) => printJson(io, task) } : silentView
+  const how = {
+    ...(signal && { signal }),
+    ...(view.output && { onOutput: view.output }),
+    ...outageNotes(io, client.url, view.leave),
+  }
   let last: TaskView | undefined
   try {
-    for await (const task of client.tasks.watch(taskId, { ...(signal && { signal }) })) {
+    for await (const task of client.tasks.watch(taskId, how)) {
       view.show(task)
       last = task
       if (settled.includes(task.status)) break
@@ -52,6 +55,10 @@ export async function followTask({ client, taskId, io, show, signal }: FollowTas
 
 interface View {
   show(task: TaskView): void
+  /** What agents stream; none: it is not asked for. */
+  readonly output?: (event: EventView) => void
+  /** Something else was written to the terminal. */
+  readonly leave?: () => void
   end(): void
 }
 
@@ -63,31 +70,43 @@ function humanView(io: Io): View {
 
 function lineView(io: Io): View {
   const paint = paintFor(io)
+  const streamed = new StreamedLines(paint)
   let before: TaskView | undefined
   return {
     show(task) {
-      printLines(io, changeLines(before, task, paint))
+      printLines(io, [...streamed.ended(task), ...changeLines(before, task, paint)])
       before = task
     },
-    end: () => undefined,
+    output: event => printLines(io, streamed.take(event)),
+    end: () => printLines(io, streamed.rest()),
   }
 }
 
 function liveView(io: Io): View {
   const live = new LiveLines(io.stdout)
   const paint = paintFor(io)
+  const streamed = new StreamedLines(paint)
   let task: TaskView | undefined
-  const draw = () => {
-    if (task) live.draw(frameLines(task, { ...live.room, paint, now: Date.now() }))
+  /** What agents streamed stays above the frame. */
+  const draw = (lines: readonly string[] = []) => {
+    const above = lines.map(line => cut(line, live.room.columns))
+    if (task) live.draw(frameLines(task, { ...live.room, paint, now: Date.now() }), above)
   }
-  const timer = setInterval(draw, 1_000) // times go on between snapshots
+  const timer = setInterval(draw, 1_000, []) // times go on between snapshots
   return {
     show(snapshot) {
       task = snapshot
-      draw()
+      draw(streamed.ended(snapshot))
     },
+    output(event) {
+      const lines = streamed.take(event)
+      if (lines.length > 0) draw(lines)
+    },
+    leave: () => live.leave(),
     end() {
       clearInterval(timer)
+      const lines = streamed.rest()
+      if (lines.length > 0) draw(lines)
     },
   }
 }

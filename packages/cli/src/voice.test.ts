@@ -1,5 +1,5 @@
 /** The commands that tell what happens, and those about webhooks. */
-import { type FakeAnswer, type FakeRequest, type FakeServer, startFakeServer } from '@baton/client/testing'
+import { type FakeAnswer, type FakeRequest, type FakeServer, fakeSubtask, fakeTask, problem, startFakeServer } from '@baton/client/testing'
 import type { DeliveryView, EventView, WebhookView } from '@baton/shared'
 import { afterEach, describe, expect, test } from 'vitest'
 import { run } from './program.js'
@@ -68,6 +68,74 @@ describe('events', () => {
       stream(`${frames(event(1))}event: end\ndata: {}\n\n`),
     )
     expect(JSON.parse(out)).toEqual(event(1))
+  })
+})
+
+test('--after of something else is said by the name of the flag, before anybody is asked', async () => {
+  const { code, err, requests } = await baton(['events', '--after', 'x'], () => stream(''))
+  expect([code, requests]).toEqual([2, []])
+  expect(err).toContain('--after takes the id of an event, such as 1234-56, not "x"')
+})
+
+describe('an outage', () => {
+  test('of events is said once, and once when it is over; a stream that is open again at once is none', async () => {
+    const { code, out, err } = await baton(['events', 'feature-7'], (_, n) => {
+      if (n === 2) return stream(frames(event(2)))
+      if (n >= 3 && n <= 6) return 'break'
+      return n === 1 ? stream(frames(event(1))) : stream(`${frames(event(3))}event: end\ndata: {}\n\n`)
+    })
+    expect(code).toBe(0)
+    expect(out.split('\n')).toHaveLength(4)
+    expect(err.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/^baton: the connection to http:.* is lost, it is tried again: /),
+      expect.stringMatching(/^baton: http:.* answers again$/),
+    ])
+  })
+
+  test('of a task that is watched likewise', async () => {
+    let asked = 0
+    const { code, err } = await baton(['status', 'feature-7', '--watch'], ({ path }) => {
+      if (path !== '/tasks/feature-7') return problem('task_not_found', 'no stream here')
+      asked++
+      if (asked >= 2 && asked <= 4) return 'break'
+      return { body: fakeTask({ status: asked === 1 ? 'running' : 'completed' }), headers: { etag: `"${asked}"` } }
+    })
+    expect(code).toBe(0)
+    expect(err.trimEnd().split('\n')).toEqual([expect.stringContaining(' is lost, '), expect.stringContaining(' again')])
+  })
+})
+
+describe('watching what agents stream', () => {
+  const output = (n: number, from: number, chunks: string[]) => event(n, { name: 'subtask.output', data: { from, chunks } })
+  const task = (status: 'running' | 'completed') =>
+    fakeTask({
+      status,
+      subtasks: [fakeSubtask('build', { subtask_id: 'build::feature-7::1', state: status, attempt: 1 })],
+    })
+
+  test('lines are shown when they are whole, and what is left when the subtask has ended, before the end of the task', async () => {
+    let asked = 0
+    const { code, out, requests } = await baton(['status', 'feature-7', '--watch'], ({ path }) => {
+      if (path === '/tasks/feature-7/events')
+        return stream(`${frames(output(1, 0, ['Hel', 'lo\nwor']), output(2, 2, ['ld \u001b[31m']))}event: end\ndata: {}\n\n`)
+      if (path === '/events') return stream('')
+      asked++
+      return { body: task(asked === 1 ? 'running' : 'completed'), headers: { etag: `"${asked}"` } }
+    })
+    expect(code).toBe(0)
+    expect(out).toMatch(/ build │ Hello\n[\s\S]* build │ world \\u001b\[31m\n[\s\S]*feature-7 completed/)
+    expect(requests.filter(({ path }) => path === '/tasks/feature-7/events').map(({ query }) => query)).toEqual([
+      { names: 'subtask.output' },
+    ])
+  })
+
+  test('--json prints snapshots only, and asks for no more', async () => {
+    const { out, requests } = await baton(['status', 'feature-7', '--watch', '--json'], () => ({
+      body: task('completed'),
+      headers: { etag: '"1"' },
+    }))
+    expect(out.trim().split('\n')).toHaveLength(1)
+    expect(requests.map(({ path }) => path)).toEqual(['/tasks/feature-7'])
   })
 })
 

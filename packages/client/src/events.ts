@@ -74,6 +74,7 @@ export async function* followEvents(
         query: { ...query, names: options.names?.join(',') },
         headers: { accept: 'text/event-stream', ...(after !== undefined && { 'last-event-id': after }) },
         streaming: true,
+        once: outage.answered,
         signal,
       })
       outage.over()

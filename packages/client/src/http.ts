@@ -130,7 +130,8 @@ export function passes(error: unknown): boolean {
   return error instanceof BatonError && (error.code === 'unreachable' || error.code === 'unavailable') && error.extra?.final !== true
 }
 
-function retryAfterMs(error: unknown): number {
+/** What the answer asks to wait; at most 10 s. */
+export function retryAfterMs(error: unknown): number {
   const seconds = error instanceof BatonError ? error.extra?.retry_after_seconds : undefined
   return typeof seconds === 'number' ? Math.min(seconds, 10) * 1_000 : 0
 }

@@ -1,7 +1,7 @@
 export { type Client, type ClientOptions, createClient, defaultUrl } from './client.js'
 export type { EventFilters, Events, FollowEvents } from './events.js'
 export type { Agents, Health, Workers } from './fleet.js'
-export type { FollowOptions, WaitOptions } from './follow.js'
+export type { FollowOptions, WaitOptions, WatchOptions } from './follow.js'
 export type { RetryPolicy } from './http.js'
 export type { OrchestratorFilters, Orchestrators } from './orchestrators.js'
 export type { ReviewFilters, Reviews } from './reviews.js'

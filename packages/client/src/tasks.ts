@@ -19,7 +19,7 @@ import type {
 } from '@baton/shared'
 import { inBatches } from './batches.js'
 import { type FollowEvents, followEvents } from './events.js'
-import { type FollowOptions, type WaitOptions, waitForTask, watchTask } from './follow.js'
+import { type WaitOptions, type WatchOptions, waitForTask, watchTask } from './follow.js'
 import type { Http } from './http.js'
 import { problemOfItem } from './problem.js'
 
@@ -110,8 +110,14 @@ export interface Tasks {
   subtasks(taskId: string): AsyncGenerator<SubtaskView, void, undefined>
   /** Waits until the task ended or needs somebody. Outages are outlasted. */
   wait(taskId: string, options?: WaitOptions): Promise<TaskView>
-  /** Snapshots, the present one first, until the task ended. Resumes by itself. */
-  watch(taskId: string, options?: FollowOptions): AsyncGenerator<TaskView, void, undefined>
+  /**
+   * Snapshots, the present one first, until the task ended. Resumes by itself.
+   *
+   * @example
+   * const onOutput = (event: EventView) => console.log(event.subtask, event.data)
+   * for await (const task of baton.tasks.watch('feature-7', { onOutput })) console.log(task.status)
+   */
+  watch(taskId: string, options?: WatchOptions): AsyncGenerator<TaskView, void, undefined>
   /**
    * What happened and happens to the task, each event once, with what its agents stream (`subtask.output`), from the
    * beginning or behind an event, until the task has ended. Resumes by itself. Throws `task_not_found`.

@@ -1,8 +1,9 @@
 /** `baton events [TASK]`: what happens, a line for each event. */
-import type { EventView } from '@baton/shared'
+import { BatonError, type EventView } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodes } from '../exit-codes.js'
 import type { Io } from '../io.js'
+import { outageNotes } from '../output/outage.js'
 import { printJson, printLines } from '../output/print.js'
 import { type Paint, paintFor } from '../output/style.js'
 import { visible } from '../output/text.js'
@@ -13,10 +14,14 @@ interface EventsOptions extends RemoteOptions {
 }
 
 export async function events(taskId: string | undefined, options: EventsOptions, io: Io): Promise<ExitCode> {
+  const { after } = options
+  if (after !== undefined && !/^\d{1,20}-\d{1,19}$/.test(after))
+    throw new BatonError('invalid_request', `--after takes the id of an event, such as 1234-56, not ${JSON.stringify(after)}`)
   const client = connect(options, io)
   const how = {
     ...(options.names !== undefined && { names: options.names.split(',').map(name => name.trim()) }),
-    ...(options.after !== undefined && { after: options.after }),
+    ...(after !== undefined && { after }),
+    ...outageNotes(io, client.url),
     signal: io.interruption(),
   }
   const paint = paintFor(io)

@@ -22,10 +22,16 @@ export class LiveLines {
     return { columns: Math.max(20, (this.sink.columns ?? 80) - 1), rows: Math.max(3, (this.sink.rows ?? 24) - 1) }
   }
 
-  draw(lines: readonly string[]): void {
+  /** `above` scrolls away over the frame: what is told once. */
+  draw(lines: readonly string[], above: readonly string[] = []): void {
     const up = Math.min(this.height, this.room.rows) // a terminal that was made smaller cannot go further up
-    const frame = lines.map(line => `${line}${eraseLine}\n`).join('')
+    const frame = [...above, ...lines].map(line => `${line}${eraseLine}\n`).join('')
     this.sink.write(`\u001b[?2026h${up > 0 ? `\u001b[${up}A\r` : ''}${frame}${eraseBelow}\u001b[?2026l`)
     this.height = lines.length
+  }
+
+  /** Somebody else has written below the frame: it stays as it is, and the next one is drawn anew. */
+  leave(): void {
+    this.height = 0
   }
 }

@@ -237,6 +237,19 @@ test('live lines are redrawn in place, in one write', () => {
   expect(live.room).toEqual({ columns: 79, rows: 23 })
 })
 
+test('what is told once scrolls away above the frame; a frame that others wrote below is left where it is', () => {
+  const writes: string[] = []
+  const live = new LiveLines({ write: text => writes.push(text), isTTY: true, columns: 80, rows: 24 })
+  live.draw(['frame'])
+  live.draw(['frame'], ['told'])
+  live.leave()
+  live.draw(['frame'])
+  expect(writes.slice(1)).toEqual([
+    '\u001b[?2026h\u001b[1A\rtold\u001b[K\nframe\u001b[K\n\u001b[J\u001b[?2026l',
+    '\u001b[?2026hframe\u001b[K\n\u001b[J\u001b[?2026l',
+  ])
+})
+
 describe('the curl to try', () => {
   const agents = [{ name: 'echo', capabilities: ['say'] }]
 
