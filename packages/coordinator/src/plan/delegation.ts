@@ -4,7 +4,7 @@
  * once it has ended (commands/delegate.ts), by the agent's draft, or without one by the other planners.
  */
 import { type OrchestrateRequest, type Plan, type PlannedSubtask, unsetTimes, withoutReferences } from '@baton/shared'
-import type { Criterion } from './model/coverage.js'
+import type { Criterion } from './coverage.js'
 import type { DraftLimits } from './model/guardrails.js'
 
 /** What an agent offers that plans. */

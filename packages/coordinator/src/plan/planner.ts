@@ -18,6 +18,7 @@ import {
   type Playbook,
   type VerbRule,
 } from '@baton/shared'
+import { findingsOfPlan } from './coverage.js'
 import { type Assignment, planExplicitly, type SubtaskDefaults } from './explicit.js'
 import { createPlaybookShelf, planByPlaybook } from './playbooks.js'
 import { createReader, type Reading } from './rules/reader.js'
@@ -71,7 +72,9 @@ export function createPlanner(options: PlannerOptions = {}): Planner {
       const fields = [...reading.issues, ...made.issues]
       if (fields.length > 0) throw new BatonError('invalid_request', describe(fields), { fields }) // P3
       const { objectives, constraints, acceptanceCriteria, dueDate } = reading // P2
-      const diagnostics = [...made.diagnostics, ...reading.diagnostics]
+      // Who gives the subtasks has said what each is for.
+      const findings = made.madeBy === 'explicit' ? [] : findingsOfPlan(made.subtasks, acceptanceCriteria)
+      const diagnostics = [...made.diagnostics, ...findings, ...reading.diagnostics]
       return {
         objectives,
         constraints,

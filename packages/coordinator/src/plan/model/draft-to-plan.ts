@@ -1,7 +1,7 @@
 /** Makes a plan of a draft that keeps the guardrails. What the request itself says stands beside what the model adds. */
 import { type OrchestrateRequest, type Plan, type PlannedSubtask, unsetTimes, withoutReferences } from '@baton/shared'
+import { type Criterion, findingsOf } from '../coverage.js'
 import type { SubtaskDefaults } from '../explicit.js'
-import { type Criterion, findingsOf } from './coverage.js'
 import type { Draft, DraftSubtask } from './draft.js'
 
 const longestTitle = 500

@@ -33,7 +33,7 @@ export type DraftReading = { readonly ok: true; readonly draft: Draft } | { read
 /** More problems than this help no model. */
 const maxIssues = 20
 
-/** Reads the text of an answer; a fence around the JSON is forgiven. */
+/** Reads the text of an answer; a fence around the JSON is forgiven, and so are words before and behind the fence. */
 export function readDraft(text: string): DraftReading {
   let value: unknown
   try {
@@ -48,10 +48,15 @@ export function readDraft(text: string): DraftReading {
   return { ok: false, issues }
 }
 
+/** The fence that opens first and the one that closes last: a text within the JSON may hold fences of its own. */
 function withoutFence(text: string): string {
   const trimmed = text.trim()
-  if (!trimmed.startsWith('```') || !trimmed.endsWith('```')) return trimmed
-  return trimmed.slice(trimmed.indexOf('\n') + 1, -3)
+  if (trimmed.startsWith('{')) return trimmed
+  const opening = /^[ \t]*```[\w-]*[ \t]*\r?\n/m.exec(trimmed)
+  if (!opening) return trimmed
+  const inside = trimmed.slice(opening.index + opening[0].length)
+  const closing = [...inside.matchAll(/^[ \t]*```/gm)].at(-1)
+  return closing ? inside.slice(0, closing.index) : inside
 }
 
 /** `subtasks[2].name` */

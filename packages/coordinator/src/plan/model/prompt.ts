@@ -3,7 +3,7 @@
  * their place; that they are not followed all the same is held by the guardrails.
  */
 import type { FieldIssue, OrchestrateRequest } from '@baton/shared'
-import type { Criterion } from './coverage.js'
+import type { Criterion } from '../coverage.js'
 import type { DraftLimits } from './guardrails.js'
 
 export interface Message {
