@@ -1,6 +1,8 @@
 /** Faults 1 to 10: a coordinator dies by SIGKILL. */
 import { expect, test, vi } from 'vitest'
 import { readMigrations } from '../../packages/coordinator/src/store/migrate.js'
+import { draft, drafted, startModelServer } from '../flow/model-server.js'
+import { cleanUp } from '../harness/clean-up.js'
 import { eventually } from '../harness/eventually.js'
 import { accountOf, type CoordinatorMember, type FaultFleet, faultStage, type History, sharedFleet, startFaultFleet } from './kit/index.js'
 
@@ -87,6 +89,37 @@ test('2: killed with the plan made and the graph not committed: one plan version
   const { subtasks, events } = accountOf(await fleet.history(), 't2')
   expect(subtasks).toHaveLength(first?.length ?? 0)
   expect(new Set(subtasks.map(({ generation }) => generation))).toEqual(new Set([0]))
+  expect(events.filter(({ name }) => name === 'task.planned')).toHaveLength(1)
+})
+
+test('2: killed with a plan made by a model and the graph not committed: a peer asks the model anew, once, and stores that plan', async () => {
+  const fleet = shared()
+  const { driver } = fleet
+  const subtask = (n: number) => drafted(`of-answer-${n}`, { capability: 'fault' })
+  const model = await startModelServer((_, n) => ({ says: draft([subtask(n)]) }))
+  cleanUp(() => model.stop())
+  const settings = { BATON_MODEL_URL: model.url, BATON_MODEL: 'tiny' }
+  const victim = await fleet.addCoordinator({ failpoint: 'submit.before-commit:kill', settings })
+  const peer = await fleet.addCoordinator({ settings })
+  const task = { task_id: 't2-model', title: 'Call Mrs. Miller back', description: 'She has a question about her invoice.' }
+  expect(await driver.submit(task, { url: victim.url })).toMatchObject({ fate: 'unknown' })
+  await victim.reached('submit.before-commit')
+  await seenToEnd(victim)
+  expect(model.requests).toHaveLength(1)
+  expect(await fleet.rows(`select from tasks where task_id = 't2-model'`)).toEqual([])
+
+  // Two callers repeat at once: they wait for one plan, which is made when the victim's turn at it has run out.
+  const answers = await Promise.all([0, 1].map(() => driver.known(() => driver.submit(task, { url: peer.url }))))
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 201])
+  for (const { body } of answers) expect(body?.subtasks.map(({ name }) => name)).toEqual(['of-answer-2'])
+  expect(model.requests).toHaveLength(2)
+  // One that does not know the model finds the plan that there is.
+  const elsewhere = await driver.known(() => driver.submit(task))
+  expect([elsewhere.status, elsewhere.body?.subtasks.map(({ name }) => name)]).toEqual([200, ['of-answer-2']])
+  await peer.stop()
+  expect(await fleet.violations()).toEqual([])
+  const { subtasks, events } = accountOf(await fleet.history(), 't2-model')
+  expect(subtasks.map(({ generation }) => generation)).toEqual([0])
   expect(events.filter(({ name }) => name === 'task.planned')).toHaveLength(1)
 })
 
