@@ -184,7 +184,9 @@ describe.each(databases)('on %s', (kind, open) => {
       ...Array(4).fill('subtask.completed'),
       'task.completed',
     ])
-    expect((await local.client.events.list({ taskId, orchestratorId: 'other' })).events).toEqual([])
+    const { id } = await local.client.orchestrators.create({ name: 'other', agent_id: 'echo' })
+    expect((await local.client.events.list({ taskId, orchestratorId: id })).events).toEqual([])
+    expect((await local.client.events.list({ taskId, orchestratorId: 'default' })).events).not.toEqual([])
     expect(isEventFilter('task.*') && !isEventFilter('tasks.*') && !isEventFilter('task.done') && isEventFilter('*')).toBe(true)
   })
 
@@ -209,8 +211,26 @@ describe.each(databases)('on %s', (kind, open) => {
     expect(asked.filter(url => url.includes('/events'))).toHaveLength(1)
   })
 
+  test('whoever watches may be given what agents stream: all of it, in order, before the end', async () => {
+    const taskId = `e${++tasks}`
+    await local.client.tasks.submit({
+      task_id: taskId,
+      title: 'x',
+      execute: true,
+      subtasks: [{ name: 'a', capability: 'talker', input: { words: 30 } }],
+    })
+    const told: unknown[] = []
+    const onOutput = ({ attempt, data }: EventView) => {
+      if (attempt === 2) told.push(...(data as { chunks: string[] }).chunks)
+    }
+    for await (const { status } of local.client.tasks.watch(taskId, { onOutput })) if (status === 'completed') told.push(status)
+    expect(told).toEqual([...Array.from({ length: 30 }, (_, n) => `a ${n}`), 'completed'])
+  })
+
   test('who follows a task that there is not, or from nowhere, is told so', async () => {
     await expect(wholeOf('nobody')).rejects.toMatchObject({ code: 'task_not_found' })
+    await expect(local.client.events.list({ orchestratorId: 'nobody' })).rejects.toMatchObject({ code: 'orchestrator_not_found' })
+    await expect(local.client.events.follow({ orchestratorId: 'nobody' }).next()).rejects.toMatchObject({ code: 'orchestrator_not_found' })
     const taskId = await submit()
     await expect(wholeOf(taskId, '99999999999-1')).rejects.toMatchObject({ code: 'invalid_request' })
     for (const id of ['abc', '1', '1-', '-1', '1-2-3', '99999999999999999999999-1', '1-99999999999999999999', ' ', '1_000-1']) {

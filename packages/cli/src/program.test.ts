@@ -202,7 +202,12 @@ describe('submitting', () => {
     const { code, out } = await baton(['submit', 'task.json', '--execute'])
     expect(code).toBe(1)
     expect(out).toContain('feature-7 is failed')
-    expect(requests.map(r => `${r.method} ${r.path}`)).toEqual(['POST /orchestrate', 'POST /execute/feature-7', 'GET /tasks/feature-7'])
+    expect(requests.map(r => `${r.method} ${r.path}`)).toEqual([
+      'POST /orchestrate',
+      'POST /execute/feature-7',
+      'GET /tasks/feature-7',
+      'GET /tasks/feature-7/events', // what its agents streamed
+    ])
   })
 
   test('without anybody to do it ends with 4', async () => {
@@ -331,15 +336,22 @@ describe('match', () => {
             queue: { kind: 'agent', name: 'a' },
             why: '`a` has the best score',
             candidates: [
-              { agent: 'a', eligible: true, score: 0.855, terms, missing: [] },
-              { agent: 'b', eligible: false, score: 0.5, terms: { ...terms, coverage: 0.5 }, missing: ['fast'] },
+              { agent: 'a', eligible: true, score: 0.855, terms, missing: [], why: null },
+              {
+                agent: 'b',
+                eligible: false,
+                score: 0.5,
+                terms: { ...terms, coverage: 0.5 },
+                missing: ['fast'],
+                why: 'it does not offer `fast`',
+              },
             ],
           },
     }))
     const { code, out } = await baton(['match', 'build', '--requires', 'fast', 'cheap', '--sla', '90s', '--agent', 'a'])
     expect(code).toBe(0)
     expect(out).toMatch(
-      /^a: `a` has the best score\n\nAGENT .*\na +0\.8[56] +1\.00 +1\.00 +0\.50 +1\.00 +0\.90\s*\nb .* does not offer fast\n$/,
+      /^a: `a` has the best score\n\nAGENT .*\na +0\.8[56] +1\.00 +1\.00 +0\.50 +1\.00 +0\.90\s*\nb .* it does not offer `fast`\n$/,
     )
     expect(JSON.parse(requests[0]?.body ?? '')).toEqual({ capability: 'build', agent: 'a', requires: ['fast', 'cheap'], sla_seconds: 90 })
     expect(await baton(['match', 'sing'])).toEqual({ code: 4, out: 'nobody: no live agent offers `sing`\n', err: '' })

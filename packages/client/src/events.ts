@@ -4,7 +4,7 @@
  * Invariant E1: each event comes once, in order, whatever breaks in between: a stream that broke is asked for again behind
  * the last event that arrived.
  */
-import type { EventList, EventView } from '@baton/shared'
+import { BatonError, type EventList, type EventView } from '@baton/shared'
 import { readEventStream } from './event-stream.js'
 import type { Http } from './http.js'
 import { Outage, type OutageOptions } from './outage.js'
@@ -77,6 +77,10 @@ export async function* followEvents(
         once: outage.answered,
         signal,
       })
+      if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
+        await response.body?.cancel()
+        throw new BatonError('unreachable', `${http.url} answered with something that is no stream of events`, { extra: { final: true } })
+      }
       outage.over()
       for await (const { id, event, data } of readEventStream(response, silenceMs)) {
         if (event === 'end') return

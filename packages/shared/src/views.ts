@@ -182,6 +182,8 @@ export interface AgentCandidate {
   terms: { coverage: number; health: number; load: number; sla_fit: number; success: number }
   /** Of what is needed, what it does not offer. */
   missing: string[]
+  /** Why it cannot take the work now; null: it can. */
+  why: string | null
 }
 
 export interface WorkerView {

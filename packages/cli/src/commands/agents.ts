@@ -88,11 +88,11 @@ function secondsOf(sla: string): number {
 function matchLines({ agent, why, candidates }: AgentMatch, paint: Paint, columns: number): string[] {
   const head = agent === null ? paint('yellow', `nobody: ${visible(why)}`) : `${paint('bold', agent)}: ${visible(why)}`
   if (candidates.length === 0) return [head]
-  const rows = candidates.map(({ agent: name, eligible, score, terms, missing }) => [
+  const rows = candidates.map(({ agent: name, score, terms, why: whyNot }) => [
     name,
     score.toFixed(2),
     ...[terms.coverage, terms.health, terms.load, terms.sla_fit, terms.success].map(term => term.toFixed(2)),
-    eligible ? '' : missing.length > 0 ? `does not offer ${missing.join(', ')}` : 'not live, or not the one that is meant',
+    visible(whyNot ?? ''),
   ])
   return [head, '', ...tableLines(['agent', 'score', 'coverage', 'health', 'load', 'SLA', 'success', ''], rows, columns)]
 }

@@ -68,7 +68,7 @@ export function createBrokerage({ database, pool, fleet }: BrokerageOptions) {
         agent: resolution && best?.eligible ? best.agent : null,
         queue: resolution ? { kind: resolution.key.kind, name: resolution.key.name } : null,
         why: whyMatched(needs, resolution, candidates),
-        candidates: candidates.slice(0, maxCandidates).map(({ agent, eligible, score, terms, missing }) => ({
+        candidates: candidates.slice(0, maxCandidates).map(({ agent, eligible, score, terms, missing, why }) => ({
           agent,
           eligible,
           score: round(score, 4),
@@ -80,6 +80,7 @@ export function createBrokerage({ database, pool, fleet }: BrokerageOptions) {
             success: round(terms.success, 4),
           },
           missing: [...missing],
+          why,
         })),
       }
     },

@@ -17,6 +17,7 @@ import {
   readTaskEvents,
   readTenantEvents,
 } from '../store/events.js'
+import { knowsOrchestrator } from '../store/orchestrators.js'
 import type { Caller, EventBatch, EventFilters } from './api.js'
 
 interface EventsOptions {
@@ -30,8 +31,10 @@ const pagesAtMost = 10
 export function createEvents({ database, feed }: EventsOptions) {
   const subjectOf = async (
     { tenantId }: Caller,
-    taskId: string | undefined,
+    { taskId, orchestratorId }: EventFilters,
   ): Promise<{ readonly subject: Subject; readonly ended: Position | undefined }> => {
+    if (orchestratorId !== undefined && !(await knowsOrchestrator(database, { tenantId, id: orchestratorId })))
+      throw new BatonError('orchestrator_not_found', `there is no orchestrator ${orchestratorId}`)
     if (taskId === undefined) return { subject: { tenantId }, ended: undefined }
     const task = await readFollowedTask(database, tenantId, taskId)
     if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
@@ -40,7 +43,7 @@ export function createEvents({ database, feed }: EventsOptions) {
 
   return {
     async events(caller: Caller, filters: EventFilters & { readonly limit: number }): Promise<EventList> {
-      const { subject } = await subjectOf(caller, filters.taskId)
+      const { subject } = await subjectOf(caller, filters)
       let position = filters.after === undefined ? beginning : positionOf(filters.after)
       const events: EventView[] = []
       for (let pages = 0; ; ) {
@@ -58,7 +61,7 @@ export function createEvents({ database, feed }: EventsOptions) {
     },
 
     async followEvents(caller: Caller, filters: EventFilters, signal: AbortSignal): Promise<AsyncIterable<EventBatch>> {
-      const { subject, ended } = await subjectOf(caller, filters.taskId)
+      const { subject, ended } = await subjectOf(caller, filters)
       const given = filters.after === undefined ? undefined : positionOf(filters.after)
       if (given && isBefore(await readHorizon(database), given)) throw badPosition('is ahead of everything that has happened here')
       // A task is told from its beginning; everything else from now on.

@@ -26,6 +26,19 @@ const measured = (measures: Record<string, Measure>, queued: Record<string, numb
 const queueOf = (hosts: readonly ProviderLoad[], insight: Insight = noInsight, slaMs: number | null = null) =>
   resolveRoute(needs, hosts, insight, slaMs)?.queue
 
+test('who is not eligible is told why, also who offers all that is needed', () => {
+  const whyOf = (which: typeof needs | (Omit<typeof needs, 'agent'> & { agent: string }), hosts: readonly ProviderLoad[]) =>
+    Object.fromEntries(scoreAgents(which, hosts, noInsight).map(({ agent, why }) => [agent, why]))
+  expect(whyOf(needs, pair({ concurrency: 0 }, { capabilities: ['build'] }))).toMatchObject({
+    a: 'no worker that takes work hosts it at present',
+    b: 'it does not offer `fast`',
+  })
+  expect(whyOf({ ...needs, agent: 'a' }, pair({}, { concurrency: 0 }))).toMatchObject({
+    a: null,
+    b: 'the work is pinned to `a`; no worker that takes work hosts it at present',
+  })
+})
+
 describe('each term alone changes who gets the work', () => {
   test('between equals it is the first by name, and their terms are all 1', () => {
     expect(queueOf(pair())).toBe('shared.a.a')
@@ -36,6 +49,7 @@ describe('each term alone changes who gets the work', () => {
       score: 1,
       terms: { coverage: 1, health: 1, load: 1, sla_fit: 1, success: 1 },
       missing: [],
+      why: null,
     })
     expect(Object.values(scoreWeights).reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1)
   })

@@ -16,6 +16,8 @@ export interface Candidate {
   readonly terms: ScoreTerms
   /** Of what is needed, what it does not offer. */
   readonly missing: readonly string[]
+  /** Why it is not eligible; null: it is. */
+  readonly why: string | null
 }
 
 /** How an agent did at a capability so far. */
@@ -85,7 +87,17 @@ function scoreAgent(needs: Needs, agent: string, hosts: readonly Host[], insight
     success: measure ? (measure.successRate * measure.attempts + presumed) / (measure.attempts + presumed) : 1,
   }
   const score = (Object.keys(scoreWeights) as ScoreTerm[]).reduce((sum, term) => sum + scoreWeights[term] * terms[term], 0)
-  return { agent, eligible: live && missing.length === 0 && (needs.agent === null || needs.agent === agent), score, terms, missing }
+  const why = whyNot({ agent, pinned: needs.agent, missing, live })
+  return { agent, eligible: why === null, score, terms, missing, why }
+}
+
+function whyNot(of: { agent: string; pinned: string | null; missing: readonly string[]; live: boolean }): string | null {
+  const reasons = [
+    of.missing.length > 0 && `it does not offer ${of.missing.map(name => `\`${name}\``).join(', ')}`,
+    of.pinned !== null && of.pinned !== of.agent && `the work is pinned to \`${of.pinned}\``,
+    !of.live && 'no worker that takes work hosts it at present',
+  ].filter(reason => reason !== false)
+  return reasons.length === 0 ? null : reasons.join('; ')
 }
 
 /** Whether it is expected to be in time: by what was measured, else by what it says itself. */

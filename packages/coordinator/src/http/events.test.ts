@@ -77,7 +77,7 @@ test('who takes JSON and no stream gets a page; a HEAD gets the head', async () 
   expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
 })
 
-test('a position is taken from the header, which wins; a malformed one is refused', async () => {
+test('a position is taken from the header, which wins; a malformed one is refused, and so is the limit of a page', async () => {
   const { api, url } = await start()
   api.put(taskOf({ task_id: 't', title: 'T', subtasks: [] }))
   await (await fetch(`${url}/tasks/t/events?after=1-1`, { headers: { 'last-event-id': '2-2' } })).text()
@@ -91,6 +91,7 @@ test('a position is taken from the header, which wins; a malformed one is refuse
     '/events?names=',
   ])
     expect([path, (await fetch(url + path)).status]).toEqual([path, 400])
+  expect(await (await fetch(`${url}/events?limit=5`)).json()).toMatchObject({ code: 'invalid_request', fields: [{ path: 'limit' }] })
   const refused = await fetch(`${url}/events`, { headers: { 'last-event-id': '7' } })
   expect(await refused.json()).toMatchObject({ code: 'invalid_request', fields: [{ path: 'Last-Event-ID' }] })
 })

@@ -224,6 +224,7 @@ const agentMatch = z.object({
       score: z.number().meta({ description: 'From 0 to 1: the weighted sum of the terms.' }),
       terms: z.object({ coverage: z.number(), health: z.number(), load: z.number(), sla_fit: z.number(), success: z.number() }),
       missing: z.array(z.string()),
+      why: z.string().nullable().meta({ description: 'Why it cannot take the work now; null: it can.' }),
     }),
   ),
 }) satisfies z.ZodType<AgentMatch>

@@ -97,6 +97,13 @@ export async function readOrchestratorRow(
   return (await db.query<OrchestratorRow>(lock ? lockOne : readOne, [tenantId, id])).rows[0]
 }
 
+const known: Statement = { name: 'knows_orchestrator', text: 'select from orchestrators where tenant_id = $1 and id = $2' }
+
+/** Whether there is one, or was: what it did is told of also when it is deleted. */
+export async function knowsOrchestrator(db: Queryable, { tenantId, id }: OrchestratorKey): Promise<boolean> {
+  return (await db.query(known, [tenantId, id])).rows.length > 0
+}
+
 const list: Statement = {
   name: 'list_orchestrators',
   text: `

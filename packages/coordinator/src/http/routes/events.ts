@@ -29,7 +29,7 @@ const common = {
   names: namesFilter.optional(),
   after: position('Events behind this one: the `id` of an event. The header Last-Event-ID says the same, and wins.').optional(),
   cursor: position('`next_cursor` of the page before; the same as `after`.').optional(),
-  limit: wholeNumber(1, maxPage, `Events of a page; default ${defaultPage}. A stream has no pages.`).optional(),
+  limit: wholeNumber(1, maxPage, `Events of a page; default ${defaultPage}. Refused of a stream, which has no pages.`).optional(),
 }
 const taskQuery = z.strictObject(common)
 const allQuery = z.strictObject({
@@ -56,7 +56,7 @@ export function eventRoutes(api: CoordinatorApi): Route[] {
       summary: 'Follow what happens, from now on or behind an event.',
       query: allQuery,
       answers,
-      errors: ['task_not_found', 'too_many_requests'],
+      errors: ['task_not_found', 'orchestrator_not_found', 'too_many_requests'],
       answer(ask) {
         const { task_id: taskId, orchestrator_id: orchestratorId } = ask.query
         return answer(api, ask, { taskId, orchestratorId, endless: true })
@@ -84,8 +84,15 @@ async function answer(
   if (lastEventId !== undefined && lastEventId !== '' && !isPosition.test(lastEventId))
     throw invalidRequest([{ path: 'Last-Event-ID', issue: 'is not the id of an event, such as 1234-56' }], 'the header is not acceptable')
   const filters = { ...of, names: query.names, after: lastEventId || (query.after ?? query.cursor) }
-  if (!wantsPage(accept)) return { events: await stream(signal => api.followEvents(caller, filters, signal)) }
-  return { json: await api.events(caller, { ...filters, limit: query.limit ?? defaultPage }) }
+  const { limit } = query
+  const page = wantsPage(accept)
+  if (!page && limit !== undefined)
+    throw invalidRequest(
+      [{ path: 'limit', issue: 'is of pages, and a stream has none; ask with `accept: application/json`, or leave it out' }],
+      'the request is not acceptable',
+    )
+  if (!page) return { events: await stream(signal => api.followEvents(caller, filters, signal)) }
+  return { json: await api.events(caller, { ...filters, limit: limit ?? defaultPage }) }
 }
 
 /** Who names both gets the stream. */
