@@ -89,7 +89,7 @@ async function answer(
   if (!page && limit !== undefined)
     throw invalidRequest(
       [{ path: 'limit', issue: 'is of pages, and a stream has none; ask with `accept: application/json`, or leave it out' }],
-      'the request is not acceptable',
+      'the query is not acceptable',
     )
   if (!page) return { events: await stream(signal => api.followEvents(caller, filters, signal)) }
   return { json: await api.events(caller, { ...filters, limit: limit ?? defaultPage }) }
