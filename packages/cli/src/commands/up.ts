@@ -92,10 +92,19 @@ async function openLog(
   const directory = mode.kind === 'fleet' ? io.cwd : data
   const file = directory === 'memory' ? undefined : await openLogFile(io, environment, directory)
   const to = mode.kind === 'fleet' ? serverOutput(io, { json }) : 'stderr'
+  const log = commandLogger(io, environment.logLevel, { to, file })
+  const lastWord = (error: Error) => {
+    log.fatal({ err: error }, 'an error that nobody caught; the process ends')
+    file?.writeNow()
+  }
+  process.on('uncaughtExceptionMonitor', lastWord)
   return {
-    log: commandLogger(io, environment.logLevel, { to, file }),
+    log,
     people: to === 'stdout' ? { ...io, stdout: io.stderr } : io,
-    closeLog: async () => file?.close(),
+    closeLog: async () => {
+      process.off('uncaughtExceptionMonitor', lastWord)
+      await file?.close()
+    },
   }
 }
 

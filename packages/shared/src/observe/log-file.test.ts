@@ -36,6 +36,15 @@ test('lines are appended to what is there, in folders that are made', async () =
   expect(readFileSync(path, 'utf8')).toBe('line 1\nline 2\n')
 })
 
+test('what has gathered is in the file at once when the process is about to end', async () => {
+  const path = join(place(), 'orchestrator.log')
+  const { file } = logFile(path)
+  await vi.waitFor(() => expect(readdirSync(join(path, '..'))).toHaveLength(1))
+  file.write('the last word\n')
+  file.writeNow()
+  expect(readFileSync(path, 'utf8')).toBe('the last word\n')
+})
+
 test('a file that is full is renamed, and no more are kept than asked for', async () => {
   const folder = place()
   const { file } = logFile(join(folder, 'orchestrator.log'), { maxBytes: 500 })

@@ -5,6 +5,7 @@
  * dropped and counted, and it is tried again. F2 no more than `maxWaitingBytes` wait for a slow disk.
  */
 import { once } from 'node:events'
+import { appendFileSync } from 'node:fs'
 import { basename, dirname, extname } from 'node:path'
 import { createStream, type RotatingFileStream } from 'rotating-file-stream'
 
@@ -56,6 +57,19 @@ export class LogFile {
     this.gatheredLines++
     if (this.gathered.length >= Math.min(flushBytes, this.options.maxBytes / 4)) this.flush()
     else this.flushing ??= setTimeout(() => this.flush(), flushMs)
+  }
+
+  /** For a process that is about to end by an error: what has gathered goes into the file at once. Never throws. */
+  writeNow(): void {
+    clearTimeout(this.flushing)
+    const text = this.gathered
+    this.gathered = ''
+    this.gatheredLines = 0
+    try {
+      if (text !== '') appendFileSync(this.options.path, text)
+    } catch {
+      // F1; stderr has it
+    }
   }
 
   /** Resolves when what was written is in the file, or cannot be. */
