@@ -3,11 +3,29 @@ import type { ServerHandle } from '@baton/cli/servers'
 import { openPostgres } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
 
+/** In ms since 1970, by the database's clock but for the last one, which is the coordinator's. */
+export interface Course {
+  readonly committedAt: number
+  /** When its delivery was made; null: there is none. */
+  readonly madeAt: number | null
+  /** When it was first sent. */
+  readonly sentAt: number | null
+}
+
 export interface CommitTimes {
-  /** Of events of tasks whose id begins so: their ids, with the database's clock at their commit, in ms since 1970. */
-  of(taskPrefix: string): Promise<Map<string, number>>
+  /** Events of tasks whose id begins so, by their ids. */
+  of(taskPrefix: string): Promise<Map<string, Course>>
   close(): Promise<void>
 }
+
+const ms = (time: string, name: string): string => `extract(epoch from ${time})::float8 * 1000 as "${name}"`
+
+/** A delivery is tried for a day, counted from when it was made. */
+const courses = `
+select e.xid::text || '-' || e.seq as id, ${ms('pg_xact_commit_timestamp(e.xid::xid)', 'committedAt')},
+  ${ms("d.give_up_at - interval '1 day'", 'madeAt')}, ${ms("(d.tries -> 0 ->> 'at')::timestamptz", 'sentAt')}
+from tasks t join events e on e.task_pk = t.id left join webhook_deliveries d on d.xid = e.xid and d.seq = e.seq
+where t.task_id like $1`
 
 /** The processes that use the server connect anew. */
 export async function commitTimesOf(server: ServerHandle): Promise<CommitTimes> {
@@ -19,14 +37,8 @@ export async function commitTimesOf(server: ServerHandle): Promise<CommitTimes> 
   const database = await open()
   return {
     async of(taskPrefix) {
-      const { rows } = await database.query<{ id: string; at: number }>(
-        {
-          text: `select e.xid::text || '-' || e.seq as id, extract(epoch from pg_xact_commit_timestamp(e.xid::xid))::float8 * 1000 as at
-            from tasks t join events e on e.task_pk = t.id where t.task_id like $1`,
-        },
-        [`${taskPrefix}-%`],
-      )
-      return new Map(rows.map(({ id, at }) => [id, at]))
+      const { rows } = await database.query<Course & { id: string }>({ text: courses }, [`${taskPrefix}-%`])
+      return new Map(rows.map(({ id, ...course }) => [id, course]))
     },
     close: () => database.close(),
   }

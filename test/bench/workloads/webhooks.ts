@@ -38,26 +38,33 @@ export const webhooks: Workload = context =>
       await send(client, { name: 'warm-up', tasks: warmUpTasks, everyMs: 50 }, context)
       const figures: Figure[] = []
       for (const phase of phases) {
-        const lags: number[][] = []
-        let missing = 0
+        const done: Awaited<ReturnType<typeof lagsOf>>[] = []
         for (let n = 1; n <= context.rounds; n++) {
           const prefix = `webhooks-${phase.name}-${n}`
           const from = performance.now()
           await send(client, { ...phase, name: prefix }, context)
           const seconds = (performance.now() - from) / 1_000
           const round = await lagsOf(prefix, { commits, arrivals, context })
-          missing += round.missing
-          lags.push(round.lags)
+          done.push(round)
           context.say(
             `webhooks, ${phase.name} ${n}/${context.rounds}: ${(round.lags.length / seconds).toFixed(0)}/s, p50 ${quantile(round.lags, 0.5).toFixed(1)} ms, max ${Math.max(...round.lags).toFixed(1)} ms`,
           )
         }
-        const quantiles = (q: number) => lags.map(each => quantile(each, q))
+        const quantiles = (of: 'lags' | 'untilMade' | 'untilSent', q: number) => done.map(each => quantile(each[of], q))
         figures.push(
-          peak(`${phase.name}, longest`, 'ms', quantiles(1), { atMost: targetMs }),
-          figure(`${phase.name}, p99`, 'ms', quantiles(0.99)),
-          figure(`${phase.name}, p50`, 'ms', quantiles(0.5)),
-          figure(`${phase.name}, deliveries missing`, '', [missing], { atMost: 0 }),
+          peak(`${phase.name}, longest`, 'ms', quantiles('lags', 1), { atMost: targetMs }),
+          figure(`${phase.name}, p99`, 'ms', quantiles('lags', 0.99)),
+          figure(`${phase.name}, p50`, 'ms', quantiles('lags', 0.5)),
+          figure('- from the commit until its delivery was made, p50', 'ms', quantiles('untilMade', 0.5)),
+          figure('- p99', 'ms', quantiles('untilMade', 0.99)),
+          figure('- from there until it was sent, p50', 'ms', quantiles('untilSent', 0.5)),
+          figure('- p99', 'ms', quantiles('untilSent', 0.99)),
+          figure(
+            `${phase.name}, deliveries missing`,
+            '',
+            done.map(({ missing }) => missing),
+            { atMost: 0 },
+          ),
         )
       }
       return [sectionOf(figures)]
@@ -85,11 +92,18 @@ async function lagsOf(prefix: string, { commits, arrivals, context }: { commits:
   const until = performance.now() + lastMs
   const missing = () => [...committed.keys()].filter(id => !arrivals.at.has(id))
   while (missing().length > 0 && performance.now() < until) await delay(20, undefined, { signal: context.signal })
-  const lags = [...committed].flatMap(([id, at]) => {
-    const arrived = arrivals.at.get(id)
-    return arrived === undefined ? [] : [Math.max(0, arrived - at)]
-  })
-  return { lags, missing: missing().length }
+  // How a delivery went is stored after its arrival.
+  const untold = async () => [...(await commits.of(prefix)).values()].filter(({ sentAt }) => sentAt === null).length
+  while ((await untold()) > missing().length && performance.now() < until) await delay(100, undefined, { signal: context.signal })
+  const found = { lags: [] as number[], untilMade: [] as number[], untilSent: [] as number[], missing: missing().length }
+  for (const [id, { committedAt, madeAt, sentAt }] of await commits.of(prefix)) {
+    const arrivedAt = arrivals.at.get(id)
+    if (arrivedAt === undefined || madeAt === null || sentAt === null) continue
+    found.lags.push(Math.max(0, arrivedAt - committedAt))
+    found.untilMade.push(Math.max(0, madeAt - committedAt))
+    found.untilSent.push(Math.max(0, sentAt - madeAt))
+  }
+  return found
 }
 
 async function receive(): Promise<Arrivals> {

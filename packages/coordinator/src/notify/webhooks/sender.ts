@@ -105,54 +105,61 @@ export class Sender implements Service {
   private async run(): Promise<boolean> {
     const { database, leaseMs } = this.options
     this.alarm.clear()
-    await this.sweep()
     const free = inFlightAtMost - this.sending.size
     if (free <= 0) return false // whoever is done looks again
-    const rooms = [...this.lanes].map(([lane, { inFlight, room }]) => ({
-      lane,
-      room: Math.max(0, room - inFlight),
-    })) // W3
+    const asked = new Map([...this.lanes].map(([name, { inFlight, room }]) => [name, Math.max(0, room - inFlight)])) // W3
+    const rooms = [...asked].map(([lane, room]) => ({ lane, room }))
     const claimed = await claimDeliveries(database, { rooms, room: firstRoom, limit: free, leaseMs })
     if (claimed.length > 0) failpoint('notify.before-send')
-    this.full = claimed.length === free
     for (const delivery of claimed) this.launch(delivery)
-    for (const lane of this.lanes.values()) lane.full = lane.inFlight >= lane.room
+    this.full = claimed.length === free
     if (claimed.length > 0 || (await deliveriesPend(database))) this.alarm.within(lookEveryMs)
-    return false
+    await this.sweep()
+    return this.moreAtOnce(claimed, asked)
+  }
+
+  /** Notes which lanes may have more, by what was asked for: places may have become free since, and then it is looked again. */
+  private moreAtOnce(claimed: readonly Claimed[], asked: ReadonlyMap<string, number>): boolean {
+    const got = new Map<string, number>()
+    for (const { lane } of claimed) got.set(lane, (got.get(lane) ?? 0) + 1)
+    let atOnce = false
+    for (const [name, lane] of this.lanes) {
+      lane.full = (got.get(name) ?? 0) >= (asked.get(name) ?? firstRoom)
+      if (lane.full && lane.inFlight < lane.room) atOnce = true
+    }
+    return atOnce && this.sending.size < inFlightAtMost
   }
 
   private launch(delivery: Claimed): void {
     const lane = this.lanes.get(delivery.lane) ?? { inFlight: 0, full: false, room: firstRoom }
     this.lanes.set(delivery.lane, lane)
     lane.inFlight++
-    const sent: Promise<void> = this.deliver(delivery)
-      .then(
-        delivered => {
-          lane.room = delivered ? Math.min(mostRoom, 2 * lane.room) : 1
-        },
-        error => {
-          if (!this.stopping.signal.aborted)
-            this.options.log.warn(
-              { err: error, webhook_id: delivery.webhook_id },
-              'how a delivery went could not be stored; it is tried again',
-            )
-        },
-      )
+    const sent: Promise<void> = this.deliver(delivery, lane)
+      .catch(error => {
+        if (!this.stopping.signal.aborted)
+          this.options.log.warn(
+            { err: error, webhook_id: delivery.webhook_id },
+            'how a delivery went could not be stored; it is tried again',
+          )
+      })
       .finally(() => {
         this.sending.delete(sent)
-        lane.inFlight--
-        if (this.full || lane.full) this.ticker.wake() // W5
+        if (this.full) this.ticker.wake()
       })
     this.sending.add(sent)
   }
 
-  private async deliver(delivery: Claimed): Promise<boolean> {
+  private async deliver(delivery: Claimed, lane: Lane): Promise<void> {
     const { log } = this.options
     const at = new Date()
     const begun = performance.now()
     const answer = await this.send(delivery, at)
-    if (this.stopping.signal.aborted && 'error' in answer) return true // nothing is known
     const delivered = 'status' in answer && answer.status >= 200 && answer.status < 300
+    // Its place is free for the next one: storing takes none of the receiver's time.
+    lane.inFlight--
+    lane.room = delivered ? Math.min(mostRoom, 2 * lane.room) : 1
+    if (lane.full) this.ticker.wake() // W5
+    if (this.stopping.signal.aborted && 'error' in answer) return // nothing is known
     const tried: Try = {
       at: at.toISOString(),
       ms: Math.round(performance.now() - begun),
@@ -174,21 +181,20 @@ export class Sender implements Service {
         { ...line, reason: tried.error, state },
         state === 'given_up' ? 'a delivery of a webhook was given up' : 'a webhook was not delivered',
       ) // W4
-    return delivered
   }
 
   private async send(delivery: Claimed, at: Date): Promise<Posted | { readonly error: string }> {
     const { timeoutMs, version } = this.options
     if (delivery.url === null) return { error: 'the task has no callback_url any more' }
-    const body = payloadOf(delivery)
-    const message = {
-      id: `${delivery.webhook_id}_${delivery.delivery_xid}_${delivery.delivery_seq}`,
-      timestamp: Math.floor(at.getTime() / 1_000),
-      body,
-    } // W2
-    const secrets = delivery.previous_secret === null ? [delivery.secret] : [delivery.secret, delivery.previous_secret]
-    const headers = { 'content-type': 'application/json', 'user-agent': `Baton/${version}`, ...signedHeaders(message, secrets) }
     try {
+      const body = payloadOf(delivery)
+      const message = {
+        id: `${delivery.webhook_id}_${delivery.delivery_xid}_${delivery.delivery_seq}`,
+        timestamp: Math.floor(at.getTime() / 1_000),
+        body,
+      } // W2
+      const secrets = delivery.previous_secret === null ? [delivery.secret] : [delivery.secret, delivery.previous_secret]
+      const headers = { 'content-type': 'application/json', 'user-agent': `Baton/${version}`, ...signedHeaders(message, secrets) }
       return await this.poster.post({ url: delivery.url, headers, body, timeoutMs, signal: this.stopping.signal })
     } catch (error) {
       return { error: error instanceof Error ? error.message.slice(0, 300) : String(error) }
