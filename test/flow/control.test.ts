@@ -557,7 +557,9 @@ describe.each(databases)('on %s', (_, open) => {
       const second = await local.host([holding('drained')])
       held.get(`${id}/one`)?.()
       await first.ended
-      await vi.waitFor(async () => expect(await local.client.workers.get(first.id)).toMatchObject({ state: 'stopped' }), { timeout: 25_000 })
+      await vi.waitFor(async () => expect(await local.client.workers.get(first.id)).toMatchObject({ state: 'stopped' }), {
+        timeout: 25_000,
+      })
       await reached(`${id}/two#1`)
       held.get(`${id}/two`)?.()
       await untilStatus(id, 'completed')
