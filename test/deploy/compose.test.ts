@@ -75,6 +75,8 @@ describe('the environment', () => {
       'BATON_MODEL',
       'BATON_MODEL_API_KEY',
       'BATON_WEBHOOK_NETWORKS',
+      'BATON_ARTIFACTS',
+      'BATON_ARTIFACTS_DIR',
       'BATON_INTAKE',
       ...table.filter(name => name.startsWith('OTEL_')),
       'BATON_LOG_FILE_MB',

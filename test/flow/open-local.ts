@@ -1,6 +1,6 @@
 /** Local mode with its database within reach, and as many workers as a test wants; for tests of what is stored. */
 import { type Client, createClient } from '@baton/client'
-import { type Database, migrate, startCore } from '@baton/coordinator'
+import { type CoreOptions, type Database, migrate, startCore } from '@baton/coordinator'
 import { activeSubtaskStates, reviewingSubtaskStates, type SubtaskState, type TaskStatus, terminalTaskStatuses } from '@baton/shared'
 import { type Logger, MemoryBusHub, MemoryQueue, silentLogger } from '@baton/shared/node'
 import { type Agent, type Host, startHost } from '@baton/worker'
@@ -17,7 +17,7 @@ export interface OpenLocal {
 /** Closes the database when it is stopped. */
 export async function startOpenLocal(
   database: Database,
-  options: { readonly timeScale?: number; readonly webhookNetworks?: readonly string[]; readonly log?: Logger } = {},
+  options: Pick<CoreOptions, 'timeScale' | 'webhookNetworks' | 'artifacts' | 'apiKey'> & { readonly log?: Logger } = {},
 ): Promise<OpenLocal> {
   const { log = silentLogger(), timeScale = 0.25, ...rest } = options
   const namespace = 'open'
@@ -41,7 +41,7 @@ export async function startOpenLocal(
   const hosts: Host[] = []
   return {
     url: coordinator.url,
-    client: createClient({ url: coordinator.url }),
+    client: createClient({ url: coordinator.url, ...(options.apiKey !== undefined && { apiKey: options.apiKey }) }),
     database,
     async host(agents) {
       const own = hub.connect()

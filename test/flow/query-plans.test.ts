@@ -6,6 +6,7 @@ import { migrate, openPostgres } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startWaiting, tasksWait, wantStart } from '../../packages/coordinator/src/store/admission.js'
+import { runningClaims, unreferencedFiles } from '../../packages/coordinator/src/store/artifacts.js'
 import { cancelUnfinished } from '../../packages/coordinator/src/store/cancel.js'
 import { putChunk } from '../../packages/coordinator/src/store/chunks.js'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
@@ -188,6 +189,8 @@ beforeAll(async () => {
   await readDue(recorder, { leaseMs: 1, graceMs: 1 })
   await putChunk(recorder, { subtask: '1', claimId: uuid, name: 'x', n: 0, data: new Uint8Array() })
   await holdsClaim(recorder, '1', uuid)
+  await unreferencedFiles(recorder, ['x'])
+  await runningClaims(recorder, [{ subtask: '1', claimId: uuid }])
   await pageOutput(recorder, '1', uuid, 'x', 0)
   await readTaskVersions(recorder, [{ tenantId: 1, taskId: 't' }])
   await readSubtasks(recorder, [{ task_pk: '1', after: 0, rows: 10 }])

@@ -38,6 +38,7 @@ const byError: Record<ErrorCode, ExitCode> = {
   review_not_found: exitCodes.usage,
   range_not_satisfiable: exitCodes.usage,
   artifact_not_found: exitCodes.usage,
+  artifact_lost: exitCodes.taskFailed,
   webhook_not_found: exitCodes.usage,
   delivery_not_found: exitCodes.usage,
   orchestrator_not_found: exitCodes.usage,

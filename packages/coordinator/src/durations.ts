@@ -32,6 +32,10 @@ export interface Durations {
   readonly retentionMs: number
   /** Between two looks for what is to be deleted. */
   readonly retainMs: number
+  /** Between two rounds through the directory of artifacts. */
+  readonly sweepArtifactsMs: number
+  /** How long a file that nothing refers to is left alone, since its upload may still be under way. */
+  readonly artifactGraceMs: number
   /** How long a model that failed several times in a row is left alone. */
   readonly modelRestMs: number
   /** Between two measurements of how agents do. */
@@ -68,6 +72,8 @@ export function durationsAt(scale: number): Durations {
     ringAgainMs: scaled(500),
     retentionMs: scaled(30 * 24 * 3_600_000),
     retainMs: scaled(60_000),
+    sweepArtifactsMs: scaled(3_600_000),
+    artifactGraceMs: scaled(3_600_000),
     modelRestMs: scaled(30_000),
     measureMs: scaled(10_000),
     delegateMs: scaled(500),

@@ -1,6 +1,6 @@
 /** A coordinator in fleet mode: opens the three stores, waiting for those that are not there yet, then starts. */
 import type { BatonConfig } from '@baton/shared'
-import { connectNatsBus, type FleetUrls, type Logger, type ModelEnvironment } from '@baton/shared/node'
+import { type ArtifactSettings, connectNatsBus, type FleetUrls, type Logger, type ModelEnvironment } from '@baton/shared/node'
 import { openTracing } from '@baton/shared/observe'
 import { queueBoard } from './admin/queue-board.js'
 import { openBullmqQueue } from './dispatch/bullmq-queue.js'
@@ -26,6 +26,8 @@ export interface CoordinatorOptions {
   readonly tracing?: boolean
   /** Networks that webhooks may reach though they are not public; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
+  /** A directory for the bytes of artifacts, the same one for all coordinators; default: they are in Postgres. */
+  readonly artifacts?: ArtifactSettings | undefined
   /** Multiplies every duration that nothing else gives; default 1. For tests. */
   readonly timeScale?: number
   readonly log: Logger

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type BatonConfig, maxSubtasks, parseDuration, queueName, subjects } from '@baton/shared'
 import {
+  type ArtifactSettings,
   type Bus,
   type Consumption,
   type Logger,
@@ -14,10 +15,14 @@ import {
   startAll,
   systemClock,
   type TaskQueue,
+  Ticker,
 } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import { localPages } from './admin/local-page.js'
 import type { OpenQueueBoard } from './admin/queue-board.js'
+import { Artifacts } from './artifacts/artifacts.js'
+import { directoryArtifacts } from './artifacts/directory-artifacts.js'
+import { openArtifactDirectory } from './artifacts/open-directory.js'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -69,6 +74,7 @@ import { IdSource } from './store/ids.js'
 import { migrate } from './store/migrate.js'
 import type { NoteStore } from './store/note-store.js'
 import { postgresNotes } from './store/notes.js'
+import { postgresArtifacts } from './store/postgres-artifacts.js'
 import { withRepeats } from './store/repeat.js'
 import { setReviewDefaults } from './store/reviews.js'
 import { Routes } from './store/routes.js'
@@ -106,6 +112,8 @@ export interface CoreOptions {
   readonly webhookNetworks?: readonly string[]
   /** Between attempts: exponential from `initialMs` up to `maxMs`, half of it random. Default 1 s to 60 s. */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number }
+  /** A directory for the bytes of artifacts; default: they are in the database. */
+  readonly artifacts?: ArtifactSettings | undefined
   /** Multiplies every duration that nothing else gives (durations.ts); default 1. For tests. */
   readonly timeScale?: number
   /** Spans of tasks are given to it; none: nothing is traced. Whoever opened it closes it. */
@@ -162,6 +170,22 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // store: routes and ids are drawn ahead of the statements that need them
   const routes = new Routes(database)
   const ids = new IdSource(database)
+
+  // artifacts: their bytes, in the database or in a directory
+  const artifacts = new Artifacts({
+    postgres: postgresArtifacts(database),
+    directory:
+      options.artifacts &&
+      directoryArtifacts({
+        root: await openArtifactDirectory(options.artifacts.directory, database),
+        database,
+        graceMs: durations.artifactGraceMs,
+        log,
+      }),
+    into: options.artifacts?.into ?? 'postgres',
+  })
+  const artifactSweeper =
+    options.artifacts && new Ticker({ name: 'artifact sweeper', everyMs: durations.sweepArtifactsMs, log, run: () => artifacts.sweep() })
 
   // notify: who waits for a change is told; so are the other coordinators
   const changes = new Changes()
@@ -319,6 +343,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     room: () => directory.fastRoom(),
     backoff,
     spawner,
+    artifacts,
     maxWaiting: inboxLimit,
     log,
     observer,
@@ -341,6 +366,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     reports,
     heartbeats,
     notes: stores.notes ?? postgresNotes(database),
+    artifacts,
     leaseMs,
     heartbeatMs,
     log,
@@ -464,6 +490,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     brokerage: createBrokerage({ database, pool, fleet: directory }),
     replanner,
     webhooks: webhooks.api,
+    readArtifact: (artifact, part) => artifacts.read(artifact, part),
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
     fleet: directory,
@@ -471,6 +498,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onReady: after.ready,
     onChange: after.changed,
     checks: {
+      ...(options.artifacts && { artifacts: () => artifacts.check() }),
       redis: () => queue.waiting([`${pool}.c.readiness`]).then(() => undefined),
       nats: async () => {
         if (!(await bus.answers(1_000))) throw new Error('does not answer')
@@ -548,6 +576,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       reconciler,
       chronicle,
       ...(retention ? [retention] : []),
+      ...(artifactSweeper ? [artifactSweeper] : []),
       inbox,
       tail,
       sender,

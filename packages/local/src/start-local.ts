@@ -5,7 +5,7 @@
 import { type Client, createClient } from '@baton/client'
 import { abandonAllWorkers, migrate, openPglite, startCore } from '@baton/coordinator'
 import { type BatonConfig, BatonError } from '@baton/shared'
-import { type Logger, MemoryBusHub, MemoryQueue, type ModelEnvironment, silentLogger } from '@baton/shared/node'
+import { type ArtifactSettings, type Logger, MemoryBusHub, MemoryQueue, type ModelEnvironment, silentLogger } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import { type Agent, agentsFromConfig, checkAgents, type Host, startHost } from '@baton/worker'
 
@@ -26,6 +26,8 @@ export interface LocalOptions {
   /** Default 0: a free one. */
   readonly port?: number
   readonly apiKey?: string
+  /** A directory for the bytes of artifacts; default: they are in the database. */
+  readonly artifacts?: ArtifactSettings | undefined
   /** Networks that webhooks may reach though they are not public, such as `127.0.0.1`; default: what the configuration says, else none. */
   readonly webhookNetworks?: readonly string[]
   /** Default 6000. */
@@ -98,6 +100,7 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
       ...(options.backoff && { backoff: options.backoff }),
       ...(options.webhookNetworks && { webhookNetworks: options.webhookNetworks }),
       ...(options.timeScale !== undefined && { timeScale: options.timeScale }),
+      artifacts: options.artifacts,
       tracing: options.tracing,
       log,
     })

@@ -23,6 +23,7 @@ export const errorTable = {
   agent_not_found: { status: 404, title: 'No such agent', retryable: false },
   review_not_found: { status: 404, title: 'No such review', retryable: false },
   artifact_not_found: { status: 404, title: 'No such artifact', retryable: false },
+  artifact_lost: { status: 410, title: 'The bytes of the artifact are lost or damaged', retryable: false },
   range_not_satisfiable: { status: 416, title: 'No such range', retryable: false },
   webhook_not_found: { status: 404, title: 'No such webhook', retryable: false },
   delivery_not_found: { status: 404, title: 'No such delivery', retryable: false },

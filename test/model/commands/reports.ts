@@ -1,6 +1,8 @@
+import { Artifacts } from '../../../packages/coordinator/src/artifacts/artifacts.js'
 import { completeWithExtras } from '../../../packages/coordinator/src/collect/extras.js'
 import { completeAttempts } from '../../../packages/coordinator/src/store/complete.js'
 import { failAttempts } from '../../../packages/coordinator/src/store/fail.js'
+import { postgresArtifacts } from '../../../packages/coordinator/src/store/postgres-artifacts.js'
 import type { CommandKind, Dice } from '../command.js'
 import { type RouteName, roomOf, routeNames, routes } from '../fleet.js'
 import { complete, completeAndSpawn, type Failed, fail, type Report, type Result } from '../rules/endings.js'
@@ -118,7 +120,12 @@ export const spawnKind: CommandKind = {
       run: async ({ database, ids, spawner: planner }) => {
         ids.startAt(firstId)
         const outcome = await completeWithExtras(
-          { database: database, room: roomOf(rooms), spawner: planner },
+          {
+            database,
+            room: roomOf(rooms),
+            spawner: planner,
+            artifacts: new Artifacts({ postgres: postgresArtifacts(database), into: 'postgres' }),
+          },
           { ...stored(item), output: item.output },
           { kind: 'completed', output: item.output, spawn: drafts.map(requestOf) },
         )

@@ -6,6 +6,7 @@
 import { isAbsolute, resolve } from 'node:path'
 import { type BatonConfig, canonicalJson } from '@baton/shared'
 import {
+  type ArtifactSettings,
   armFailpoints,
   coordinatorMode,
   type Environment,
@@ -117,7 +118,7 @@ interface Start {
 }
 
 async function start(environment: Environment, { mode, loaded, data, signal, log }: Start): Promise<Running> {
-  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks } = environment
+  const { host, port, apiKey, namespace, leaseMs, heartbeatMs, timeScale, plannerModel, webhookNetworks, artifacts } = environment
   const common = {
     host,
     port,
@@ -125,6 +126,7 @@ async function start(environment: Environment, { mode, loaded, data, signal, log
     heartbeatMs,
     timeScale,
     plannerModel,
+    artifacts,
     log,
     ...(apiKey && { apiKey }),
     ...(webhookNetworks && { webhookNetworks }),
@@ -150,6 +152,7 @@ interface Common {
   readonly heartbeatMs: number
   readonly timeScale: number
   readonly plannerModel: ModelEnvironment
+  readonly artifacts: ArtifactSettings | undefined
   readonly log: Logger
   readonly apiKey?: string
   readonly webhookNetworks?: readonly string[]

@@ -2,9 +2,19 @@
  * Accepts a result that brings artifacts, chunks or spawned subtasks: in one transaction, spawned subtasks before the
  * decrement, so that nothing that depends on the spawner starts too early.
  */
-import { type Failure, failure, type Outcome, outputChunkName, parseStrictJson, spawnChunkName, subtaskRequestSchema } from '@baton/shared'
+import {
+  BatonError,
+  type Failure,
+  failure,
+  type Outcome,
+  outputChunkName,
+  parseStrictJson,
+  spawnChunkName,
+  subtaskRequestSchema,
+} from '@baton/shared'
 import { z } from 'zod'
-import { brokenArtifacts, keepArtifacts, readChunks } from '../store/chunks.js'
+import type { Artifacts, Settled } from '../artifacts/artifacts.js'
+import { readChunks } from '../store/chunks.js'
 import { type Completed, type CompletedItem, completeAttempts } from '../store/complete.js'
 import type { Database, Queryable } from '../store/database.js'
 import type { Room } from '../store/room.js'
@@ -15,11 +25,18 @@ interface Means {
   readonly database: Database
   readonly room: Room
   readonly spawner: SpawnPlanner
+  readonly artifacts: Artifacts
 }
 
 export type ExtrasOutcome =
   | { readonly kind: 'settled'; readonly settled: Completed; readonly spawned: number }
   | { readonly kind: 'rejected'; readonly failure: Failure }
+
+/** How often what was put in place may be swept before its row is committed. */
+const maxSettlings = 5
+
+/** Undoes the transaction: a file that was put in place is gone again. */
+class Swept extends Error {}
 
 /** Undoes the transaction and says why. */
 class Rejection extends Error {
@@ -30,10 +47,29 @@ class Rejection extends Error {
   }
 }
 
-export async function completeWithExtras(
-  { database, room, spawner }: Means,
+type CompletedOutcome = Extract<Outcome, { kind: 'completed' }>
+
+/** Bytes of artifacts are put in place before the transaction: whoever waits for its rows does not wait for a disk. */
+export async function completeWithExtras(means: Means, item: CompletedItem, outcome: CompletedOutcome): Promise<ExtrasOutcome> {
+  if (!outcome.artifacts) return complete(means, item, outcome)
+  const claim = { subtask: item.id, claimId: item.claim_id }
+  for (let n = 1; ; n++) {
+    try {
+      const done = await complete(means, item, outcome, await means.artifacts.settle(claim, outcome.artifacts))
+      await means.artifacts.release(claim)
+      return done
+    } catch (error) {
+      if (error instanceof Swept && n < maxSettlings) continue
+      throw error instanceof Swept ? new BatonError('unavailable', 'the bytes of the artifacts could not be kept in place') : error
+    }
+  }
+}
+
+async function complete(
+  { database, room, spawner, artifacts }: Means,
   item: CompletedItem,
-  outcome: Extract<Outcome, { kind: 'completed' }>,
+  outcome: CompletedOutcome,
+  settled?: Settled,
 ): Promise<ExtrasOutcome> {
   try {
     const requests = outcome.spawn ?? (outcome.spawn_chunked ? await readSpawned(database, item.claim_id) : [])
@@ -45,11 +81,11 @@ export async function completeWithExtras(
       let spawned = 0
       if (current) {
         if (outcome.output === null) await checkOutput(tx, item.claim_id)
-        if (outcome.artifacts) {
-          const broken = await brokenArtifacts(tx, item.claim_id, outcome.artifacts)
+        if (settled) {
+          const { broken, placed } = settled
           if (broken.length > 0)
             throw new Rejection(failure('result_invalid', `these artifacts did not arrive whole: ${broken.join(', ')}`))
-          await keepArtifacts(tx, item.id, item.claim_id, outcome.artifacts)
+          if (!(await artifacts.keep(tx, { subtask: item.id, claimId: item.claim_id }, placed))) throw new Swept()
         }
         if (prepared) {
           const rows = await spawner.plan(tx, task, item.id, prepared)

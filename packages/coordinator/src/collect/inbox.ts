@@ -9,14 +9,17 @@ import {
   BatonError,
   type Failure,
   failure,
+  outputChunkName,
   protocolVersion,
   type Reply,
   type Subjects,
+  spawnChunkName,
   toFailure,
   type WorkerRequest,
   workerRequestSchema,
 } from '@baton/shared'
 import { type Bus, type BusSubscription, LaneFullError, type Logger, maxMessageBytes, type Service } from '@baton/shared/node'
+import type { Artifacts } from '../artifacts/artifacts.js'
 import { putChunk } from '../store/chunks.js'
 import { type Database, isUnavailable, mayPass } from '../store/database.js'
 import type { NoteStore } from '../store/note-store.js'
@@ -36,6 +39,7 @@ interface InboxOptions {
   readonly reports: Reports
   readonly heartbeats: Heartbeats
   readonly notes: NoteStore
+  readonly artifacts: Artifacts
   readonly leaseMs: number
   readonly heartbeatMs: number
   /** Workers could not be heard here until now: the group was left, or is joined again. */
@@ -152,7 +156,7 @@ export class Inbox implements Service {
   }
 
   private async route(request: WorkerRequest): Promise<string> {
-    const { claims, reports, heartbeats, database, coordinatorId, leaseMs, heartbeatMs } = this.options
+    const { claims, reports, heartbeats, artifacts, database, coordinatorId, leaseMs, heartbeatMs } = this.options
     switch (request.type) {
       case 'register':
         await heartbeats.register(request.worker)
@@ -164,13 +168,10 @@ export class Inbox implements Service {
       case 'heartbeat':
         return this.ok(await heartbeats.take(request))
       case 'chunk': {
-        const status = await putChunk(database, {
-          subtask: request.subtask,
-          claimId: request.claim_id,
-          name: request.name,
-          n: request.n,
-          data: Buffer.from(request.data, 'base64'),
-        })
+        const { subtask, claim_id: claimId, name, n } = request
+        const chunk = { subtask, claimId, name, n, data: Buffer.from(request.data, 'base64') }
+        // Outputs and spawned subtasks are read by statements.
+        const status = await (name === outputChunkName || name === spawnChunkName ? putChunk(database, chunk) : artifacts.put(chunk))
         return this.ok(
           status === 'too_large'
             ? { status: 'rejected', failure: failure('result_too_large', `${request.name} is larger than what can be stored`) }
@@ -185,7 +186,7 @@ export class Inbox implements Service {
       case 'note':
         return this.ok(await answerNote(database, this.options.notes, request))
       case 'read':
-        return this.ok(await answerRead(database, request))
+        return this.ok(await answerRead(database, artifacts, request))
       default:
         return assertNever(request)
     }

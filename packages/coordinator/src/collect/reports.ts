@@ -16,6 +16,7 @@ import {
   toFailure,
 } from '@baton/shared'
 import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
+import type { Artifacts } from '../artifacts/artifacts.js'
 import { type CompletedItem, completeAttempts, type ReportVerdict } from '../store/complete.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
@@ -32,6 +33,7 @@ interface ReportsOptions {
   readonly room: () => Room
   readonly backoff: BackoffLimits
   readonly spawner: SpawnPlanner
+  readonly artifacts: Artifacts
   readonly maxWaiting: number
   readonly log: Logger
   readonly observer?: CollectObserver | undefined
@@ -85,12 +87,12 @@ export class Reports {
     const began = Date.now()
     if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null)
       return reply(await this.results.push(item))
-    const { database, after, room, spawner, log } = this.options
+    const { database, after, room, spawner, artifacts, log } = this.options
     const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
       [item],
       async () => {
         failpoint('collect.before-commit')
-        const stored = await completeWithExtras({ database, room: room(), spawner }, item, outcome)
+        const stored = await completeWithExtras({ database, room: room(), spawner, artifacts }, item, outcome)
         failpoint('collect.after-commit')
         return [stored]
       },

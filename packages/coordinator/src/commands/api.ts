@@ -139,6 +139,15 @@ export interface WaitOptions {
   readonly until?: 'change' | 'settled'
 }
 
+/** An artifact whose bytes are not read yet. */
+export interface ArtifactFile {
+  readonly mediaType: string
+  readonly sha256: string
+  readonly bytes: number
+  /** All, or from `from` to `to`, both included. Throws `artifact_lost`, `unavailable`. */
+  read(part?: { readonly from: number; readonly to: number }): Promise<Buffer>
+}
+
 export interface CoordinatorApi {
   /** Takes in tasks, each for itself: one bad request does not refuse its neighbours. Results in order. */
   submit(caller: Caller, requests: readonly OrchestrateRequest[], options: { dryRun: boolean }): Promise<SubmitOutcome[]>
@@ -229,7 +238,7 @@ export interface CoordinatorApi {
     page: { limit: number; cursor?: string },
   ): Promise<{ artifacts: ArtifactView[]; next_cursor: string | null }>
   /** Throws `artifact_not_found`. */
-  artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<{ mediaType: string; sha256: string; data: Buffer }>
+  artifact(caller: Caller, taskId: string, subtaskId: string, name: string): Promise<ArtifactFile>
   agents(caller: Caller, filters: { domain?: string; capability?: string; health?: string }): Promise<AgentView[]>
   /** Which agent a subtask with these needs would go to now, and how all are placed. */
   matchAgents(caller: Caller, request: MatchRequest): Promise<AgentMatch>

@@ -1,6 +1,7 @@
 /** Everything the coordinator can be asked to do, composed of its parts. */
 import { BatonError, priorities, type TaskSummary } from '@baton/shared'
 import type { Logger } from '@baton/shared/node'
+import type { Artifacts } from '../artifacts/artifacts.js'
 import { whyTask } from '../core/why.js'
 import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
@@ -30,6 +31,7 @@ interface ApiOptions {
   readonly replanner: Pick<Replanner, 'replan'>
   readonly events: Events
   readonly webhooks: Webhooks
+  readonly readArtifact: Artifacts['read']
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
   /** Starts what waits to start and now may. */
@@ -158,7 +160,9 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     async artifact(caller, taskId, subtaskId, name) {
       const row = await readArtifact(database, caller.tenantId, taskId, subtaskId, name)
       if (!row) throw new BatonError('artifact_not_found', `task ${taskId} has no artifact ${name} of subtask ${subtaskId}`)
-      return { mediaType: row.media_type, sha256: row.sha256, data: Buffer.from(row.data) }
+      const { media_type: mediaType, sha256, stored, claim_id: claimId } = row
+      const bytes = Number(row.bytes)
+      return { mediaType, sha256, bytes, read: part => options.readArtifact({ claimId, name, bytes, sha256, stored }, part) }
     },
 
     async workers() {

@@ -14,6 +14,7 @@ export const errorRemedies: Readonly<Record<ErrorCode, string>> = {
   review_not_found: 'Check the id; `GET /reviews` lists the open ones.',
   range_not_satisfiable: 'Ask for bytes that the artifact has; `GET /tasks/{task_id}/artifacts` says how many.',
   artifact_not_found: 'Check the name; `GET /tasks/{task_id}/artifacts` lists them.',
+  artifact_lost: 'Restore the directory of artifacts from a backup, or run the subtask again with `POST /tasks/{task_id}/rerun`.',
   webhook_not_found: 'Check the id; `GET /webhooks` lists them.',
   delivery_not_found: 'Check the id; `GET /webhooks/{id}/deliveries` lists them.',
   orchestrator_not_found: 'Check the id; `default` always exists.',

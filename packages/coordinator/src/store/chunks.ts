@@ -1,6 +1,6 @@
 /**
- * Large results and artifacts: chunks keyed by (claim, name, number), committed one by one while the attempt runs, and
- * made part of the result by the report. A repeated chunk replaces itself.
+ * Large results, and artifacts whose bytes lie in Postgres: chunks keyed by (claim, name, number), committed one by one
+ * while the attempt runs, and made part of the result by the report. A repeated chunk replaces itself.
  */
 import { type ArtifactRef, maxArtifactBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
@@ -53,27 +53,12 @@ export async function brokenArtifacts(db: Queryable, claimId: string, artifacts:
   return rows.filter(r => !r.whole).map(r => r.name)
 }
 
-const keep: Statement = {
-  name: 'keep_artifacts',
-  text: `
-insert into artifacts (task_pk, subtask_pk, claim_id, name, media_type, bytes, sha256)
-select s.task_pk, s.id, $2, a.name, a.media_type, a.bytes, a.sha256
-from subtask_states s cross join json_to_recordset($3::json) as a(name text, media_type text, bytes bigint, sha256 text)
-where s.id = $1
-on conflict (subtask_pk, name) do nothing`,
-}
-
-/** Makes chunks that were sent part of the subtask's result. */
-export async function keepArtifacts(db: Queryable, subtask: string, claimId: string, artifacts: readonly ArtifactRef[]): Promise<void> {
-  await db.query(keep, [subtask, claimId, JSON.stringify(artifacts)])
-}
-
 const sweep: Statement = {
   name: 'sweep_chunks',
   text: `
 delete from chunks c
 where c.created_at < clock_timestamp() - interval '1 hour'
-  and not exists (select from artifacts a where a.claim_id = c.claim_id and a.name = c.name)
+  and not exists (select from artifacts a where a.claim_id = c.claim_id and a.name = c.name and a.stored = 'postgres')
   and not exists (select from subtask_states s where s.claim_id = c.claim_id and s.state = 'running')`,
 }
 
@@ -90,4 +75,14 @@ const read: Statement = {
 /** All that was sent under a name. */
 export async function readChunks(db: Queryable, claimId: string, name: string): Promise<Uint8Array> {
   return (await db.query<{ data: Uint8Array }>(read, [claimId, name])).rows[0]?.data ?? new Uint8Array()
+}
+
+const readNumbered: Statement = {
+  name: 'read_numbered_chunks',
+  text: 'select n, data from chunks where claim_id = $1 and name = $2 order by n',
+}
+
+/** What was sent under a name, piece by piece. */
+export async function readNumberedChunks(db: Queryable, claimId: string, name: string): Promise<{ n: number; data: Uint8Array }[]> {
+  return (await db.query<{ n: number; data: Uint8Array }>(readNumbered, [claimId, name])).rows
 }

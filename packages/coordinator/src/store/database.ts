@@ -2,6 +2,7 @@
  * The seam to Postgres: a structural subset of what a pool of connections offers, so that PostgreSQL and PGlite can
  * stand behind it. bigint comes back as text, timestamps as Date, json parsed.
  */
+import { BatonError } from '@baton/shared'
 
 /** One SQL statement. A named one is prepared once per connection. */
 export interface Statement {
@@ -76,5 +77,5 @@ export function isOverrun(error: unknown): boolean {
 
 /** Whether neither the statement nor its data was at fault: asked again later, it may succeed. */
 export function mayPass(error: unknown): boolean {
-  return isTransient(error) || isUnavailable(error) || isOverrun(error)
+  return isTransient(error) || isUnavailable(error) || isOverrun(error) || (error instanceof BatonError && error.code === 'unavailable')
 }

@@ -1,5 +1,6 @@
 /** What a running attempt may read beyond its grant: its input and what its dependencies made, in pages. */
 import type { DependencyView } from '@baton/shared'
+import type { ArtifactPlace } from './artifact-store.js'
 import { dependencyList } from './claims.js'
 import type { Queryable, Statement } from './database.js'
 
@@ -27,10 +28,10 @@ where d.name = $3 and a.output is not null and ${holds}`,
 const artifact: Statement = {
   name: 'page_artifact',
   text: `
-select f.media_type, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
+select f.media_type, f.stored, f.claim_id, f.bytes, f.sha256, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
 from (select from_id from dependencies where to_id = $1 offset 0) e
 cross join lateral (select name from subtasks d where d.id = e.from_id limit 1) d
-cross join lateral (select claim_id, name, media_type from artifacts f where f.subtask_pk = e.from_id and f.name = $4 limit 1) f
+cross join lateral (select claim_id, name, media_type, stored, bytes, sha256 from artifacts f where f.subtask_pk = e.from_id and f.name = $4 limit 1) f
 left join chunks c on c.claim_id = f.claim_id and c.name = f.name and c.n = $5
 where d.name = $3 and ${holds}`,
 }
@@ -65,23 +66,26 @@ export async function pageOutput(
   return (await db.query<TextPage>(output, [subtask, claimId, dependency, offset])).rows[0]
 }
 
-/** Chunk `n` of a dependency's artifact. */
+export interface ArtifactPage {
+  media_type: string
+  stored: ArtifactPlace
+  claim_id: string
+  bytes: string
+  sha256: string
+  /** Of the chunk that was asked for; null where the bytes are elsewhere. */
+  data: Uint8Array | null
+  last: number | null
+}
+
+/** What is known of a dependency's artifact, and its chunk `n` if its bytes are here. */
 export async function pageArtifact(
   db: Queryable,
   subtask: string,
   claimId: string,
   names: { dependency: string; artifact: string },
   n: number,
-): Promise<{ media_type: string; data: Uint8Array | null; last: number | null } | undefined> {
-  return (
-    await db.query<{ media_type: string; data: Uint8Array | null; last: number | null }>(artifact, [
-      subtask,
-      claimId,
-      names.dependency,
-      names.artifact,
-      n,
-    ])
-  ).rows[0]
+): Promise<ArtifactPage | undefined> {
+  return (await db.query<ArtifactPage>(artifact, [subtask, claimId, names.dependency, names.artifact, n])).rows[0]
 }
 
 /** A page of dependencies behind an ordinal, and whether there are more. */

@@ -1,5 +1,6 @@
 /** Everything that `GET /tasks/{id}` shows, in pages; and what tells cheaply whether it changed. */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
+import type { ArtifactPlace } from './artifact-store.js'
 import type { Queryable, Statement } from './database.js'
 import { few, sqlList } from './fragments.js'
 
@@ -281,24 +282,32 @@ export function readArtifacts(db: Queryable, wanted: readonly Page<number>[]): P
   return readPages(db, artifacts, wanted)
 }
 
-const artifactBytes: Statement = {
+const artifactFacts: Statement = {
   name: 'read_artifact',
   text: `
-select f.media_type, f.sha256, (select coalesce(string_agg(c.data, ''::bytea order by c.n), ''::bytea) from chunks c where c.claim_id = f.claim_id and c.name = f.name) as data
+select f.media_type, f.sha256, f.bytes, f.claim_id, f.stored
 from tasks k join subtasks d on d.task_pk = k.id join artifacts f on f.subtask_pk = d.id
 where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and f.name = $4
 order by d.generation desc limit 1`,
 }
 
+export interface ArtifactFacts {
+  media_type: string
+  sha256: string
+  bytes: string
+  claim_id: string
+  stored: ArtifactPlace
+}
+
+/** What is known of one artifact, of the latest generation of its subtask. */
 export async function readArtifact(
   db: Queryable,
   tenantId: number,
   taskId: string,
   subtaskId: string,
   name: string,
-): Promise<{ media_type: string; sha256: string; data: Uint8Array } | undefined> {
-  return (await db.query<{ media_type: string; sha256: string; data: Uint8Array }>(artifactBytes, [tenantId, taskId, subtaskId, name]))
-    .rows[0]
+): Promise<ArtifactFacts | undefined> {
+  return (await db.query<ArtifactFacts>(artifactFacts, [tenantId, taskId, subtaskId, name])).rows[0]
 }
 
 const history = pages(

@@ -90,6 +90,17 @@ describe('reading the environment', () => {
     for (const value of values) expect([value, problemsOf({ [name]: value })]).toEqual([value, [name]])
   })
 
+  test('artifacts are in Postgres, or go to a directory, or stay readable in it while new ones go to Postgres', () => {
+    expect(readEnvironment({ BATON_ARTIFACTS: 'postgres' }).artifacts).toBeUndefined()
+    expect(readEnvironment({ BATON_ARTIFACTS_DIR: '/d' }).artifacts).toEqual({ directory: '/d', into: 'directory' })
+    expect(readEnvironment({ BATON_ARTIFACTS_DIR: '/d', BATON_ARTIFACTS: 'postgres' }).artifacts).toEqual({
+      directory: '/d',
+      into: 'postgres',
+    })
+    expect(problemsOf({ BATON_ARTIFACTS: 'directory' })).toEqual(['BATON_ARTIFACTS_DIR'])
+    expect(problemsOf({ BATON_ARTIFACTS: 'disk' })).toEqual(['BATON_ARTIFACTS'])
+  })
+
   test('all problems are told at once, by name', () => {
     const names = [
       'BATON_PORT',

@@ -15,6 +15,14 @@ export const environmentTable = {
   BATON_URL: { default: 'http://127.0.0.1:7420', says: 'Where the command line and the client find the coordinator.' },
   BATON_API_KEY: { default: '', says: 'The key that requests must show. Needed to listen on another address than loopback.' },
   BATON_DATA_DIR: { default: '.baton', says: 'Where local mode keeps its data.' },
+  BATON_ARTIFACTS_DIR: {
+    default: '',
+    says: 'Directory for the bytes of artifacts, the same one for all coordinators. Unset: they are in Postgres.',
+  },
+  BATON_ARTIFACTS: {
+    default: '',
+    says: 'Where new artifacts go: `directory` (the default where there is one) or `postgres`.',
+  },
   BATON_CONFIG: { default: '', says: 'The configuration file; else `baton.config.ts|js|json`, looked for upward.' },
   BATON_NAMESPACE: { default: 'baton', says: 'Prefix of everything in Redis and NATS, so that several installations can share them.' },
   BATON_LEASE_MS: { default: '6000', says: "How long an attempt stays its worker's without a heartbeat, in milliseconds." },
@@ -63,6 +71,13 @@ export interface FleetUrls {
 /** Where a process keeps its three stores. */
 export type Mode = { readonly kind: 'local' } | ({ readonly kind: 'fleet' } & FleetUrls)
 
+/** Where the bytes of artifacts are. */
+export interface ArtifactSettings {
+  readonly directory: string
+  /** Where new ones go; those in the directory are read from there either way. */
+  readonly into: 'directory' | 'postgres'
+}
+
 /** What the configuration leaves out of the model that plans. */
 export interface ModelEnvironment {
   readonly baseUrl?: string | undefined
@@ -76,6 +91,8 @@ export interface Environment {
   readonly url: string
   readonly apiKey: string | undefined
   readonly dataDir: string
+  /** Undefined: they are in Postgres. */
+  readonly artifacts: ArtifactSettings | undefined
   readonly config: string | undefined
   readonly namespace: string
   readonly leaseMs: number
@@ -129,6 +146,7 @@ export function readEnvironment(source: Source = process.env): Environment {
     return text
   }
   const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
+  const [artifactsDir, artifactsInto] = [get('BATON_ARTIFACTS_DIR'), get('BATON_ARTIFACTS')]
   const failpoints = parseFailpoints(or('BATON_FAILPOINT'))
   const [modelUrl, modelName] = [url('BATON_MODEL_URL', ['http:', 'https:']), get('BATON_MODEL')]
   const environment: Environment = {
@@ -137,6 +155,8 @@ export function readEnvironment(source: Source = process.env): Environment {
     url: url('BATON_URL', ['http:', 'https:']) ?? or('BATON_URL'),
     apiKey: get('BATON_API_KEY'),
     dataDir: or('BATON_DATA_DIR'),
+    artifacts:
+      artifactsDir === undefined ? undefined : { directory: artifactsDir, into: artifactsInto === 'postgres' ? 'postgres' : 'directory' },
     config: get('BATON_CONFIG'),
     namespace: or('BATON_NAMESPACE'),
     leaseMs: integer('BATON_LEASE_MS', or('BATON_LEASE_MS'), 200, 3_600_000),
@@ -173,6 +193,10 @@ export function readEnvironment(source: Source = process.env): Environment {
   }
   if ((modelUrl === undefined) !== (modelName === undefined))
     problems.push({ path: modelUrl === undefined ? 'BATON_MODEL_URL' : 'BATON_MODEL', issue: 'is missing; a model that plans needs both' })
+  if (artifactsInto !== undefined && artifactsInto !== 'directory' && artifactsInto !== 'postgres')
+    problems.push({ path: 'BATON_ARTIFACTS', issue: `must be directory or postgres, not ${JSON.stringify(artifactsInto)}` })
+  if (artifactsInto === 'directory' && artifactsDir === undefined)
+    problems.push({ path: 'BATON_ARTIFACTS_DIR', issue: 'is missing; BATON_ARTIFACTS=directory needs it' })
   for (const issue of failpoints.problems) problems.push({ path: 'BATON_FAILPOINT', issue })
   if (!/^\d+(\.\d+)?$/.test(or('BATON_TIME_SCALE')) || environment.timeScale < 0.01 || environment.timeScale > 10)
     problems.push({ path: 'BATON_TIME_SCALE', issue: `must be a number from 0.01 to 10, not ${JSON.stringify(or('BATON_TIME_SCALE'))}` })

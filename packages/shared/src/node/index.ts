@@ -3,6 +3,7 @@ export { BatchLane, type BatchLaneOptions, LaneFullError } from './batch-lane.js
 export { type Bus, type BusSubscription, maxMessageBytes, NoReplyError, type RequestOptions, type SubscribeOptions } from './bus.js'
 export { type Clock, systemClock } from './clock.js'
 export {
+  type ArtifactSettings,
   childEnvironment,
   coordinatorMode,
   type Environment,

@@ -41,25 +41,25 @@ export function artifactRoutes(api: CoordinatorApi): Route[] {
         206: { description: 'The bytes that `Range` asks for; one range only.', mediaType: '*/*' },
         304: { description: 'Still the bytes that If-None-Match names.' },
       },
-      errors: ['task_not_found', 'artifact_not_found', 'range_not_satisfiable'],
+      errors: ['task_not_found', 'artifact_not_found', 'artifact_lost', 'range_not_satisfiable'],
       async answer({ params, caller, ifNoneMatch, range, ifRange }) {
-        const { mediaType, sha256, data } = await api.artifact(caller, params.task_id, params.subtask_id, params.name)
+        const { mediaType, sha256, bytes, read } = await api.artifact(caller, params.task_id, params.subtask_id, params.name)
         const headers = { etag: strongTag(sha256), 'cache-control': 'private, no-cache', 'accept-ranges': 'bytes' }
         if (namesTag(ifNoneMatch, headers.etag)) return { status: 304, headers }
-        const part = ifRange === undefined || ifRange === headers.etag ? rangeOf(range, data.length) : undefined
+        const part = ifRange === undefined || ifRange === headers.etag ? rangeOf(range, bytes) : undefined
         if (part === 'unsatisfiable')
-          throw new BatonError('range_not_satisfiable', `artifact ${params.name} has ${data.length} bytes; ask for some of these`, {
-            extra: { bytes: data.length },
+          throw new BatonError('range_not_satisfiable', `artifact ${params.name} has ${bytes} bytes; ask for some of these`, {
+            extra: { bytes },
           })
         return {
           ...(part && { status: 206 }),
           headers: {
             ...headers,
-            ...(part && { 'content-range': `bytes ${part.from}-${part.to}/${data.length}` }),
+            ...(part && { 'content-range': `bytes ${part.from}-${part.to}/${bytes}` }),
             'content-type': mediaTypePattern.test(mediaType) ? mediaType : 'application/octet-stream', // the agent's word
             'content-disposition': disposition(params.name),
           },
-          content: part ? data.subarray(part.from, part.to + 1) : data,
+          content: await read(part),
         }
       },
     }),

@@ -326,7 +326,12 @@ export class FakeApi implements CoordinatorApi {
     this.called('artifact', taskId, subtaskId, name)
     const file = this.files.get(name)
     if (!file) throw new BatonError('artifact_not_found', `task ${taskId} has no artifact ${name}`)
-    return file
+    const { data, ...facts } = file
+    return {
+      ...facts,
+      bytes: data.length,
+      read: async (part?: { from: number; to: number }) => (part ? data.subarray(part.from, part.to + 1) : data),
+    }
   }
 
   putFile(name: string, mediaType: string, data: Buffer): void {
