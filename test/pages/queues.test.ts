@@ -99,9 +99,32 @@ describe('who may see it', () => {
   test('a cookie that was changed, or has run out, is none', async () => {
     const cookie = await signedIn()
     const [name = '', value = ''] = cookie.split('=')
-    const [until = '', signature = ''] = value.split('.')
-    for (const forged of [`${Number(until) + 1}.${signature}`, `1.${signature}`, `${until}.${'A'.repeat(43)}`, `${until}.`, ''])
+    const [until = '', id = '', signature = ''] = value.split('.')
+    for (const forged of [
+      `${Number(until) + 1}.${id}.${signature}`,
+      `1.${id}.${signature}`,
+      `${until}.${id}.${'A'.repeat(43)}`,
+      `${until}.key-other.${signature}`,
+      `${until}.${signature}`,
+      `${until}.${id}.`,
+      '',
+    ])
       expect((await ask('', { headers: { cookie: `${name}=${forged}` } })).status).toBe(401)
+  })
+
+  test('a key that may read looks, and its buttons are refused; a revoked one, and its cookie, let nobody in', async () => {
+    const { keys } = createClient({ url: coordinator.url, apiKey })
+    const { id, secret } = await keys.create({ name: 'looks only', scope: 'read' })
+    const authorization = `Bearer ${secret}`
+    const session = await fetch(`${coordinator.url}/admin/session`, { method: 'POST', headers: { authorization } })
+    const cookie = session.headers.get('set-cookie')?.split(';')[0] ?? ''
+    for (const headers of [{ authorization }, { cookie }] as Record<string, string>[]) {
+      expect((await ask('/api/queues', { headers })).status).toBe(200)
+      const refused = await put('/api/queues/baton-tasks/clean/completed', headers)
+      expect([refused.status, ((await refused.json()) as { detail: string }).detail]).toEqual([403, expect.stringContaining('operate')])
+    }
+    await keys.revoke(id)
+    for (const headers of [{ authorization }, { cookie }] as Record<string, string>[]) expect((await ask('', { headers })).status).toBe(401)
   })
 
   test('what changes something is refused from another site, whatever it shows', async () => {

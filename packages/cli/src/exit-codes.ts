@@ -39,6 +39,7 @@ const byError: Record<ErrorCode, ExitCode> = {
   range_not_satisfiable: exitCodes.usage,
   artifact_not_found: exitCodes.usage,
   artifact_lost: exitCodes.taskFailed,
+  key_not_found: exitCodes.usage,
   webhook_not_found: exitCodes.usage,
   delivery_not_found: exitCodes.usage,
   orchestrator_not_found: exitCodes.usage,

@@ -1,5 +1,5 @@
 /** Which commands there are and what they take. Each is loaded when it is called, so that `--help` stays quick. */
-import { deliveryStates, reviewDecisions } from '@baton/shared'
+import { deliveryStates, keyScopes, reviewDecisions } from '@baton/shared'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type ExitCode, exitCodeOfError, exitCodes } from './exit-codes.js'
 import { Interrupted, type Io } from './io.js'
@@ -83,6 +83,11 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
     .action(async (verb, target, delivery, options) =>
       end(await (await import('./commands/webhooks.js')).webhooks(verb, target, delivery, options, io)),
     )
+  remote('keys [verb] [target]', 'API keys: list, create NAME, revoke ID')
+    .option('--scope <scope>', `create: ${keyScopes.join(', ')}`)
+    .option('--revoked', 'list: revoked ones too')
+    .option('--limit <number>', 'list: how many', wholeNumber)
+    .action(async (verb, target, options) => end(await (await import('./commands/keys.js')).keys(verb, target, options, io)))
   remote('cancel <task> [subtask]', 'cancel a task, or one subtask of it with what depends on it: abort what runs, start nothing else')
     .option('--reason <text>', 'why; it stands in the history of the task')
     .action(async (task, subtask, options) => end(await (await import('./commands/subtasks.js')).cancel(task, subtask, options, io)))

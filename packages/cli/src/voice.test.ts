@@ -1,6 +1,6 @@
-/** The commands that tell what happens, and those about webhooks. */
+/** The commands that tell what happens, and those about webhooks and keys. */
 import { type FakeAnswer, type FakeRequest, type FakeServer, fakeSubtask, fakeTask, problem, startFakeServer } from '@baton/client/testing'
-import type { DeliveryView, EventView, WebhookView } from '@baton/shared'
+import type { DeliveryView, EventView, KeyView, WebhookView } from '@baton/shared'
 import { afterEach, describe, expect, test } from 'vitest'
 import { run } from './program.js'
 import { testIo } from './testing/test-io.js'
@@ -164,6 +164,44 @@ const delivery: DeliveryView = {
   ended_at: '2026-01-02T00:00:00.000Z',
   tries: [{ at: '2026-01-02T00:00:00.000Z', ms: 3, status: 500, error: 'answered 500' }],
 }
+
+const key: KeyView = {
+  id: 'key-1',
+  name: 'ci',
+  scope: 'submit',
+  tenant: 'default',
+  created_at: '2026-01-01T00:00:00.000Z',
+  created_by: 'api_key',
+  revoked_at: null,
+  last_used_at: null,
+}
+
+describe('keys', () => {
+  test('are listed without a verb', async () => {
+    const { out, requests } = await baton(['keys', '--revoked'], () => ({ body: { keys: [key], next_cursor: null } }))
+    expect(out).toMatch(/^KEY +NAME +SCOPE +STATE +MADE +LAST USED\nkey-1 +ci +submit +in force +2026-01-01T00:00:00.000Z +never\n$/)
+    expect(requests[0]).toMatchObject({ path: '/keys', query: { revoked: 'true', limit: '100' } })
+  })
+
+  test('are made with the scope that was asked for, and shown once; and revoked', async () => {
+    const made = await baton(['keys', 'create', 'ci', '--scope', 'submit'], () => ({ status: 201, body: { ...key, secret: 'baton_x' } }))
+    expect([made.code, made.requests[0]?.body]).toEqual([0, '{"name":"ci","scope":"submit"}'])
+    expect(made.out).toMatch(/\nbaton_x\n$/)
+    await server?.stop()
+    const revoked = await baton(['keys', 'revoke', 'key-1'], () => ({ body: { ...key, revoked_at: '2026-01-02T00:00:00.000Z' } }))
+    expect(revoked.requests.map(({ method, path }) => [method, path])).toEqual([['DELETE', '/keys/key-1']])
+    expect(revoked.out).toContain('is revoked')
+  })
+
+  test.each([[['nonsense']], [['create', 'ci']], [['create', '--scope', 'read']], [['create', 'ci', '--scope', 'root']], [['revoke']]])(
+    '%j is refused before anything is asked',
+    async argv => {
+      const { code, err, requests } = await baton(['keys', ...argv], () => ({ body: {} }))
+      expect([code, requests.length]).toEqual([2, 0])
+      expect(err).not.toBe('')
+    },
+  )
+})
 
 describe('webhooks', () => {
   test('are listed without a verb, and show where they send what', async () => {

@@ -3,6 +3,7 @@ import { BatonError, type ControlRequest, type SystemStanding } from '@baton/sha
 import { type Events, eventsOf } from './events.js'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
+import { type Keys, keysOf } from './keys.js'
 import { type Orchestrators, orchestratorsOf } from './orchestrators.js'
 import { type Reviews, reviewsOf } from './reviews.js'
 import { type Tasks, tasksOf } from './tasks.js'
@@ -32,6 +33,7 @@ export interface Client {
   readonly orchestrators: Orchestrators
   readonly events: Events
   readonly webhooks: Webhooks
+  readonly keys: Keys
   /** Pauses everything: what runs finishes, nothing else starts. A second pause changes nothing. */
   pause(request?: ControlRequest): Promise<SystemStanding>
   /** Lets everything go on; tasks and orchestrators that are paused by themselves stay so. */
@@ -70,6 +72,7 @@ export function createClient(options: ClientOptions = {}): Client {
     orchestrators: orchestratorsOf(http),
     events: eventsOf(http),
     webhooks: webhooksOf(http),
+    keys: keysOf(http),
     pause: (request = {}) => http.json({ method: 'POST', path: ['pause'], body: request }),
     resume: (request = {}) => http.json({ method: 'POST', path: ['resume'], body: request }),
     health: () => healthOf(http),

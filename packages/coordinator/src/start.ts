@@ -34,6 +34,8 @@ import { type Control, createControl } from './commands/control.js'
 import { createCoordinatorApi } from './commands/coordinator-api.js'
 import { Delegate } from './commands/delegate.js'
 import { createEvents } from './commands/events.js'
+import { KeyRing } from './commands/key-ring.js'
+import { createKeys } from './commands/keys.js'
 import { createKnowledge } from './commands/knowledge.js'
 import { createOrchestrators } from './commands/orchestrators.js'
 import { Replanner } from './commands/replan.js'
@@ -474,6 +476,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onRoom: () => starter.roomMade(),
   })
   const orchestrators = createOrchestrators({ database, heartbeatMs, onReady: after.ready, onRoom: () => starter.wake() })
+  const keyRing = new KeyRing({ database, clock: systemClock, log })
   const api = createCoordinatorApi({
     database,
     reader,
@@ -490,6 +493,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     brokerage: createBrokerage({ database, pool, fleet: directory }),
     replanner,
     webhooks: webhooks.api,
+    keys: createKeys({ database, needed: options.apiKey !== undefined, onChange: () => keyRing.changed() }),
     readArtifact: (artifact, part) => artifacts.read(artifact, part),
     events: createEvents({ database, feed: new EventFeed(database, tail) }),
     log,
@@ -544,6 +548,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const http = createHttpServer({
     api: available,
     ...(options.apiKey !== undefined && { apiKey: options.apiKey }),
+    keys: keyRing,
     log,
     host: options.host,
     port: options.port,

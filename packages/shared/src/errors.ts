@@ -25,6 +25,7 @@ export const errorTable = {
   artifact_not_found: { status: 404, title: 'No such artifact', retryable: false },
   artifact_lost: { status: 410, title: 'The bytes of the artifact are lost or damaged', retryable: false },
   range_not_satisfiable: { status: 416, title: 'No such range', retryable: false },
+  key_not_found: { status: 404, title: 'No such key', retryable: false },
   webhook_not_found: { status: 404, title: 'No such webhook', retryable: false },
   delivery_not_found: { status: 404, title: 'No such delivery', retryable: false },
   orchestrator_not_found: { status: 404, title: 'No such orchestrator', retryable: false },

@@ -49,6 +49,8 @@ export const eventTable = {
   'webhook.updated': 'A webhook was changed.',
   'webhook.rotated': 'A webhook got a new secret; the one before it still signs beside it for a while.',
   'webhook.deleted': 'A webhook was deleted.',
+  'key.created': 'An API key was made.',
+  'key.revoked': 'An API key was revoked.',
   'worker.starting': 'A worker registered, and does not take work yet.',
   'worker.ready': 'A worker takes work.',
   'worker.draining': 'A worker takes no more work and finishes what it has.',

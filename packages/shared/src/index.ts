@@ -49,6 +49,20 @@ export {
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
 export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
 export {
+  type Access,
+  allows,
+  type CreateKeyRequest,
+  createKeyRequestSchema,
+  defaultTenant,
+  type KeyList,
+  type KeyScope,
+  type KeyView,
+  type KeyWithSecret,
+  keyLevels,
+  keyPattern,
+  keyScopes,
+} from './keys.js'
+export {
   agentCapability,
   epochKey,
   intakeQueue,

@@ -10,6 +10,7 @@ import type {
   AgentView,
   ArtifactView,
   BatonError,
+  CreateKeyRequest,
   CreateOrchestratorRequest,
   CreateWebhookRequest,
   DeliveryList,
@@ -18,6 +19,9 @@ import type {
   EventList,
   EventView,
   ExecuteRequest,
+  KeyList,
+  KeyView,
+  KeyWithSecret,
   MatchRequest,
   OrchestrateRequest,
   OrchestratorList,
@@ -51,6 +55,8 @@ export interface Caller {
   readonly tenantId: number
   /** Who it is, for events and audit: a key's name, `local`. */
   readonly actor: string
+  /** The key that was shown; undefined: none was needed. */
+  readonly keyId?: string
   /** W3C trace context that the request belongs to. */
   readonly traceparent?: string
 }
@@ -232,6 +238,12 @@ export interface CoordinatorApi {
   replayDelivery(caller: Caller, id: string, deliveryId: string): Promise<DeliveryView>
   /** Throws `webhook_not_found`. */
   replayWebhook(caller: Caller, id: string, request: ReplayWebhookRequest): Promise<{ replayed: number }>
+  /** The answer holds the key, this once. Throws `state_conflict` where no key is needed, the name is taken, or there are too many. */
+  createKey(caller: Caller, request: CreateKeyRequest): Promise<KeyWithSecret>
+  /** The oldest first. */
+  keys(caller: Caller, page: { revoked: boolean; limit: number; cursor?: string }): Promise<KeyList>
+  /** Idempotent. Throws `key_not_found`. */
+  revokeKey(caller: Caller, id: string): Promise<KeyView>
   artifacts(
     caller: Caller,
     taskId: string,

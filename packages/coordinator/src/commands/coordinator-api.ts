@@ -12,6 +12,7 @@ import type { CoordinatorApi } from './api.js'
 import type { Brokerage } from './brokerage.js'
 import type { Control } from './control.js'
 import type { Events } from './events.js'
+import type { Keys } from './keys.js'
 import type { Orchestrators } from './orchestrators.js'
 import type { Replanner } from './replan.js'
 import type { Reviews } from './reviews.js'
@@ -31,6 +32,7 @@ interface ApiOptions {
   readonly replanner: Pick<Replanner, 'replan'>
   readonly events: Events
   readonly webhooks: Webhooks
+  readonly keys: Keys
   readonly readArtifact: Artifacts['read']
   readonly log: Logger
   readonly fleet: { resolves(routeId: number): boolean; refresh(): Promise<void> }
@@ -57,6 +59,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     replan: (caller, taskId, request, how) => options.replanner.replan(caller, taskId, request, how),
     ...options.events,
     ...options.webhooks,
+    ...options.keys,
 
     submit: (caller, requests, how) => submitter.submit(caller, requests, how),
 

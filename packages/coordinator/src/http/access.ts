@@ -1,23 +1,26 @@
 /**
- * Who may ask, decided in this one place.
+ * Who may ask, and for what, decided in this one place; what each route needs stands in scopes.ts.
  *
  * A1  Without a key the server listens on loopback only, and answers only to loopback names in `Host`, and to its own
  *     pages in `Origin`: a page of another site must reach it neither directly nor through a name that it re-points here.
- * A2  With a key every path needs it, but those marked `open`, which show no data.
- * A3  Keys are compared by hash in constant time. A key in a URL is refused, valid or not, and URLs are never logged.
- * A4  A cookie stands for the key on the pages of the queues, and nowhere else (admin-sessions.ts).
+ * A2  With a key every path needs one, but those that are open, which show no data. Whoever shows none does not learn which
+ *     paths exist.
+ * A3  Keys are compared by hash. A key in a URL is refused, valid or not, and URLs are never logged.
+ * A4  A cookie stands for its key on the pages of the queues, and nowhere else (admin-sessions.ts).
+ * A5  The key that the coordinator was started with may do everything. Others may do what their scope allows.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { BatonError } from '@baton/shared'
+import { createHash } from 'node:crypto'
+import { allows, BatonError, keyPattern, type Access as Needed } from '@baton/shared'
 import type { Clock } from '@baton/shared/node'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../commands/api.js'
+import type { KeyHolder, KeyRing } from '../commands/key-ring.js'
 import { AdminSessions } from './admin-sessions.js'
 import { BadKeys } from './bad-keys.js'
 import { parametersOf } from './query.js'
 import { isQueuesPage } from './queue-pages.js'
 
-/** The tenant of whoever uses the one static key, or needs none. */
+/** The tenant of whoever uses the key of the environment, or needs none. */
 const defaultTenantId = 1
 
 /** Parameters in which people send keys. */
@@ -37,8 +40,13 @@ const keyParameters: ReadonlySet<string> = new Set([
 const bearer = /^Bearer +(\S+) *$/i
 const loopbackName = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i
 
+/** The keys that were made, beside the one of the environment. */
+export type MadeKeys = Pick<KeyRing, 'withHash' | 'withId'>
+
 export interface AccessOptions {
   readonly apiKey: string | undefined
+  /** Default: none was made. */
+  readonly keys?: MadeKeys | undefined
   readonly badKeysPerMinute: number
   readonly clock: Clock
 }
@@ -49,42 +57,74 @@ export function isLoopback(host: string): boolean {
 }
 
 export class Access {
-  private readonly keyHash: Buffer | undefined
+  /** The key of the environment; undefined: no key is needed. */
+  private readonly own: KeyHolder | undefined
+  private readonly keys: MadeKeys | undefined
   private readonly badKeys: BadKeys
-  /** Cookies in place of the key; none where no key is needed. */
-  readonly sessions: AdminSessions | undefined
+  private readonly sessions: AdminSessions
 
   constructor(options: AccessOptions) {
-    this.keyHash = options.apiKey === undefined ? undefined : sha256(options.apiKey)
-    this.sessions = this.keyHash && new AdminSessions(this.keyHash, options.clock)
+    const { apiKey } = options
+    this.own =
+      apiKey === undefined ? undefined : { id: 'env', name: 'api_key', tenantId: defaultTenantId, scope: 'admin', hash: sha256(apiKey) } // A5
+    this.keys = options.keys
+    this.sessions = new AdminSessions(options.clock)
     this.badKeys = new BadKeys(options.badKeysPerMinute, options.clock)
   }
 
   get needsKey(): boolean {
-    return this.keyHash !== undefined
+    return this.own !== undefined
   }
 
-  /** Lets a request in, as somebody; or throws `unauthorized`, `forbidden`, `too_many_requests`. */
-  admit(request: FastifyRequest, open: boolean): Caller {
+  /**
+   * Lets a request in, as somebody; or throws `unauthorized`, `forbidden`, `too_many_requests`. Undefined where there is no
+   * such path: whoever shows a key may learn that.
+   */
+  async admit(request: FastifyRequest, needed: Needed | undefined): Promise<Caller> {
     if (request.headers.host === undefined) throw new BatonError('invalid_request', 'the header Host is missing')
-    if (this.keyHash === undefined) {
+    if (!this.own) {
       refuseStrangers(request) // A1
       return { tenantId: defaultTenantId, actor: 'local' }
     }
-    this.refuseKeyInUrl(request.raw.url ?? '', this.keyHash) // A3
-    if (!open && !this.hasSession(request)) this.checkKey(request, this.keyHash) // A2
-    return { tenantId: defaultTenantId, actor: 'api_key' }
+    this.refuseKeyInUrl(request.raw.url ?? '') // A3
+    if (needed === 'open') return { tenantId: defaultTenantId, actor: 'nobody' } // A2
+    const holder = (await this.bySession(request)) ?? (await this.byKey(request))
+    if (needed && !allows(holder.scope, needed))
+      throw new BatonError(
+        'forbidden',
+        `the key ${holder.name} has the scope ${holder.scope}, and this needs ${needed.level}; \`baton keys create NAME --scope ${needed.level}\` makes one that may`,
+      )
+    return { tenantId: holder.tenantId, actor: holder.name, keyId: holder.id }
+  }
+
+  /** Whether a request that was let in would still be: its key is in force. */
+  async isInForce({ keyId }: Caller): Promise<boolean> {
+    return keyId === undefined || (await this.withId(keyId)) !== undefined
+  }
+
+  /** The value of a `Set-Cookie` that stands for the caller's key; undefined where none is needed. */
+  async beginSession({ keyId }: Caller, how: { secure: boolean }): Promise<string | undefined> {
+    const holder = keyId === undefined ? undefined : await this.withId(keyId)
+    return holder && this.sessions.begin(holder, how)
+  }
+
+  /** The value of a `Set-Cookie` that ends a session. */
+  endSession(): string | undefined {
+    return this.own && this.sessions.end()
   }
 
   /** A4 */
-  private hasSession({ headers, raw }: FastifyRequest): boolean {
-    return headers.authorization === undefined && isQueuesPage(raw.url ?? '') && this.sessions?.isValid(headers.cookie) === true
+  private async bySession({ headers, raw }: FastifyRequest): Promise<KeyHolder | undefined> {
+    if (headers.authorization !== undefined || headers.cookie === undefined || !isQueuesPage(raw.url ?? '')) return undefined
+    return this.sessions.holderOf(headers.cookie, id => this.withId(id))
   }
 
-  private checkKey(request: FastifyRequest, keyHash: Buffer): void {
+  private async byKey(request: FastifyRequest): Promise<KeyHolder> {
     const shown = bearer.exec(request.headers.authorization ?? '')?.[1]
     if (shown === undefined) throw new BatonError('unauthorized', 'show the API key in the header Authorization: Bearer <key>')
-    if (timingSafeEqual(sha256(shown), keyHash)) return
+    const hash = sha256(shown)
+    const holder = hash === this.own?.hash ? this.own : keyPattern.test(shown) ? await this.keys?.withHash(hash) : undefined
+    if (holder) return holder
     const waitSeconds = this.badKeys.count(request.ip)
     if (waitSeconds !== undefined)
       throw new BatonError(
@@ -92,16 +132,28 @@ export class Access {
         `too many wrong API keys came from this address; try again in ${waitSeconds} s with the right one`,
         { extra: { retry_after_seconds: waitSeconds } },
       )
-    throw new BatonError('unauthorized', 'the API key is not valid; the coordinator was given its key as BATON_API_KEY')
+    throw new BatonError(
+      'unauthorized',
+      'the API key is not valid, or was revoked; it is one that `baton keys create` made, or the BATON_API_KEY of the coordinator',
+    )
   }
 
-  private refuseKeyInUrl(url: string, keyHash: Buffer): void {
+  private async withId(id: string): Promise<KeyHolder | undefined> {
+    return id === this.own?.id ? this.own : this.keys?.withId(id)
+  }
+
+  private refuseKeyInUrl(url: string): void {
     for (const [name, value] of parametersOf(url))
-      if (keyParameters.has(name.toLowerCase()) || [name, value].some(text => timingSafeEqual(sha256(text), keyHash)))
+      if (keyParameters.has(name.toLowerCase()) || this.isKey(name) || this.isKey(value))
         throw new BatonError(
           'unauthorized',
           'keys are not taken from URLs, which end up in logs and histories: send the header Authorization: Bearer <key>, and replace a key that was sent in a URL',
         )
+  }
+
+  /** What looks like a key is one, whether it is in force or not. */
+  private isKey(text: string): boolean {
+    return keyPattern.test(text) || sha256(text) === this.own?.hash
   }
 }
 
@@ -119,6 +171,7 @@ function refuseStrangers(request: FastifyRequest): void {
     )
 }
 
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+/** Whoever times a comparison of hashes learns nothing of the key: what he sends is hashed, too. */
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

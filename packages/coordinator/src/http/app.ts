@@ -5,11 +5,11 @@
  * P2  Access is checked before anything is read or looked up; whoever may not ask does not learn which paths exist.
  * P3  Every error leaves as a problem document. URLs are not logged: callers put secrets into them.
  */
-import { BatonError } from '@baton/shared'
+import { BatonError, type Access as Needed } from '@baton/shared'
 import { type Clock, type Logger, systemClock } from '@baton/shared/node'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Caller, CoordinatorApi } from '../commands/api.js'
-import { Access } from './access.js'
+import { Access, type MadeKeys } from './access.js'
 import { installBodyParser } from './body.js'
 import { clientErrorAnswerer, newRequestId } from './client-errors.js'
 import { EventStreams } from './event-streams.js'
@@ -26,8 +26,8 @@ import { Waits } from './waits.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route shows no data, hence needs no key. */
-    open?: boolean
+    /** What a key has to allow; undefined: there is no such path. */
+    needed?: Needed
     /** Keys of the body whose values keep their bytes; default: those of submissions. */
     rawKeys?: ReadonlySet<string>
   }
@@ -36,6 +36,8 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly api: CoordinatorApi
   readonly apiKey: string | undefined
+  /** Those that were made, beside it. */
+  readonly keys?: MadeKeys | undefined
   readonly log: Logger
   readonly version: string
   readonly mode: 'local' | 'fleet'
@@ -67,10 +69,15 @@ export interface App {
 export function buildApp(options: AppOptions): App {
   const { limits, log } = options
   const fastify = createFastify(limits, log)
-  const access = new Access({ apiKey: options.apiKey, badKeysPerMinute: limits.badKeysPerMinute, clock: options.clock ?? systemClock })
+  const access = new Access({
+    apiKey: options.apiKey,
+    keys: options.keys,
+    badKeysPerMinute: limits.badKeysPerMinute,
+    clock: options.clock ?? systemClock,
+  })
   const waits = new Waits(limits.maxWaits)
   const streams = new EventStreams(limits, log)
-  const routes = allRoutes({ ...options, showReasons: !access.needsKey, sessions: access.sessions })
+  const routes = allRoutes({ ...options, showReasons: !access.needsKey, access })
   const callers = new WeakMap<FastifyRequest, Caller>()
   const allowed = methodsOf(routes)
   let stopping = false
@@ -81,7 +88,7 @@ export function buildApp(options: AppOptions): App {
       throw new BatonError('unavailable', 'this coordinator is stopping; try again, perhaps at another one', {
         extra: { retry_after_seconds: 1 },
       })
-    callers.set(request, access.admit(request, request.routeOptions.config.open === true)) // P2
+    callers.set(request, await access.admit(request, request.routeOptions.config.needed)) // P2
     if (request.is404) throw noSuchRoute(request, allowed)
   })
   installBodyParser(fastify)
@@ -104,7 +111,8 @@ export function buildApp(options: AppOptions): App {
     if (!caller) throw new BatonError('internal', 'a request was not admitted')
     return caller
   }
-  for (const route of routes) register(fastify, route, { waits, streams, submissionBytes: limits.submissionBytes, callerOf })
+  const mayStay = (caller: Caller) => access.isInForce(caller)
+  for (const route of routes) register(fastify, route, { waits, streams, submissionBytes: limits.submissionBytes, callerOf, mayStay })
   if (options.queuePages) registerQueuePages(fastify, options.queuePages)
   return {
     fastify,

@@ -63,10 +63,15 @@ function operationSection(method: string, path: string, operation: Operation): s
   )
   return `<section class="operation" id="${escapeHtml(operation.operationId)}">
 <h3><span class="method">${escapeHtml(method.toUpperCase())}</span> <code>${escapeHtml(path)}</code></h3>
-<p>${prose(operation.summary)}${operation.security ? ' <span class="dim">Needs no key.</span>' : ''}</p>
+<p>${prose(operation.summary)}<span class="dim"> ${neededText(operation)}</span></p>
 ${body.join('')}${parameters.length > 0 ? `<div class="scroll"><table>${parameters.join('')}</table></div>` : ''}
 <details><summary>Answers</summary><div class="scroll"><table>${responses.join('')}</table></div></details>
 </section>`
+}
+
+function neededText({ security }: Operation): string {
+  const [needed] = security as readonly { readonly key: readonly string[] }[] // as openapi.ts writes it
+  return needed ? `Scope: ${needed.key.map(scope => `<code>${escapeHtml(scope)}</code>`).join(' or ')}.` : 'Needs no key.'
 }
 
 function schemaLink(schema: Record<string, unknown>): string {

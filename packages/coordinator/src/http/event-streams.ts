@@ -4,7 +4,8 @@
  * Invariants: S1 at most `maxStreams`. S2 no more is pulled than the client takes: what waits for it is one batch in the
  * socket's buffer. S3 who takes nothing for `streamStallMs` is let go; with its Last-Event-ID it goes on where it was (I10).
  * S4 each stream shows a sign of life every `streamCommentMs`, one timer for all, and says with it up to where it has come,
- * so that whoever resumes need not be given again what filters had left out.
+ * so that whoever resumes need not be given again what filters had left out. S5 who may follow no more is let go within
+ * `streamCheckMs`.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { BatonError, type EventView } from '@baton/shared'
@@ -17,7 +18,7 @@ export interface EventStream {
   send(response: ServerResponse, how: { readonly headers: OutgoingHttpHeaders; readonly bodiless: boolean }): Promise<void>
 }
 
-type StreamLimits = Pick<HttpLimits, 'maxStreams' | 'streamCommentMs' | 'streamStallMs'>
+type StreamLimits = Pick<HttpLimits, 'maxStreams' | 'streamCommentMs' | 'streamStallMs' | 'streamCheckMs'>
 
 /** How soon a client that lost its stream comes back. */
 const comeBackMs = 1_000
@@ -27,6 +28,7 @@ const endFrame = 'event: end\ndata: {}\n\n'
 
 interface Open {
   readonly controller: AbortController
+  readonly mayStay: () => Promise<boolean>
   /** Null until its head is written. */
   response: ServerResponse | null
   told: string | undefined
@@ -38,6 +40,7 @@ export class EventStreams {
   private readonly log: Logger
   private readonly streams = new Set<Open>()
   private timer: NodeJS.Timeout | undefined
+  private checking: NodeJS.Timeout | undefined
   private stopped = false
 
   constructor(limits: StreamLimits, log: Logger) {
@@ -46,7 +49,11 @@ export class EventStreams {
   }
 
   /** Takes a place for as long as the client stays. */
-  async open(response: ServerResponse, follow: (signal: AbortSignal) => Promise<AsyncIterable<EventBatch>>): Promise<EventStream> {
+  async open(
+    response: ServerResponse,
+    follow: (signal: AbortSignal) => Promise<AsyncIterable<EventBatch>>,
+    mayStay: () => Promise<boolean> = async () => true,
+  ): Promise<EventStream> {
     if (this.stopped) throw new BatonError('unavailable', 'this coordinator is stopping; try again', { extra: { retry_after_seconds: 1 } })
     if (this.streams.size >= this.limits.maxStreams)
       throw new BatonError(
@@ -56,7 +63,7 @@ export class EventStreams {
           extra: { retry_after_seconds: 5 },
         },
       ) // S1
-    const stream: Open = { controller: new AbortController(), response: null, told: undefined, position: undefined }
+    const stream: Open = { controller: new AbortController(), mayStay, response: null, told: undefined, position: undefined }
     this.streams.add(stream)
     response.once('close', () => this.close(stream))
     try {
@@ -93,6 +100,7 @@ export class EventStreams {
     response.write(`retry: ${comeBackMs}\n\n`)
     stream.response = response
     this.timer ??= setInterval(() => this.comment(), this.limits.streamCommentMs)
+    this.checking ??= setInterval(() => this.check(), this.limits.streamCheckMs)
     try {
       for await (const { events, position } of batches) {
         stream.position = position
@@ -139,12 +147,27 @@ export class EventStreams {
     }
   }
 
+  /** S5. Whether it may stay is not told while Postgres is away: then it hears nothing either. */
+  private check(): void {
+    for (const stream of this.streams)
+      stream.mayStay().then(
+        stays => {
+          if (stays) return
+          stream.response?.destroy()
+          this.close(stream)
+        },
+        () => undefined,
+      )
+  }
+
   private close(stream: Open): void {
     this.streams.delete(stream)
     stream.controller.abort()
     if (this.streams.size > 0) return
     clearInterval(this.timer)
+    clearInterval(this.checking)
     this.timer = undefined
+    this.checking = undefined
   }
 }
 

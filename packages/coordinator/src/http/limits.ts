@@ -16,6 +16,8 @@ export interface HttpLimits {
   readonly maxStreams: number
   /** Between two signs of life on a stream. */
   readonly streamCommentMs: number
+  /** Between two looks at whether the keys of those who follow streams are still in force. */
+  readonly streamCheckMs: number
   /** How long a client of a stream may take nothing before it is let go. */
   readonly streamStallMs: number
   /** Wrong keys of one address in a minute, before it is answered 429. */
@@ -31,6 +33,7 @@ export const defaultLimits: HttpLimits = {
   maxWaits: 1_000,
   maxStreams: 2_000,
   streamCommentMs: 15_000,
+  streamCheckMs: 2_000,
   streamStallMs: 30_000,
   badKeysPerMinute: 20,
 }

@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document, made of the routes, the schemas and the error table; nothing in it is written by hand twice. */
 import { type ErrorCode, errorCodes, errorTable } from '@baton/shared'
 import { z } from 'zod'
-import type { Route } from './route.js'
+import { neededBy, type Route } from './route.js'
 import { namedSchemas } from './view-schemas.js'
 
 export interface OpenApi {
@@ -17,7 +17,7 @@ export interface OpenApi {
 export interface Operation {
   readonly operationId: string
   readonly summary: string
-  readonly security?: readonly unknown[]
+  readonly security: readonly unknown[]
   readonly parameters?: readonly Record<string, unknown>[]
   readonly requestBody?: { readonly required: boolean; readonly content: Record<string, { schema: JsonSchema }> }
   readonly responses: Record<string, { description: string; content?: Record<string, { schema: JsonSchema }> }>
@@ -63,7 +63,8 @@ export function openApiDocument(routes: readonly Route[], version: string): Open
         key: {
           type: 'http',
           scheme: 'bearer',
-          description: 'The API key. Not needed where the coordinator runs without one, on loopback.',
+          description:
+            'An API key whose scope is, or comprises, the one that the operation names: `read` < `submit` < `operate` < `admin`; a `worker` key only where that is named. Not needed where the coordinator runs without one, on loopback.',
         },
       },
     },
@@ -73,11 +74,13 @@ export function openApiDocument(routes: readonly Route[], version: string): Open
 }
 
 function operation(route: Route): Operation {
+  const needed = neededBy(route.id)
   const parameters = [...parametersIn('path', route.params), ...parametersIn('query', route.query)]
   return {
     operationId: route.id,
     summary: route.summary,
-    ...(route.open && { security: [] }),
+    // The scope is the role of the key, as OpenAPI 3.1 has it.
+    security: needed === 'open' ? [] : [{ key: needed.worker ? [needed.level, 'worker'] : [needed.level] }],
     ...(parameters.length > 0 && { parameters }),
     ...(route.body && {
       requestBody: { required: route.body.absent === undefined, content: { 'application/json': { schema: reference(route.body.schema) } } },
@@ -100,7 +103,12 @@ function answers(route: Route): Operation['responses'] {
 
 /** Errors by status, each naming its codes. */
 function problems(route: Route): Operation['responses'] {
-  const codes = new Set([...commonErrors, ...(route.open ? [] : keyErrors), ...(route.body ? bodyErrors : []), ...route.errors])
+  const codes = new Set([
+    ...commonErrors,
+    ...(neededBy(route.id) === 'open' ? [] : keyErrors),
+    ...(route.body ? bodyErrors : []),
+    ...route.errors,
+  ])
   return Object.fromEntries(
     [...groupByStatus(codes)].map(([status, group]) => [
       String(status),

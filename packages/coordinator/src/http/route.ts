@@ -3,13 +3,14 @@
  * same list of routes, so neither can say what the other does not do.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { BatonError, type ErrorCode } from '@baton/shared'
+import { type Access, BatonError, type ErrorCode } from '@baton/shared'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Caller, EventBatch } from '../commands/api.js'
 import type { EventStream, EventStreams } from './event-streams.js'
 import { toJsonText } from './json-text.js'
 import { readQuery } from './query.js'
+import { routeAccess } from './scopes.js'
 import { validate } from './validate.js'
 import type { Waits } from './waits.js'
 
@@ -74,8 +75,6 @@ export interface Route<P = unknown, Q = unknown, B = unknown> {
   readonly path: string
   readonly id: string
   readonly summary: string
-  /** Shows no data, hence needs no key. */
-  readonly open?: boolean
   readonly params?: z.ZodType<P>
   readonly query?: z.ZodType<Q>
   readonly body?: BodyReader<B>
@@ -93,18 +92,27 @@ export function defineRoute<P = undefined, Q = undefined, B = undefined>(route: 
 
 const noQuery = z.strictObject({})
 
+/** What a key has to allow for this route. */
+export function neededBy(routeId: string): Access {
+  const needed = routeAccess[routeId]
+  if (needed === undefined) throw new BatonError('internal', `scopes.ts does not say who may use the route ${routeId}`)
+  return needed
+}
+
 interface RegisterOptions {
   readonly waits: Waits
   readonly streams: EventStreams
   readonly submissionBytes: number
   callerOf(request: FastifyRequest): Caller
+  /** Whether whoever began to follow may go on. */
+  mayStay(caller: Caller): Promise<boolean>
 }
 
 export function register(app: FastifyInstance, route: Route, options: RegisterOptions): void {
   app.route({
     method: route.method,
     url: route.path,
-    config: { open: route.open === true, rawKeys: route.body?.rawKeys },
+    config: { needed: neededBy(route.id), rawKeys: route.body?.rawKeys },
     ...(route.body?.large && { bodyLimit: options.submissionBytes }),
     handler: async (request, reply) => {
       const { status = 200, headers = {}, json, content, events } = await route.answer(read(route, request, reply.raw, options))
@@ -122,11 +130,12 @@ export function register(app: FastifyInstance, route: Route, options: RegisterOp
 }
 
 function read(route: Route, request: FastifyRequest, response: ServerResponse, options: RegisterOptions): Ask {
+  const caller = options.callerOf(request)
   return {
     params: route.params && validate(route.params, request.params, 'the path is not acceptable'),
     query: readQuery(route.query ?? noQuery, request.raw.url ?? ''),
     body: route.body && readBody(route.body, request.body),
-    caller: traced(options.callerOf(request), request.headers.traceparent),
+    caller: traced(caller, request.headers.traceparent),
     requestId: request.id,
     secure: request.headers['x-forwarded-proto'] === 'https',
     ifNoneMatch: request.headers['if-none-match'],
@@ -135,7 +144,7 @@ function read(route: Route, request: FastifyRequest, response: ServerResponse, o
     accept: request.headers.accept,
     lastEventId: lastEventIdOf(request),
     hold: wait => options.waits.hold(response, wait),
-    stream: open => options.streams.open(response, open),
+    stream: open => options.streams.open(response, open, () => options.mayStay(caller)),
   }
 }
 

@@ -5,7 +5,7 @@
 import { BatonError } from '@baton/shared'
 import type { Clock, Logger } from '@baton/shared/node'
 import type { CoordinatorApi } from '../commands/api.js'
-import { isLoopback } from './access.js'
+import { isLoopback, type MadeKeys } from './access.js'
 import { type Answered, type App, buildApp } from './app.js'
 import { Connections } from './connections.js'
 import { defaultLimits, type HttpLimits } from './limits.js'
@@ -16,6 +16,8 @@ export interface HttpServerOptions {
   readonly api: CoordinatorApi
   /** The key that requests must show. Without one only a loopback host is accepted. */
   readonly apiKey?: string | undefined
+  /** Those that were made, beside it. */
+  readonly keys?: MadeKeys | undefined
   readonly log: Logger
   /** An address, or `localhost` for 127.0.0.1. */
   readonly host: string

@@ -8,6 +8,7 @@ import {
   type ArtifactView,
   assignRequestSchema,
   controlRequestSchema,
+  createKeyRequestSchema,
   createOrchestratorRequestSchema,
   createWebhookRequestSchema,
   type DeliveryList,
@@ -23,6 +24,10 @@ import {
   executeRequestSchema,
   failureSchema,
   jsonValueSchema,
+  type KeyList,
+  type KeyView,
+  type KeyWithSecret,
+  keyScopes,
   matchRequestSchema,
   type OrchestratorList,
   type OrchestratorSettingsView,
@@ -348,6 +353,23 @@ const webhook = z.object({
 const webhookWithSecret = webhook.extend({ secret: z.string() }) satisfies z.ZodType<WebhookWithSecret>
 const webhookList = z.object({ webhooks: z.array(webhook), next_cursor: listCursor }) satisfies z.ZodType<WebhookList>
 
+const key = z.object({
+  id: z.string(),
+  name: z.string(),
+  scope: z.enum(keyScopes),
+  tenant: z.string(),
+  created_at: at,
+  created_by: z
+    .string()
+    .meta({ description: 'The name of the key that made it; `api_key` is the one that the coordinator was started with.' }),
+  revoked_at: at.nullable().meta({ description: 'Null: it is in force.' }),
+  last_used_at: at.nullable().meta({ description: 'To the minute. Null: never.' }),
+}) satisfies z.ZodType<KeyView>
+const keyWithSecret = key.extend({
+  secret: z.string().meta({ description: 'The key itself, this once.' }),
+}) satisfies z.ZodType<KeyWithSecret>
+const keyList = z.object({ keys: z.array(key), next_cursor: listCursor }) satisfies z.ZodType<KeyList>
+
 const delivery = z.object({
   id: z.string(),
   webhook_id: z.string(),
@@ -428,6 +450,10 @@ export const namedSchemas = {
   Webhook: webhook,
   WebhookWithSecret: webhookWithSecret,
   WebhookList: webhookList,
+  CreateKeyRequest: createKeyRequestSchema,
+  Key: key,
+  KeyWithSecret: keyWithSecret,
+  KeyList: keyList,
   DeletedWebhook: z.object({ deleted_id: z.string() }),
   Delivery: delivery,
   DeliveryList: deliveryList,

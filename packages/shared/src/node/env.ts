@@ -13,7 +13,10 @@ export const environmentTable = {
   BATON_PORT: { default: '7420', says: 'Port that the coordinator listens on; `0` takes a free one.' },
   PORT: { default: '', says: 'Taken where `BATON_PORT` is not set.' },
   BATON_URL: { default: 'http://127.0.0.1:7420', says: 'Where the command line and the client find the coordinator.' },
-  BATON_API_KEY: { default: '', says: 'The key that requests must show. Needed to listen on another address than loopback.' },
+  BATON_API_KEY: {
+    default: '',
+    says: 'The key that may do everything; others are made with it. Needed to listen on another address than loopback.',
+  },
   BATON_DATA_DIR: { default: '.baton', says: 'Where local mode keeps its data.' },
   BATON_ARTIFACTS_DIR: {
     default: '',

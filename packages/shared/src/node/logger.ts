@@ -15,8 +15,10 @@ const secretUrl = /\b([a-z][a-z0-9+.-]*:\/\/)([^\s/@:]*):([^\s/@]+)@/gi
 const bearer = /\b(Bearer\s+)[\w.~+/=-]+/gi
 /** In query strings, and in connection strings of words. */
 const secretParameter = /\b((?:api[_-]?key|access_token|auth|password|passwd|pwd|secret|token)=)[^\s&;,"']+/gi
+/** An API key of ours, wherever it stands. */
+const ownKey = /\bbaton_[\w-]{43}/g
 /** Without any of these nothing of the above is in a text. */
-const suspicious = /:\/\/|=|bearer/i
+const suspicious = /:\/\/|=|bearer|baton_/i
 const secretKey = /^(?:(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api[_-]?key|password|passwd|secret|token)$/i
 /** What JSON leaves as it is, and viewers may take for a line break or a control character. */
 const unescaped = /[\u007f-\u009f\u2028\u2029]/
@@ -87,6 +89,6 @@ function cleanText(text: string): string {
   if (text.length <= maxFieldLength && !suspicious.test(text)) return text // most are ids and short words
   // Cut first: what is looked through stays small. A secret that the cut splits is masked as far as it stands there.
   const cut = text.length > maxFieldLength ? text.slice(0, maxFieldLength) : text
-  const masked = maskSecrets(cut).replace(bearer, '$1***').replace(secretParameter, '$1***')
+  const masked = maskSecrets(cut).replace(bearer, '$1***').replace(secretParameter, '$1***').replace(ownKey, 'baton_***')
   return cut.length < text.length ? `${masked}… (${text.length} characters)` : masked
 }

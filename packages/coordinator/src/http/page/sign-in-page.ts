@@ -28,7 +28,7 @@ export const signInPage: Page = {
 <style>${style}</style>
 <h1>Queues</h1>
 <form>
-<label for="key">API key of this coordinator (<code>BATON_API_KEY</code>)</label>
+<label for="key">API key; the scope <code>read</code> lets you look, <code>operate</code> press buttons</label>
 <input id="key" type="password" autocomplete="current-password" required>
 <button>Sign in</button>
 <p id="said" role="alert"></p>

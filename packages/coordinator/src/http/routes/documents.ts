@@ -25,7 +25,6 @@ export function documentRoutes({ mode, openApi }: DocumentOptions): Route[] {
       path: '/',
       id: 'home',
       summary: 'A page that shows tasks, workers and agents to people.',
-      open: true,
       answers: { 200: { description: 'The page; it asks for the key itself.', mediaType: 'text/html' } },
       errors: [],
       async answer() {
@@ -37,7 +36,6 @@ export function documentRoutes({ mode, openApi }: DocumentOptions): Route[] {
       path: '/docs',
       id: 'docs',
       summary: 'This API as a page for people.',
-      open: true,
       answers: { 200: { description: 'The page.', mediaType: 'text/html' } },
       errors: [],
       async answer() {
@@ -50,7 +48,6 @@ export function documentRoutes({ mode, openApi }: DocumentOptions): Route[] {
       path: '/openapi.json',
       id: 'openapi',
       summary: 'This API as an OpenAPI 3.1 document.',
-      open: true,
       answers: { 200: { description: 'The document.', mediaType: 'application/json' } },
       errors: [],
       async answer() {

@@ -1,7 +1,7 @@
 /** Every route of the API. */
 import type { Logger } from '@baton/shared/node'
 import type { CoordinatorApi } from '../../commands/api.js'
-import type { AdminSessions } from '../admin-sessions.js'
+import type { Access } from '../access.js'
 import { type OpenApi, openApiDocument } from '../openapi.js'
 import type { Route } from '../route.js'
 import { artifactRoutes } from './artifacts.js'
@@ -10,6 +10,7 @@ import { documentRoutes } from './documents.js'
 import { eventRoutes } from './events.js'
 import { fleetRoutes } from './fleet.js'
 import { healthRoutes } from './health.js'
+import { keyRoutes } from './keys.js'
 import { type MetricsSource, metricsRoutes } from './metrics.js'
 import { orchestratorRoutes } from './orchestrators.js'
 import { reviewRoutes } from './reviews.js'
@@ -26,7 +27,7 @@ interface RoutesOptions {
   readonly mode: 'local' | 'fleet'
   readonly showReasons: boolean
   readonly metrics?: MetricsSource | undefined
-  readonly sessions: AdminSessions | undefined
+  readonly access: Pick<Access, 'beginSession' | 'endSession'>
 }
 
 export function allRoutes(options: RoutesOptions): Route[] {
@@ -41,11 +42,12 @@ export function allRoutes(options: RoutesOptions): Route[] {
     ...artifactRoutes(api),
     ...eventRoutes(api),
     ...webhookRoutes(api),
+    ...keyRoutes(api),
     ...reviewRoutes(api),
     ...fleetRoutes(api),
     ...healthRoutes(api, options),
     ...(options.metrics ? metricsRoutes(options.metrics) : []),
-    ...sessionRoutes(options.sessions),
+    ...sessionRoutes(options.access),
     ...documentRoutes({ mode, openApi: () => (document ??= openApiDocument(routes, version)) }),
   ]
   return routes

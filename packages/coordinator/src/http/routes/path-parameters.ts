@@ -9,5 +9,6 @@ export const artifactPath = z.strictObject({ task_id: taskIdSchema, subtask_id: 
 export const workerPath = z.strictObject({ id: line(200) })
 export const orchestratorPath = z.strictObject({ id: nameSchema })
 export const reviewPath = z.strictObject({ id: line(64) })
+export const keyPath = z.strictObject({ id: nameSchema })
 export const webhookPath = z.strictObject({ id: nameSchema })
 export const deliveryPath = z.strictObject({ id: nameSchema, delivery_id: line(64) })

@@ -5,6 +5,7 @@ import {
   BatonError,
   type DeliveryView,
   type EventView,
+  type KeyView,
   type OrchestrateRequest,
   type OrchestratorView,
   RawJson,
@@ -23,6 +24,16 @@ export class FakeApi implements CoordinatorApi {
   /** `[method, …arguments without the caller]` */
   readonly calls: unknown[][] = []
   readonly stored = new Map<string, { task: TaskView; version: number }>()
+  readonly key: KeyView = {
+    id: 'key-1',
+    name: 'ci',
+    scope: 'submit',
+    tenant: 'default',
+    created_at: '2026-01-01T00:00:00Z',
+    created_by: 'api_key',
+    revoked_at: null,
+    last_used_at: null,
+  }
   readonly files = new Map<string, { mediaType: string; sha256: string; data: Buffer }>()
   agentList: AgentView[] = []
   workerList: WorkerView[] = []
@@ -315,6 +326,22 @@ export class FakeApi implements CoordinatorApi {
     this.called('tasks', filters)
     const tasks = [...this.stored.values()].map(({ task }) => summaryOf(task)).slice(0, filters.limit)
     return { tasks, next_cursor: null }
+  }
+
+  async createKey(...[, request]: Parameters<CoordinatorApi['createKey']>) {
+    this.called('createKey', request)
+    return { ...this.key, name: request.name, scope: request.scope, secret: `baton_${'s'.repeat(43)}` }
+  }
+
+  async keys(...[, page]: Parameters<CoordinatorApi['keys']>) {
+    this.called('keys', page)
+    return { keys: [this.key], next_cursor: null }
+  }
+
+  async revokeKey(...[, id]: Parameters<CoordinatorApi['revokeKey']>) {
+    this.called('revokeKey', id)
+    if (id !== this.key.id) throw new BatonError('key_not_found', `there is no key ${id}`)
+    return { ...this.key, revoked_at: '2026-01-01T00:00:00Z' }
   }
 
   async artifacts(...[, taskId, page]: Parameters<CoordinatorApi['artifacts']>) {
