@@ -18,7 +18,7 @@ export interface Durations {
   readonly reviewDueMs: number
   /** How long a ready subtask waits for a provider before it counts as blocked. */
   readonly blockAfterMs: number
-  /** Between two comparisons of the queues with Postgres. */
+  /** For how long a row may be queued without a job: the queues are compared with Postgres twice in it. */
   readonly reconcileMs: number
   /** How long a worker may take from fetching a job to a granted claim, at least; a longer lease counts instead. */
   readonly claimLimitMs: number

@@ -399,6 +399,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     database,
     queue,
     ring: rows => ringer.ring(rows),
+    holding: () => ringer.held.jobs > 0,
     everyMs: durations.reconcileMs,
     claimLimitMs: Math.max(leaseMs, durations.claimLimitMs),
     log,

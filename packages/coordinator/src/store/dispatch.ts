@@ -282,12 +282,20 @@ const stale: Statement = {
   text: `
 select s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id from subtask_states s
 where s.state = 'queued' and s.queued_at <= clock_timestamp() - $1::int * interval '1 millisecond' and s.id > $3
+  and ($4::int is null or s.queued_at >= clock_timestamp() - $4 * interval '1 millisecond')
 order by s.id limit $2`,
 }
 
-/** Rows that were queued longer than `olderThanMs` ago and that no worker has claimed, in order of id. */
-export async function readStaleQueued(db: Queryable, olderThanMs: number, page: { after: string; limit: number }): Promise<QueuedRow[]> {
-  return (await db.query<QueuedRow>(stale, [olderThanMs, page.limit, page.after])).rows
+interface QueuedAge {
+  readonly olderThanMs: number
+  /** null: however old. */
+  readonly youngerThanMs: number | null
+}
+
+/** Rows that were queued so long ago and that no worker has claimed, in order of id. */
+export async function readStaleQueued(db: Queryable, age: QueuedAge, page: { after: string; limit: number }): Promise<QueuedRow[]> {
+  const youngerThanMs = age.youngerThanMs === null ? null : Math.ceil(age.youngerThanMs)
+  return (await db.query<QueuedRow>(stale, [Math.round(age.olderThanMs), page.limit, page.after, youngerThanMs])).rows
 }
 
 const ring: Statement = {

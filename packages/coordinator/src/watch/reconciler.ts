@@ -2,6 +2,11 @@
  * Holds the queues to what Postgres says: whatever is queued there and has no job is rung again, with the next dispatch
  * number (I11). Finds what a crash between claim and ring left; and, told by a key that is missing, at once everything
  * that Redis lost when it was emptied.
+ *
+ * Invariants: R1 nothing is queued without a job for longer than a period: two looks in each, and what was queued less
+ * than two fifths of one ago counts as on its way. R2 what has been looked at once is looked at once in a period, since
+ * each row costs Redis a call: every other look is at what was queued lately only. R3 jobs that this coordinator keeps
+ * back, because the queue took none, are not rung a second time.
  */
 import { jobId } from '@baton/shared'
 import { type Logger, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
@@ -13,6 +18,9 @@ interface ReconcilerOptions {
   readonly database: Database
   readonly queue: TaskQueue
   readonly ring: (rows: readonly QueuedRow[]) => Promise<void>
+  /** Whether jobs are kept back until the queue takes them. */
+  readonly holding: () => boolean
+  /** The period. */
   readonly everyMs: number
   /** How long a worker may take from fetching a job to a granted claim. */
   readonly claimLimitMs: number
@@ -24,22 +32,22 @@ interface ReconcilerOptions {
 const pageSize = 500
 /** How often it is asked whether Redis was emptied. */
 const epochEveryMs = 500
+/** R1: with the half between two looks, this leaves a tenth of a period for a look itself. */
+const graceShare = 0.4
 
 export class Reconciler implements Service {
   readonly name = 'reconciler'
   private readonly options: ReconcilerOptions
   private readonly ticker: Ticker
-  private nextRound = Number.NEGATIVE_INFINITY
-  private first = true
+  private readonly tickMs: number
+  /** When the last look began that came to its end, and the last one at everything. */
+  private looked = Number.NEGATIVE_INFINITY
+  private lookedAtAll = Number.NEGATIVE_INFINITY
 
   constructor(options: ReconcilerOptions) {
     this.options = options
-    this.ticker = new Ticker({
-      name: 'reconciler',
-      everyMs: Math.min(epochEveryMs, options.everyMs),
-      log: options.log,
-      run: () => this.run(),
-    })
+    this.tickMs = Math.min(epochEveryMs, options.everyMs / 2)
+    this.ticker = new Ticker({ name: 'reconciler', everyMs: this.tickMs, log: options.log, run: () => this.run() })
   }
 
   async start(): Promise<void> {
@@ -51,21 +59,29 @@ export class Reconciler implements Service {
   }
 
   private async run(): Promise<void> {
-    const { queue, everyMs, claimLimitMs, log } = this.options
+    const { queue, everyMs, claimLimitMs, holding, log } = this.options
+    if (holding()) return // R3
+    const now = performance.now()
+    const first = this.looked === Number.NEGATIVE_INFINITY
     const emptied = await queue.claimEpoch()
-    if (!emptied && performance.now() < this.nextRound) return
-    this.nextRound = performance.now() + everyMs
-    if (emptied && !this.first) log.warn('the queues were emptied; every job is rung again')
+    // A tick that comes a little early is not put off to the next one.
+    const due = (since: number, ms: number) => now - since > ms - this.tickMs / 2
+    const all = emptied || due(this.lookedAtAll, everyMs)
+    if (!all && !due(this.looked, everyMs / 2)) return
+    if (emptied && !first) log.warn('the queues were emptied; every job is rung again')
     // At start, and after that, nothing is known of the jobs; otherwise what was queued just now is on its way.
-    const olderThanMs = this.first || emptied ? 0 : Math.min(everyMs, claimLimitMs)
-    this.first = false
-    await this.ringMissing(olderThanMs)
+    const olderThanMs = first || emptied ? 0 : Math.min(graceShare * everyMs, claimLimitMs)
+    // R2, and half a period more, for what committed late.
+    const youngerThanMs = all ? null : olderThanMs + (now - this.looked) + everyMs / 2
+    await this.ringMissing(olderThanMs, youngerThanMs)
+    this.looked = now
+    if (all) this.lookedAtAll = now
   }
 
-  private async ringMissing(olderThanMs: number): Promise<void> {
+  private async ringMissing(olderThanMs: number, youngerThanMs: number | null): Promise<void> {
     const { database, queue, ring, claimLimitMs, log } = this.options
     for (let after = '0'; ; ) {
-      const rows = await readStaleQueued(database, olderThanMs, { after, limit: pageSize })
+      const rows = await readStaleQueued(database, { olderThanMs, youngerThanMs }, { after, limit: pageSize })
       const last = rows[rows.length - 1]
       if (!last) return
       after = last.id
