@@ -1,8 +1,14 @@
-/** What the processes hold over time, and whether that grows. */
+/**
+ * What the processes hold over time, and whether that grows.
+ *
+ * A sample is taken after V8 has collected everything and given back what it keeps free (memory-process.mjs): so what is
+ * resident is what is held, in the heap and outside of it, and not how V8 happens to size its young generation. The slope
+ * is the median of those between any two samples: a single step or a few high readings are no trend.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** As memory-process.mjs writes it, after a full collection. */
+/** As memory-process.mjs writes it. */
 export interface Sample {
   readonly at: number
   readonly rss: number
@@ -25,24 +31,27 @@ export interface Slope extends Life {
   readonly lastRssMiB: number
 }
 
-/** A process fills its caches and grows its heap at first. */
+/** A process fills its caches and compiles its code at first. */
 const warmUpMs = 2 * 60_000
-/** What is left has to show a trend and not a single step. */
-const judgedMs = 2 * 60_000
+/** Over less, what comes and goes with a fault is as much as what a leak at the limit would add. */
+const judgedMs = 3 * 60_000
 
 const mib = 1_048_576
 
 /** `until`: when the load ended. A fleet at rest gives memory back, which would hide what grew. */
 export function slopeOf(life: Life, { directory, until }: { directory: string; until: number }): Slope {
-  const all = readSamples(join(directory, `${life.pid}.jsonl`)).filter(({ at }) => at <= until)
+  return { ...life, ...growthOf(readSamples(join(directory, `${life.pid}.jsonl`)).filter(({ at }) => at <= until)) }
+}
+
+/** Of one process, from its first sample on. */
+export function growthOf(all: readonly Sample[]): Omit<Slope, keyof Life> {
   const first = all[0]?.at ?? 0
   const late = all.filter(({ at }) => at - first >= warmUpMs)
   const reach = (late.at(-1)?.at ?? 0) - (late[0]?.at ?? 0)
   const judged = reach >= judgedMs
   const per = (read: (sample: Sample) => number) =>
-    judged ? leastSquares(late.map(sample => [sample.at / 60_000, read(sample) / mib])) : undefined
+    judged ? medianSlope(late.map(sample => [sample.at / 60_000, read(sample) / mib])) : undefined
   return {
-    ...life,
     samples: late.length,
     minutes: reach / 60_000,
     rss: per(({ rss }) => rss),
@@ -59,10 +68,10 @@ function readSamples(file: string): Sample[] {
     .map(line => JSON.parse(line) as Sample) // written by our own module
 }
 
-/** The slope of the line with the least squared distances to the points. */
-export function leastSquares(points: readonly (readonly [number, number])[]): number {
-  const mean = (of: 0 | 1) => points.reduce((sum, point) => sum + point[of], 0) / points.length
-  const [x, y] = [mean(0), mean(1)]
-  const covariance = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0)
-  return covariance / points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0)
+/** The median of the slopes between any two of the points (Theil and Sen). */
+export function medianSlope(points: readonly (readonly [number, number])[]): number {
+  const slopes = points.flatMap(([x, y], i) => points.slice(i + 1).map(([later, then]) => (then - y) / (later - x))).sort((a, b) => a - b)
+  const middle = slopes.length / 2
+  const at = (n: number) => slopes[n] ?? 0
+  return Number.isInteger(middle) ? (at(middle - 1) + at(middle)) / 2 : at(Math.floor(middle))
 }

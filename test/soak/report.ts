@@ -64,7 +64,7 @@ export function reportLines(report: SoakReport): string[] {
         `  ${s(atMs).padStart(7)} s  ${text}: ${recoveredMs === undefined ? 'not before the end' : `${s(recoveredMs)} s`}`,
     ),
     '',
-    'memory after a full collection, from the third minute of each process on',
+    'memory, with all garbage collected and given back, from the third minute of each process on',
     ...memory.map(
       ({ member, pid, rss, heap, minutes, samples, lastRssMiB }) =>
         `  ${member} (${pid}), ${lastRssMiB.toFixed(0)} MiB resident: ${
