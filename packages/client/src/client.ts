@@ -1,5 +1,5 @@
 /** The one thing that users of this package make: a client of one coordinator, or of several behind one URL. */
-import { BatonError, type ControlRequest, type SystemStanding } from '@baton/shared'
+import { BatonError, type ControlRequest, type SystemStanding, urlIssue } from '@baton/shared'
 import { type Events, eventsOf } from './events.js'
 import { type Agents, agentsOf, type Health, healthOf, type Workers, workersOf } from './fleet.js'
 import { Http, type RetryPolicy, resolveRetry } from './http.js'
@@ -54,8 +54,12 @@ export interface Client {
  */
 export function createClient(options: ClientOptions = {}): Client {
   const url = options.url ?? defaultUrl
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new BatonError('invalid_configuration', `${JSON.stringify(url)} is not the URL of a coordinator; use one such as ${defaultUrl}`)
+  const issue = urlIssue(url)
+  if (issue !== undefined)
+    throw new BatonError(
+      'invalid_configuration',
+      `${JSON.stringify(url)} is not the URL of a coordinator, which ${issue}; use one such as ${defaultUrl}`,
+    )
   const http = new Http({
     url: url.replace(/\/+$/, ''),
     apiKey: options.apiKey,

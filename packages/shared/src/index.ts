@@ -200,6 +200,7 @@ export {
   type TemplateSources,
   withoutReferences,
 } from './templates.js'
+export { urlIssue } from './urls.js'
 export type {
   AgentCandidate,
   AgentMatch,

@@ -13,11 +13,11 @@ const namespacePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
 
 export const taskIdSchema = z
   .string()
-  .regex(taskIdPattern, 'use 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
+  .regex(taskIdPattern, 'must be 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
 export const nameSchema = z
   .string()
-  .regex(namePattern, 'use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
-export const namespaceSchema = z.string().regex(namespacePattern, 'use 1 to 64 lower-case letters, digits, `_` or `-`')
+  .regex(namePattern, 'must be 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
+export const namespaceSchema = z.string().regex(namespacePattern, 'must be 1 to 64 lower-case letters, digits, `_` or `-`')
 /** Without dots: with them, two pools could mean the same queue. */
 export const poolSchema = namespaceSchema
 

@@ -46,7 +46,7 @@ const text = (max: number) => z.string().min(1, 'must not be empty').max(max, `m
 /** The name of a subtask within its task; dependencies and templates refer to it. */
 export const subtaskNameSchema = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'use 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/, 'must be 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
 
 /** The pause between attempts: exponential from the first to the longest, half of it random. */
 const backoffSchema = z

@@ -135,7 +135,7 @@ describe('mistakes', () => {
     [
       'a bad name',
       { agents: [{ ...agent, name: 'Echo 1' }] },
-      'agents[0].name use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
+      'agents[0].name must be 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
     ],
     [
       'a bad duration',

@@ -1,5 +1,5 @@
 /** Zod's issues as sentences of ours: `agents[0].kind must be one of command, http, module`. */
-import { type FieldIssue, plainValue } from '@baton/shared'
+import { type FieldIssue, plainValue, urlIssue } from '@baton/shared'
 import type { z } from 'zod'
 
 /** `value` is what was checked; it tells what stands at the place now. */
@@ -34,7 +34,7 @@ function sentences(issue: z.core.$ZodIssue, root: unknown): FieldIssue[] {
     case 'too_big':
       return [{ path, issue: isOwn(issue.message) ? issue.message : `must be at most ${issue.maximum}${unit(issue.origin)}` }]
     case 'invalid_format':
-      return [{ path, issue: issue.format === 'url' ? 'must be a URL that begins with http:// or https://' : issue.message }]
+      return [{ path, issue: issue.format === 'url' && typeof at === 'string' ? (urlIssue(at) ?? issue.message) : issue.message }]
     default:
       return [{ path, issue: issue.message }]
   }

@@ -2,7 +2,7 @@
  * From zod's issues to the `fields` of a problem: every issue at once, each with its path (`subtasks[3].capability`)
  * and a message that names the remedy.
  */
-import { BatonError, type FieldIssue, RawJson } from '@baton/shared'
+import { BatonError, type FieldIssue, RawJson, urlIssue } from '@baton/shared'
 import { z } from 'zod'
 
 /** More than these are counted, not listed. */
@@ -81,11 +81,14 @@ const sayIssue: z.core.$ZodErrorMap = issue => {
     case 'too_big':
       return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${unit(issue.origin)}`
     case 'invalid_format':
-      return issue.format === 'url' ? 'must be a URL that begins with http:// or https://' : `must match ${issue.pattern ?? issue.format}`
+      return issue.format === 'url' ? urlProblem(issue.input) : `must match ${issue.pattern ?? issue.format}`
     default:
       return undefined
   }
 }
+
+const anyUrl = 'must be a URL that begins with http:// or https://'
+const urlProblem = (input: unknown): string => (typeof input === 'string' ? urlIssue(input) : undefined) ?? anyUrl
 
 function unit(origin: string): string {
   return origin === 'string' ? ' characters' : origin === 'array' ? ' items' : ''

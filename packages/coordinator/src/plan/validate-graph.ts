@@ -84,7 +84,7 @@ function indexNames(nodes: readonly GraphNode[], existing: ReadonlySet<string> |
 }
 
 function checkNames(node: GraphNode, n: number, issues: IssueList): void {
-  const allowed = 'use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit'
+  const allowed = 'must be 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit'
   for (const field of ['capability', 'agent'] as const) {
     const value = node[field]
     if (value !== undefined && !namePattern.test(value)) issues.add(n, field, allowed)

@@ -5,6 +5,7 @@
 import { BatonError, type FieldIssue } from '../errors.js'
 import { namespaceSchema } from '../names.js'
 import { isNetwork } from '../networks.js'
+import { urlIssue } from '../urls.js'
 import { type ArmedFailpoint, parseFailpoints } from './failpoint.js'
 import { type LogLevel, logLevels } from './logger.js'
 
@@ -143,9 +144,8 @@ export function readEnvironment(source: Source = process.env): Environment {
   const url = (name: EnvironmentVariable, protocols: readonly string[]): string | undefined => {
     const text = get(name)
     if (text === undefined) return undefined
-    const protocol = URL.canParse(text) ? new URL(text).protocol : undefined
-    if (!protocol || !protocols.includes(protocol))
-      problems.push({ path: name, issue: `must be a URL that begins with ${protocols.map(p => `${p}//`).join(' or ')}` })
+    const issue = urlIssue(text, protocols)
+    if (issue !== undefined) problems.push({ path: name, issue })
     return text
   }
   const portName = get('BATON_PORT') === undefined && get('PORT') !== undefined ? 'PORT' : 'BATON_PORT'
@@ -215,7 +215,7 @@ export function readEnvironment(source: Source = process.env): Environment {
       problems.push({ path: 'BATON_WEBHOOK_NETWORKS', issue: `${JSON.stringify(network)} is not a network such as 10.1.0.0/16` })
   if (!logLevels.includes(environment.logLevel)) problems.push({ path: 'LOG_LEVEL', issue: `must be one of ${logLevels.join(', ')}` })
   if (!namespaceSchema.safeParse(environment.namespace).success)
-    problems.push({ path: 'BATON_NAMESPACE', issue: 'use 1 to 64 lower-case letters, digits, `_` or `-`' })
+    problems.push({ path: 'BATON_NAMESPACE', issue: 'must be 1 to 64 lower-case letters, digits, `_` or `-`' })
   const timesAreNumbers = !problems.some(({ path }) => path === 'BATON_LEASE_MS' || path === 'BATON_HEARTBEAT_MS')
   if (timesAreNumbers && environment.heartbeatMs * 2 >= environment.leaseMs)
     problems.push({

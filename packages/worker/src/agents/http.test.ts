@@ -79,7 +79,7 @@ describe('the request', () => {
   })
 
   test.each(['not a url', 'ftp://example.org/', 'file:///etc/passwd'])('to %s is refused when the agent is declared', url => {
-    expect(() => httpAgent({ name: 'remote', url })).toThrow(/agent remote: .* is not an http or https URL/)
+    expect(() => httpAgent({ name: 'remote', url })).toThrow(/agent remote: .* must be a URL that begins with/)
   })
 })
 

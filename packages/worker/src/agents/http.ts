@@ -7,7 +7,7 @@
  */
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { BatonError, maxArtifactBytes, parseStrictJson } from '@baton/shared'
+import { BatonError, maxArtifactBytes, parseStrictJson, urlIssue } from '@baton/shared'
 import { type Agent, type AgentContext, type AgentOptions, defineAgent } from '../agent.js'
 
 export interface HttpAgentOptions
@@ -22,9 +22,9 @@ const retriableClientErrors = new Set([408, 425, 429])
 /** Declares an agent that asks a server for each attempt. The idempotency key travels as `Idempotency-Key`. */
 export function httpAgent(options: HttpAgentOptions): Agent {
   const { url: text, headers, ...rest } = options
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new BatonError('invalid_configuration', `agent ${options.name}: ${JSON.stringify(text)} is not an http or https URL`)
+  const issue = urlIssue(text)
+  if (issue !== undefined) throw new BatonError('invalid_configuration', `agent ${options.name}: its url ${JSON.stringify(text)} ${issue}`)
+  const url = new URL(text)
   return defineAgent<unknown, unknown>({ ...rest, run: (input, context) => ask(url, headers ?? {}, input, context) }, 'http')
 }
 

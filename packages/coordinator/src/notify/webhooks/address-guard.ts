@@ -8,7 +8,7 @@
  */
 import { lookup as systemLookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
-import { BatonError } from '@baton/shared'
+import { BatonError, urlIssue } from '@baton/shared'
 import { atMost } from '@baton/shared/node'
 import ipaddr from 'ipaddr.js'
 
@@ -121,9 +121,9 @@ export function hostOf(text: string): { readonly name: string } | { readonly pro
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (/[\u0000-\u0020\u007f-\u00a0\u2028\u2029\\]/.test(text))
     return { problem: 'must not hold spaces, line breaks, control characters or backslashes' }
-  if (!URL.canParse(text)) return { problem: 'must be a URL that begins with http:// or https://' }
+  const problem = urlIssue(text)
+  if (problem !== undefined) return { problem }
   const url = new URL(text)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return { problem: 'must be a URL that begins with http:// or https://' }
   if (url.username || url.password || /^[^/]*\/\/[^/?#]*@/.test(text)) return { problem: 'must not hold a user or password' }
   // A name may end with the dot of the root, and means the same.
   return { name: url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '') }

@@ -89,7 +89,7 @@ function checkSubtasks({ acceptance_criteria: criteria, subtasks }: Draft, { cap
   for (const [n, subtask] of subtasks.entries()) {
     const problem = (field: string, issue: string) => issues.push({ path: `subtasks[${n}].${field}`, issue })
     if (!/^[a-z0-9][a-z0-9_.-]{0,63}$/.test(subtask.name))
-      problem('name', 'use 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
+      problem('name', 'must be 1 to 64 lower-case letters, digits, `_`, `.` or `-`, beginning with a letter or digit')
     if (!capabilities.has(subtask.capability)) problem('capability', 'is not one of the capabilities that were given') // M1
     if (!/\S/.test(subtask.purpose)) problem('purpose', 'must not be empty')
     if (!/\S/.test(subtask.done_when)) problem('done_when', 'must say when the subtask is done') // M4
