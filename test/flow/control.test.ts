@@ -316,6 +316,35 @@ describe.each(databases)('on %s', (_, open) => {
       expect((await reviews().list({ taskId: id })).reviews).toEqual([])
     })
 
+    test('is left by executing the task as auto: what waits goes on, checkpoints and approvals stay, once and for all', async () => {
+      const id = await plan([...chain, { name: 'gated', capability: 'echo', requires_approval: true }])
+      await tasks().execute(id, { execution_mode: 'manual', checkpoints: ['c'] })
+      expect(await errorOf(tasks().execute(id))).toMatchObject({ code: 'state_conflict', message: expect.stringContaining('`auto`') })
+      expect(await tasks().execute(id, { execution_mode: 'auto' })).toEqual({ task_id: id, status: 'running' })
+      await until(id, task =>
+        expect(statesOf(task)).toEqual({ a: 'completed', b: 'completed', c: 'awaiting_approval', gated: 'awaiting_approval' }),
+      )
+      // It is in automatic execution now: nothing more to let go of.
+      expect(await errorOf(tasks().execute(id, { execution_mode: 'auto' }))).toMatchObject({ code: 'state_conflict' })
+      await tasks().release(id, await idOf(id, 'c'))
+      const [review] = (await reviews().list({ taskId: id })).reviews
+      await reviews().decide(review?.id ?? '', { decision: 'approve', reason: 'ok' })
+      await untilStatus(id, 'completed')
+      const told: string[] = []
+      for await (const event of tasks().events(id)) told.push(event.name)
+      expect(told.filter(name => name === 'task.automatic')).toHaveLength(1)
+    })
+
+    test('is left by a paused task, too', async () => {
+      const id = await plan(chain)
+      await tasks().execute(id, { execution_mode: 'manual' })
+      await tasks().release(id, await idOf(id, 'a'))
+      await until(id, task => expect(statesOf(task)).toMatchObject({ a: 'completed', b: 'awaiting_approval' }))
+      await tasks().pause(id)
+      expect(await tasks().execute(id, { execution_mode: 'auto' })).toEqual({ task_id: id, status: 'running' })
+      await untilStatus(id, 'completed')
+    })
+
     test('waits at checkpoints only, and a checkpoint may be released in advance', async () => {
       const id = await plan(chain)
       await tasks().execute(id, { checkpoints: ['b', 'c'] })

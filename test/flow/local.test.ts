@@ -81,6 +81,7 @@ const noting = defineAgent<{ set?: unknown }>({
 })
 const gpu = defineAgent({ name: 'gpu-echo', capabilities: ['render', 'gpu'], run: (_, context) => context.subtaskId })
 const cpu = defineAgent({ name: 'cpu-echo', capabilities: ['render'], run: (_, context) => context.subtaskId })
+const timed = defineAgent({ name: 'timed', run: (_, context) => context.deadline.getTime() - Date.now() })
 const bad = defineAgent<{ what: string }>({
   name: 'bad',
   run: ({ what }) => {
@@ -97,7 +98,7 @@ const bad = defineAgent<{ what: string }>({
 let local: Local
 beforeAll(async () => {
   local = await startLocal({
-    agents: [echo, flaky, typed, spawner, joiner, maker, reader, hanging, noting, gpu, cpu, bad],
+    agents: [echo, flaky, typed, spawner, joiner, maker, reader, hanging, noting, gpu, cpu, timed, bad],
     backoff: { initialMs: 20, maxMs: 100 },
   })
 })
@@ -140,6 +141,19 @@ describe('a task that goes well', () => {
     expect(Date.parse(c?.started_at ?? '')).toBeGreaterThanOrEqual(Date.parse(b?.finished_at ?? ''))
     expect(task.status_history.map(h => h.to)).toEqual(['planned', 'running', 'completed'])
     expect(task.metrics.subtasks_completed).toBe(3)
+  })
+
+  test('an agent is told when it has to be done: by the end of its SLA, or of its subtask where that comes first', async () => {
+    const task = await run([
+      { name: 'sla', capability: 'timed', sla_seconds: 50, deadline_seconds: 100 },
+      { name: 'whole', capability: 'timed', deadline_seconds: 100 },
+      { name: 'neither', capability: 'timed' },
+    ])
+    const left = ['sla', 'whole', 'neither'].map(name => Number(named(task, name).outputs))
+    for (const [i, seconds] of [50, 100, 3_600].entries()) {
+      expect(left[i]).toBeLessThanOrEqual(seconds * 1_000)
+      expect(left[i]).toBeGreaterThan(seconds * 1_000 - 30_000)
+    }
   })
 
   test('the subtasks of a task leave notes for each other, and another task does not see them', async () => {
@@ -320,6 +334,18 @@ describe('routing', () => {
     expect(done.status).toBe('completed')
     expect(done.status_history.map(h => h.to)).toEqual(['planned', 'blocked', 'running', 'completed'])
   })
+})
+
+test('the worker of local mode is not drained: nothing would take work after it', async () => {
+  const { workers } = local.client
+  const [worker] = await workers.list()
+  await expect(workers.drain(worker?.id ?? '')).rejects.toMatchObject({
+    code: 'state_conflict',
+    message: expect.stringMatching(/local mode.*POST \/pause/),
+  })
+  await expect(workers.drain('nobody')).rejects.toMatchObject({ code: 'worker_not_found' })
+  expect((await workers.list())[0]).toMatchObject({ state: 'ready' })
+  expect((await run([{ name: 'a', capability: 'echo' }])).status).toBe('completed')
 })
 
 describe('submitting', () => {

@@ -33,6 +33,7 @@ import {
 } from '../../packages/coordinator/src/store/events.js'
 import { executeTask, previewExecution } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
+import { leaveManual } from '../../packages/coordinator/src/store/leave-manual.js'
 import {
   countUnfinished,
   insertOrchestrator,
@@ -69,7 +70,7 @@ import { buryTasks, forgetOldEvents, purgePiece } from '../../packages/coordinat
 import { appendToStreams } from '../../packages/coordinator/src/store/stream-chunks.js'
 import { insertTasks } from '../../packages/coordinator/src/store/submit.js'
 import { controlSystem } from '../../packages/coordinator/src/store/system.js'
-import { escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
+import { closeMootReviews, escalateReviews, warnOfDelays } from '../../packages/coordinator/src/store/warnings.js'
 import {
   claimDeliveries,
   deliveriesPend,
@@ -143,6 +144,7 @@ beforeAll(async () => {
   await expireWaits(recording, '2026-01-01', 500, room)
   await warnOfDelays(recorder, '2026-01-01', 500)
   await escalateReviews(recorder, '2026-01-01', 500)
+  await closeMootReviews(recorder, 500)
   await rerunTask(
     { ...database, transaction: work => work(recorder) },
     { tenantId: 1, taskId: 't', from: [], input: null, references: ['x'], reason: null, actor: 'a' },
@@ -213,6 +215,7 @@ beforeAll(async () => {
   await lockForSubmission(recorder, [key])
   await countUnfinished(recorder, key)
   await previewExecution(recorder, 1, 't', [])
+  await leaveManual(recording, { tenantId: 1, taskId: 't', actor: 'y' })
   await wantStart(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [] })
   await tasksWait(recorder)
   const place = { xid: 1n, seq: 1n }

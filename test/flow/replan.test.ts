@@ -221,6 +221,25 @@ describe('with an approval', () => {
     expect(await reviews().get(review)).toMatchObject({ status: 'open' })
     letGo(`${id}/c`)
     await untilStatus(id, 'completed')
+    await closes(review)
+  })
+
+  /** What nobody decided goes with its task. */
+  const closes = (review: string) =>
+    vi.waitFor(async () => expect(await reviews().get(review)).toMatchObject({ status: 'closed', reason: 'the task ended' }), {
+      timeout: 15_000,
+      interval: 50,
+    })
+
+  test('one of a task that is cancelled is closed', async () => {
+    const id = await underWay(echo('c', ['b']))
+    const { id: review } = await propose(id, [echo('x', ['b'])])
+    await tasks().cancel(id)
+    await closes(review)
+    expect(await errorOf(reviews().decide(review, { decision: 'approve', reason: 'yes' }))).toMatchObject({ code: 'state_conflict' })
+    const told = await scene.events(id, 'review.closed')
+    expect(told).toHaveLength(1)
+    letGo(`${id}/b`)
   })
 })
 

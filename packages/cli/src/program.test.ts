@@ -232,7 +232,7 @@ describe('submitting', () => {
     expect(code).toBe(2)
     expect(err.split('\n')).toEqual([
       'error: stdin is not a task that can be handed in:',
-      '  task_id use 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
+      '  task_id must be 1 to 128 letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
       '  title is required',
       '  subtasks[0].sla is not a known key; check its spelling or remove it',
       '',
@@ -254,11 +254,23 @@ describe('submitting', () => {
   })
 })
 
+test('whoever submits a sentence is told how a task in words is handed in', async () => {
+  const { code, err } = await baton(['submit', "Fix the login bug, it's urgent"])
+  expect(code).toBe(2)
+  expect(err).toContain(
+    `echo '{"task_id":"my-task-1","title":"My task","description":"Fix the login bug, it'\\''s urgent"}' | baton submit -`,
+  )
+  expect((await baton(['submit', 'missing.json'])).err).toContain('missing.json cannot be read')
+})
+
 test('execute says what the task is now', async () => {
   const { requests } = await serve(() => ({ body: { task_id: 'feature-7', status: 'running' } }))
   const { code, out } = await baton(['execute', 'feature-7', '--manual'])
   expect({ code, out }).toEqual({ code: 0, out: 'feature-7 is running\nfollow it with: baton status feature-7 --watch\n' })
   expect(requests[0]?.body).toBe('{"execution_mode":"manual"}')
+  await baton(['execute', 'feature-7', '--auto'])
+  expect(requests[1]?.body).toBe('{"execution_mode":"auto"}')
+  expect((await baton(['execute', 'feature-7', '--auto', '--manual'])).code).toBe(2)
 })
 
 describe('lists', () => {

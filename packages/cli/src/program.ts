@@ -63,6 +63,7 @@ function programOf(io: Io, end: (code: ExitCode) => void): Command {
   remote('execute <task>', 'start or resume a task')
     .option('--follow', 'follow it until it ends or needs somebody')
     .option('--manual', 'let every ready subtask wait for its release')
+    .option('--auto', 'let a task go on by itself that was started with --manual')
     .action(async (task, options) => end(await (await import('./commands/execute.js')).execute(task, options, io)))
   remote('status [task]', 'show a task, or the recent ones')
     .option('--watch', 'follow it until it ends or needs somebody')

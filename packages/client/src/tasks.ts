@@ -63,7 +63,7 @@ export interface Tasks {
   submit(request: OrchestrateRequest, options?: { dryRun?: boolean }): Promise<TaskView>
   /** Hands in any number of tasks, in batches, each answered for itself. Results in order. */
   submitMany(requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]>
-  /** Starts or resumes. Throws `agent_unavailable` (the task is blocked, and goes on when a provider appears), `state_conflict`. */
+  /** Starts or resumes; `execution_mode: 'auto'` also ends manual execution. Throws `agent_unavailable` (the task is blocked, and goes on when a provider appears), `state_conflict`. */
   execute(taskId: string, request?: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
   /** Aborts what runs and starts nothing else. Throws `task_not_found`, `state_conflict` when it completed or failed. */
   cancel(taskId: string, request?: ControlRequest): Promise<{ task_id: string; status: TaskStatus }>

@@ -473,6 +473,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     room: () => directory.fastRoom(),
     after,
     decide: (caller, review, decision) => reviews.decideReview(caller, review, decision),
+    ownWorkers: mode === 'local',
     onEnded: () => watcher.wake(),
     onRoom: () => starter.roomMade(),
   })

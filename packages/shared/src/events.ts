@@ -9,6 +9,7 @@ export const eventTable = {
   'task.needs_review': 'Nothing of the task can progress until a person decides.',
   'task.paused': 'A task was paused.',
   'task.resumed': 'A task goes on.',
+  'task.automatic': 'A task was let go of that was executed step by step: it goes on by itself.',
   'task.completed': 'Every subtask of the task is finished.',
   'task.failed': 'A subtask failed for good and the task with it.',
   'task.cancelled': 'A task was cancelled.',

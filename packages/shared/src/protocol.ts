@@ -249,6 +249,8 @@ export interface Grant {
   isolation: Isolation | null
   lease_ms: number
   sla_ms: number
+  /** Until the deadline of the whole subtask, where that comes before the SLA; older coordinators do not say. */
+  deadline_in_ms?: number | null
 }
 
 export type ClaimReply =

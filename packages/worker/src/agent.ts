@@ -33,7 +33,7 @@ export interface AgentContext {
   readonly attempt: number
   /** Aborted when the attempt was cancelled, replaced or has exceeded its SLA; the reason is a `BatonError`. */
   readonly signal: AbortSignal
-  /** When the attempt has to be done. */
+  /** When the attempt has to be done: the end of its SLA, or the subtask's deadline where that comes first. */
   readonly deadline: Date
   readonly log: Logger
   /** The task's shared context. */

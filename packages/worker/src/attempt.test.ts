@@ -70,6 +70,19 @@ describe('what an agent is given', () => {
     expect((seen?.deadline.getTime() ?? 0) - before).toBeGreaterThanOrEqual(1_000)
   })
 
+  test('the deadline of its subtask, where that comes before its SLA', async () => {
+    const deadlines: number[] = []
+    const note = (_: unknown, context: AgentContext) => {
+      deadlines.push(context.deadline.getTime() - Date.now())
+      return null
+    }
+    await outcomeOf(note, { sla_ms: 3_600_000, deadline_in_ms: 60_000 })
+    await outcomeOf(note, { sla_ms: 3_600_000, deadline_in_ms: null })
+    expect(deadlines[0]).toBeLessThanOrEqual(60_000)
+    expect(deadlines[0]).toBeGreaterThan(0)
+    expect(deadlines[1]).toBeGreaterThan(60_000)
+  })
+
   test('an empty input where none was sent', async () => {
     const outcome = await outcomeOf((input, context) => [input, context.context, context.savedProgress], { input: null, input_chars: null })
     expect(outcome).toEqual({ kind: 'completed', output: '[{},{},null]' })

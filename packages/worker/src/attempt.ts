@@ -142,7 +142,7 @@ export class Attempt {
         return signal()
       },
       get deadline() {
-        return new Date(startedAt + grant.sla_ms)
+        return new Date(startedAt + Math.min(grant.sla_ms, grant.deadline_in_ms ?? Number.POSITIVE_INFINITY))
       },
       get log() {
         return log()

@@ -1,4 +1,5 @@
 /** `baton execute TASK`. */
+import { BatonError, type ExecuteRequest } from '@baton/shared'
 import { connect, type RemoteOptions } from '../client.js'
 import { type ExitCode, exitCodeOfStatus, exitCodes } from '../exit-codes.js'
 import { followTask, outcomeLines, startTask } from '../follow.js'
@@ -8,11 +9,14 @@ import { printJson, printLines } from '../output/print.js'
 interface ExecuteOptions extends RemoteOptions {
   readonly follow?: boolean
   readonly manual?: boolean
+  readonly auto?: boolean
 }
 
 export async function execute(taskId: string, options: ExecuteOptions, io: Io): Promise<ExitCode> {
+  if (options.manual && options.auto) throw new BatonError('invalid_request', '--manual and --auto exclude each other')
   const client = connect(options, io)
-  const request = options.manual ? ({ execution_mode: 'manual' } as const) : {}
+  const mode = options.manual ? 'manual' : options.auto ? 'auto' : undefined
+  const request: ExecuteRequest = mode ? { execution_mode: mode } : {}
   if (options.follow) {
     await startTask(client, taskId, request)
     const task = await followTask({ client, taskId, io, show: options.json ? 'silent' : 'human' })

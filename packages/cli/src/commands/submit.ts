@@ -17,7 +17,10 @@ interface SubmitOptions extends RemoteOptions {
 
 export async function submit(file: string, options: SubmitOptions, io: Io): Promise<ExitCode> {
   if (options.execute && options.dryRun) throw new BatonError('invalid_request', '--execute and --dry-run exclude each other')
-  const request = parseRequest(await readInput(file, io), file === '-' ? 'stdin' : file)
+  const text = await readInput(file, io).catch((error: unknown) => {
+    throw isSentence(file, error) ? notAFile(file) : error
+  })
+  const request = parseRequest(text, file === '-' ? 'stdin' : file)
   const client = connect(options, io)
   const planned = await client.tasks.submit(request, { ...(options.dryRun && { dryRun: true }) })
   if (!options.json) printLines(io, planLines(planned, { paint: paintFor(io), columns: columnsOf(io) }))
@@ -32,6 +35,21 @@ export async function submit(file: string, options: SubmitOptions, io: Io): Prom
   if (options.json) printJson(io, task)
   else printLines(io, outcomeLines(task, io))
   return exitCodeOfStatus(task.status)
+}
+
+/** Whether what should be a file is the task itself, in words. */
+function isSentence(file: string, error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  return /\s/.test(file) && cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENAMETOOLONG')
+}
+
+function notAFile(words: string): BatonError {
+  const [description] = words.match(/^.{0,200}/s) ?? []
+  const example = JSON.stringify({ task_id: 'my-task-1', title: 'My task', description }).replaceAll("'", "'\\''")
+  return new BatonError(
+    'invalid_request',
+    `there is no file of that name; a task in words is handed in as JSON, for instance: echo '${example}' | baton submit -`,
+  )
 }
 
 /** The request in a text, or every mistake in it. Inputs, metadata and context stay byte for byte what they were. */

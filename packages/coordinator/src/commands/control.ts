@@ -18,6 +18,7 @@ import { controlTask, drainWorker, releaseSubtask } from '../store/control.js'
 import { cancelSubtask, findSubtask, reassignSubtask, retrySubtask, type SubtaskFound } from '../store/control-subtask.js'
 import type { Database } from '../store/database.js'
 import type { EffectsRow } from '../store/fragments.js'
+import { listWorkers } from '../store/read-lists.js'
 import { readTask } from '../store/read-task.js'
 import { rerunTask } from '../store/rerun.js'
 import type { Room } from '../store/room.js'
@@ -32,6 +33,8 @@ interface ControlOptions {
   readonly publish: (subject: string, payload: string) => void
   readonly routes: Routes
   readonly room: () => Room
+  /** Local mode: workers live in this process. */
+  readonly ownWorkers: boolean
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
   /** Decides a review: what is in review is retried and reassigned by that alone. */
   readonly decide: (caller: Caller, id: string, decision: ReviewDecision) => Promise<unknown>
@@ -58,7 +61,8 @@ const remedies = {
       : `only a paused task can be resumed; run it again with POST /tasks/${taskId}/rerun`,
 }
 
-export function createControl({ database, subjects, publish, routes, room, after, decide, onEnded, onRoom }: ControlOptions) {
+export function createControl(options: ControlOptions) {
+  const { database, subjects, publish, routes, room, after, decide, onEnded, onRoom, ownWorkers } = options
   const subtask = async (caller: Caller, taskId: string, subtaskId: string): Promise<SubtaskFound> => {
     const found = await findSubtask(database, { tenantId: caller.tenantId, taskId, subtaskId })
     if (!found) throw new BatonError('subtask_not_found', `task ${taskId} has no subtask ${subtaskId}`)
@@ -83,6 +87,12 @@ export function createControl({ database, subjects, publish, routes, room, after
     const resolved = resolveTaskReferences(jsonText(input), { task_id, title, description: description ?? undefined, ...parts })
     if (!resolved.ok) throw badInput(resolved.issue)
     return resolved
+  }
+  /** The last worker of local mode: nobody would start another one, and nothing would take work until a restart. */
+  const isLastOwn = async (workerId: string): Promise<boolean> => {
+    if (!ownWorkers) return false
+    const live = (await listWorkers(database, null)).filter(({ state }) => state === 'starting' || state === 'ready')
+    return live.length === 1 && live[0]?.id === workerId
   }
   return {
     tellWorkers,
@@ -231,8 +241,13 @@ export function createControl({ database, subjects, publish, routes, room, after
 
     /** Asks a worker to finish what it has and end. Throws `worker_not_found`, `state_conflict`. */
     async drainWorker(caller: Caller, workerId: string): Promise<{ id: string; state: string }> {
+      if (await isLastOwn(workerId))
+        throw new BatonError(
+          'state_conflict',
+          `worker ${workerId} is part of this process (local mode), and nothing would take work without it; hold everything up with POST /pause, or end the process: it finishes what it has`,
+        )
       const result = await drainWorker(database, workerId, caller.actor)
-      if (!result) throw new BatonError('worker_not_found', `there is no worker ${workerId}`)
+      if (!result) throw noWorker(workerId)
       if (result.state === 'stopped' || result.state === 'lost')
         throw new BatonError('state_conflict', `worker ${workerId} is ${result.state} already`)
       // A word makes it faster; the next heartbeat's answer says the same.
@@ -244,6 +259,8 @@ export function createControl({ database, subjects, publish, routes, room, after
 export type Control = ReturnType<typeof createControl>
 
 const ended = (status: TaskStatus): boolean => (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
+
+const noWorker = (workerId: string): BatonError => new BatonError('worker_not_found', `there is no worker ${workerId}`)
 
 const noTask = (taskId: string): BatonError => new BatonError('task_not_found', `there is no task ${taskId}`)
 

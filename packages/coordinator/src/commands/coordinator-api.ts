@@ -6,6 +6,7 @@ import { whyTask } from '../core/why.js'
 import { wantStart } from '../store/admission.js'
 import type { Database } from '../store/database.js'
 import { executeTask, previewExecution } from '../store/execute.js'
+import { leaveManual } from '../store/leave-manual.js'
 import { listTasks, listWorkers, type WorkerRow } from '../store/read-lists.js'
 import { readArtifact, readArtifacts, readTask } from '../store/read-task.js'
 import type { CoordinatorApi } from './api.js'
@@ -74,6 +75,15 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
             issue: `there is no subtask ${JSON.stringify(name)}`,
           })),
         })
+      // Whoever says `auto` of a task that goes step by step wants it to go on by itself.
+      const left =
+        request.execution_mode === 'auto' && preview.execution_mode === 'manual'
+          ? await leaveManual(database, { tenantId: caller.tenantId, taskId, actor: caller.actor })
+          : undefined
+      if (left !== undefined) {
+        onChange([left])
+        onReady()
+      }
       if (preview.status === 'paused') return options.control.controlTask(caller, taskId, 'resume', 'execution was asked for')
       await fleet.refresh()
       const unroutable = (preview.root_routes ?? []).filter(route => !fleet.resolves(route))
@@ -92,10 +102,10 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
         onChange([result.id])
         onReady()
       }
-      if (result.status === 'needs_review' && result.from_status === 'needs_review')
+      if (result.status === 'needs_review' && result.from_status === 'needs_review' && left === undefined)
         throw new BatonError(
           'state_conflict',
-          `task ${taskId} needs review; decide its open review, or release what waits for that (GET /tasks/${taskId}/why says which)`,
+          `task ${taskId} needs review; decide its open review, or release what waits for that (GET /tasks/${taskId}/why says which); execution_mode \`auto\` ends manual execution`,
         )
       if (result.status === 'blocked') throw unroutableTask(taskId)
       return { task_id: taskId, status: result.status }

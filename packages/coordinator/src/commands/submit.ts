@@ -425,7 +425,12 @@ function full({ orchestrator_id: id }: NewTask): BatonError {
   return new BatonError(
     'task_limit_reached',
     `orchestrator ${id} has all the unfinished tasks that its maxTasks allows; submit it again when one has ended, or raise the limit with PATCH /orchestrators/${id}/settings`,
-    { extra: { orchestrator_id: id, retry_after_seconds: retryFullSeconds } },
+    {
+      fields: [
+        { path: 'orchestrator_id', issue: `names ${JSON.stringify(id)}, which has all the unfinished tasks that its maxTasks allows` },
+      ],
+      extra: { orchestrator_id: id, retry_after_seconds: retryFullSeconds },
+    },
   )
 }
 

@@ -70,6 +70,10 @@ test('a planned task waits to be started, or for its turn', () => {
     'waits for its turn: its orchestrator runs one task at once',
   )
   expect(whyTask('planned', { ...free, startsInTurn: { atOnce: null } }, undefined, 't')).toBe('waits for its turn')
+  const idle = { ...free, orchestratorStatus: 'idle', startsInTurn: { atOnce: 2 } }
+  expect(whyTask('planned', idle, undefined, 't')).toBe(
+    'waits for its turn: its orchestrator runs 2 tasks at once; its orchestrator is idle; it starts nothing until its status is set to running',
+  )
   expect(whySubtask(subtask({ state: 'pending' }), { ...free, allPaused, now, taskStatus: 'planned' })).toBe('its task has not started')
 })
 

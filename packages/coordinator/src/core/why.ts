@@ -87,7 +87,9 @@ export function whyTask(
 ): string | undefined {
   switch (status) {
     case 'planned':
-      return surroundings.startsInTurn === null ? `planned; start it with POST /execute/${taskId}` : inTurn(surroundings.startsInTurn)
+      return surroundings.startsInTurn === null
+        ? `planned; start it with POST /execute/${taskId}`
+        : inTurn(surroundings.startsInTurn, surroundings)
     case 'paused':
       return `paused; resume it with POST /tasks/${taskId}/resume`
     case 'blocked':
@@ -100,19 +102,28 @@ export function whyTask(
   }
 }
 
-function heldUp(taskStatus: TaskStatus, { orchestratorStatus, allPaused, startsInTurn }: Surroundings): string | undefined {
-  if (taskStatus === 'planned') return startsInTurn === null ? 'its task has not started' : inTurn(startsInTurn)
+function heldUp(taskStatus: TaskStatus, surroundings: Surroundings): string | undefined {
+  const { startsInTurn } = surroundings
+  if (taskStatus === 'planned') return startsInTurn === null ? 'its task has not started' : inTurn(startsInTurn, surroundings)
+  const { allPaused } = surroundings
+  return allPaused === null && taskStatus === 'paused' ? 'the task is paused' : heldFromOutside(surroundings)
+}
+
+function heldFromOutside({ orchestratorStatus, allPaused }: Surroundings): string | undefined {
   if (allPaused !== null)
     return `everything is paused${since(allPaused.since)}${by(allPaused.by)}${allPaused.reason === null ? '' : ` (${allPaused.reason})`}`
-  if (taskStatus === 'paused') return 'the task is paused'
   // What a new orchestrator is: who has never heard of that has to be told what ends it.
   if (orchestratorStatus === 'idle') return 'its orchestrator is idle; it starts nothing until its status is set to running'
   if (orchestratorStatus !== 'running') return `its orchestrator is ${orchestratorStatus}`
   return undefined
 }
 
-const inTurn = ({ atOnce }: { readonly atOnce: number | null }): string =>
-  `waits for its turn${atOnce === null ? '' : `: its orchestrator runs ${atOnce === 1 ? 'one task' : `${atOnce} tasks`} at once`}`
+/** A turn does not come while what runs is held up itself. */
+function inTurn({ atOnce }: { readonly atOnce: number | null }, surroundings: Surroundings): string {
+  const held = heldFromOutside(surroundings)
+  const turn = `waits for its turn${atOnce === null ? '' : `: its orchestrator runs ${atOnce === 1 ? 'one task' : `${atOnce} tasks`} at once`}`
+  return held === undefined ? turn : `${turn}; ${held}`
+}
 
 function needs({ capability, pinnedAgent, requires }: WaitingSubtask): string {
   const tags = requires.length > 0 ? ` with ${requires.map(quote).join(', ')}` : ''

@@ -10,7 +10,7 @@
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { few, from } from './fragments.js'
-import { pausedTenants } from './pauses.js'
+import { pausedMs, pausedTenants } from './pauses.js'
 
 export interface ClaimedItem {
   readonly id: string
@@ -54,6 +54,11 @@ export const dependencyList = (id: string, after: string): string => `
       limit ${inlineDependencies + 1}
     ) x`
 
+/** How long row `r` has until its subtask's deadline, where that comes before the attempt's SLA: mostly it does not. */
+const deadlineFirst = `case when r.scheduled_at + coalesce(r.agent_deadline_ms, r.row_deadline_ms) * interval '1 millisecond' < clock_timestamp() + r.sla_ms * interval '1 millisecond'
+      then (select greatest(0, round(coalesce(r.agent_deadline_ms, r.row_deadline_ms) + ${pausedMs('g', 'r.scheduled_at', 'clock_timestamp()')} - extract(epoch from clock_timestamp() - r.scheduled_at)::float8 * 1000))
+        from tasks g where g.id = r.task_pk limit 1) end`
+
 const statement: Statement = {
   name: 'grant_claims',
   text: `
@@ -62,7 +67,7 @@ with item as (
   where ${few('i.n')}
 ),
 target as materialized (
-  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress, s.losses >= 2 as suspect, s.ready_at
+  select i.*, s.tenant_id, s.task_pk, s.state, s.attempt as row_attempt, s.claim_id as row_claim_id, s.route_id, s.attempt_limit, s.progress, s.losses >= 2 as suspect, s.ready_at, s.scheduled_at, s.deadline_ms as row_deadline_ms
   from item i join subtask_states s on s.id = i.id
   order by s.id
   for update of s
@@ -134,7 +139,7 @@ select r.n, case when r.status = 'deferred' then 'held' else r.status end as sta
     'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(r.input) <= ${maxInlineBytes} then r.input end, 'input_chars', char_length(r.input),
-    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
+    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst}, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', dep.more)::text end as grant
 from ruled r
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,

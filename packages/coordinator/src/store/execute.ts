@@ -107,7 +107,7 @@ export async function executeTask(tx: Queryable, input: ExecuteInput): Promise<E
 const names: Statement = {
   name: 'task_subtask_names',
   text: `
-select k.id::text as id, k.status,
+select k.id::text as id, k.status, k.execution_mode,
   (select o.max_concurrent_tasks from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as max_concurrent_tasks,
   (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
   (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
@@ -117,6 +117,7 @@ from tasks k where k.tenant_id = $1 and k.task_id = $2`,
 export interface ExecutePreview {
   id: string
   status: TaskStatus
+  execution_mode: 'auto' | 'manual'
   /** Checkpoints that name no subtask. */
   unknown: string[] | null
   /** The routes of the subtasks that would start. */

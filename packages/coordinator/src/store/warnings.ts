@@ -1,4 +1,8 @@
-/** Foresees and tells of what runs late: attempts near their SLA, tasks near or past their due date, reviews past theirs. */
+/**
+ * Foresees and tells of what runs late: attempts near their SLA, tasks near or past their due date, reviews past theirs; and
+ * closes reviews of new plans for tasks that ended meanwhile.
+ */
+import { terminalTaskStatuses } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { sqlList, touched } from './fragments.js'
 
@@ -85,6 +89,38 @@ select ${touched('moved')}`,
 /** Alerts of reviews that are past their due time, and hands them to whom they escalate to. Answers with their tasks. */
 export async function escalateReviews(db: Queryable, at: string, limit: number): Promise<string[]> {
   return (await db.query<{ touched: string[] }>(escalate, [limit, at])).rows[0]?.touched ?? []
+}
+
+const closeMoot: Statement = {
+  name: 'close_moot_reviews',
+  text: `
+with moot as materialized (
+  select v.id from reviews v
+  -- Those that are about no subtask, tenant by tenant: so much is open, however much was ever decided.
+  where v.id = any (array(
+    select o.id from tenants t
+    cross join lateral (select r.id, r.task_pk from reviews r where r.tenant_id = t.id and r.status = 'open' and r.subtask_pk is null) o
+    cross join lateral (select k.status from tasks k where k.id = o.task_pk limit 1) k
+    where t.id > 0 and k.status in (${sqlList(terminalTaskStatuses)})
+    order by o.id
+    limit $1
+  )) and v.status = 'open'
+  order by v.id for update skip locked
+),
+closed as (
+  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'the task ended' from moot m where v.id = m.id
+  returning v.id, v.tenant_id, v.task_pk
+),
+event as (
+  insert into events (tenant_id, name, task_pk, data)
+  select tenant_id, 'review.closed', task_pk, json_build_object('review', id::text)::text from closed
+)
+select ${touched('closed')}`,
+}
+
+/** Closes reviews of plans for tasks that ended; those of subtasks close with these. Answers with the tasks. */
+export async function closeMootReviews(db: Queryable, limit: number): Promise<string[]> {
+  return (await db.query<{ touched: string[] }>(closeMoot, [limit])).rows[0]?.touched ?? []
 }
 
 export const reviewsDue = (at: string): string =>

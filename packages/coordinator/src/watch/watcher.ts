@@ -16,7 +16,7 @@ import { type BackoffLimits, expireAttempts } from '../store/fail.js'
 import type { EffectsRow } from '../store/fragments.js'
 import { expireWaits } from '../store/overdue.js'
 import type { Room } from '../store/room.js'
-import { escalateReviews, warnOfDelays } from '../store/warnings.js'
+import { closeMootReviews, escalateReviews, warnOfDelays } from '../store/warnings.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
 import { Calm } from './calm.js'
 
@@ -144,13 +144,15 @@ export class Watcher implements Service {
 
   /**
    * Queue waits and deadlines are many and long, and no index is kept for them: each look reads all live rows, so looks
-   * follow each other the more slowly the longer one takes.
+   * follow each other the more slowly the longer one takes. Reviews of plans whose tasks ended are found in passing.
    */
   private async endWaits(at: string): Promise<boolean> {
     const { database, clock, room, after, log } = this.options
     const started = clock.monotonicMs()
     if (started < this.nextLongLook) return false
     const waits = await expireWaits(database, at, sweepLimit, room())
+    const moot = await closeMootReviews(database, sweepLimit)
+    if (moot.length > 0) after.changed(moot)
     const took = clock.monotonicMs() - started
     const overdue = await this.sweep('overdue', at)
     const more = overdue || waits.ended === sweepLimit

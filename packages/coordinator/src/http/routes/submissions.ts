@@ -55,7 +55,8 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       method: 'POST',
       path: '/execute/:task_id',
       id: 'execute',
-      summary: 'Start a planned task, or resume a paused one. A task that runs or has ended stays as it is.',
+      summary:
+        'Start a planned task, or resume a paused one. A task that runs or has ended stays as it is; `auto` lets one go on by itself that is executed step by step.',
       params: taskPath,
       body: {
         schema: namedSchemas.ExecuteRequest,
