@@ -18,7 +18,10 @@ export async function workers(options: RemoteOptions, io: Io): Promise<ExitCode>
 export async function drain(workerId: string, options: RemoteOptions, io: Io): Promise<ExitCode> {
   const worker = await connect(options, io).workers.drain(workerId)
   if (options.json) printJson(io, worker)
-  else printLines(io, [`${visible(worker.id)} is ${worker.state}; it ends by itself once what it has is finished`])
+  else
+    printLines(io, [
+      `${visible(worker.id)} is ${worker.state}${worker.state === 'stopped' ? '' : '; it ends by itself once what it has is finished'}`,
+    ])
   return exitCodes.done
 }
 

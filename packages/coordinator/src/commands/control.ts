@@ -248,8 +248,8 @@ export function createControl(options: ControlOptions) {
         )
       const result = await drainWorker(database, workerId, caller.actor)
       if (!result) throw noWorker(workerId)
-      if (result.state === 'stopped' || result.state === 'lost')
-        throw new BatonError('state_conflict', `worker ${workerId} is ${result.state} already`)
+      if (result.state === 'lost') throw new BatonError('state_conflict', `worker ${workerId} is lost; what it ran is run by others`)
+      if (result.state === 'stopped') return result // as it was asked for
       // A word makes it faster; the next heartbeat's answer says the same.
       publish(subjects.worker(workerId), JSON.stringify({ v: protocolVersion, type: 'drain' }))
       return result
