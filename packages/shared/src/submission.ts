@@ -133,7 +133,10 @@ export const matchRequestSchema = z
 export type MatchRequest = z.infer<typeof matchRequestSchema>
 
 export const executeRequestSchema = z.strictObject({
-  execution_mode: z.enum(executionModes).optional(),
+  execution_mode: z
+    .enum(executionModes)
+    .optional()
+    .meta({ description: '`manual`: every subtask that could start waits for its release; `auto` ends that, also of a task that runs.' }),
   checkpoints: z.array(subtaskNameSchema).max(maxSubtasks).optional(),
 })
 export type ExecuteRequest = z.infer<typeof executeRequestSchema>

@@ -16,13 +16,14 @@ interface Row extends QueuedRow {
 }
 
 /** Rows of the database, by the statements that the reconciler knows; what it looked at, and what it rang. */
-function stage(options: { everyMs: number; claimLimitMs: number; holding?: () => boolean }) {
+function stage(options: { everyMs: number; claimLimitMs: number; holding?: () => boolean; away?: () => boolean }) {
   const rows: Row[] = []
   const looks: { olderThanMs: number; youngerThanMs: number | null }[] = []
   const rung: { id: string; dispatch: number; waited: number }[] = []
   const queue = new MemoryQueue()
   const database = {
     query: async (statement: { name?: string }, params: readonly unknown[]) => {
+      if (options.away?.()) throw new Error('the database is away')
       if (statement.name === 'stale_queued') {
         const [olderThanMs, , after, youngerThanMs] = params as [number, number, string, number | null]
         looks.push({ olderThanMs, youngerThanMs })
@@ -49,7 +50,7 @@ function stage(options: { everyMs: number; claimLimitMs: number; holding?: () =>
     claimLimitMs: options.claimLimitMs,
     log: silentLogger(),
   })
-  return { rows, looks, rung, reconciler }
+  return { rows, looks, rung, reconciler, queue }
 }
 
 const row = (id: string): Row => ({ id, attempt: 1, dispatch: 1, queue: 'shared.c.x', route_id: 1, queuedAt: performance.now() })
@@ -83,15 +84,37 @@ test('it looks at everything at its start and once in a period, in between at wh
   await reconciler.stop()
 })
 
-test('while jobs are kept back it rings for none: they come by themselves', async () => {
+test('while jobs are kept back it rings for none for a while: they come by themselves', async () => {
   let holding = true
   const { rows, rung, reconciler } = stage({ everyMs: 5_000, claimLimitMs: 6_000, holding: () => holding })
   rows.push(row('1'))
   await reconciler.start()
-  await vi.advanceTimersByTimeAsync(20_000)
+  await vi.advanceTimersByTimeAsync(1_900)
   expect(rung).toEqual([])
   holding = false
   await vi.advanceTimersByTimeAsync(600)
   expect(rung).toMatchObject([{ id: '1', dispatch: 2 }])
+  // What is kept for good holds up nobody.
+  holding = true
+  rows.push(row('2'))
+  await vi.advanceTimersByTimeAsync(7_500)
+  expect(rung).toMatchObject([{ id: '1' }, { id: '2', dispatch: 2 }])
+  await reconciler.stop()
+})
+
+test('that the queues were emptied is kept in mind until everything was looked at', async () => {
+  let away = false
+  const { rows, rung, looks, reconciler, queue } = stage({ everyMs: 5_000, claimLimitMs: 6_000, away: () => away })
+  await reconciler.start()
+  await vi.advanceTimersByTimeAsync(600)
+  expect(looks).toHaveLength(1)
+  rows.push(row('1'))
+  vi.spyOn(queue, 'claimEpoch').mockResolvedValueOnce(true)
+  away = true
+  await vi.advanceTimersByTimeAsync(1_100)
+  expect(rung).toEqual([])
+  away = false
+  await vi.advanceTimersByTimeAsync(600)
+  expect(rung).toMatchObject([{ id: '1', dispatch: 2 }]) // however lately it was queued
   await reconciler.stop()
 })

@@ -6,7 +6,8 @@
  * Invariants: R1 nothing is queued without a job for longer than a period: two looks in each, and what was queued less
  * than two fifths of one ago counts as on its way. R2 what has been looked at once is looked at once in a period, since
  * each row costs Redis a call: every other look is at what was queued lately only. R3 jobs that this coordinator keeps
- * back, because the queue took none, are not rung a second time.
+ * back, because the queue took none, are not rung a second time as soon as it does. R4 that the queues were emptied is told
+ * to one coordinator once, and kept in mind until everything was looked at.
  */
 import { jobId } from '@baton/shared'
 import { type Logger, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
@@ -34,6 +35,8 @@ const pageSize = 500
 const epochEveryMs = 500
 /** R1: with the half between two looks, this leaves a tenth of a period for a look itself. */
 const graceShare = 0.4
+/** Kept jobs come within a tick or two; those that do not come for this many keep nobody else's from being rung. */
+const patience = 4
 
 export class Reconciler implements Service {
   readonly name = 'reconciler'
@@ -43,6 +46,10 @@ export class Reconciler implements Service {
   /** When the last look began that came to its end, and the last one at everything. */
   private looked = Number.NEGATIVE_INFINITY
   private lookedAtAll = Number.NEGATIVE_INFINITY
+  /** R4 */
+  private emptied = false
+  /** For how many ticks the queue has been there, and jobs were kept back all the same. */
+  private held = 0
 
   constructor(options: ReconcilerOptions) {
     this.options = options
@@ -60,10 +67,12 @@ export class Reconciler implements Service {
 
   private async run(): Promise<void> {
     const { queue, everyMs, claimLimitMs, holding, log } = this.options
-    if (holding()) return // R3
     const now = performance.now()
     const first = this.looked === Number.NEGATIVE_INFINITY
-    const emptied = await queue.claimEpoch()
+    if (await queue.claimEpoch()) this.emptied = true // rejects while the queue is away
+    this.held = holding() ? this.held + 1 : 0
+    if (this.held > 0 && this.held <= patience) return // R3
+    const { emptied } = this
     // A tick that comes a little early is not put off to the next one.
     const due = (since: number, ms: number) => now - since > ms - this.tickMs / 2
     const all = emptied || due(this.lookedAtAll, everyMs)
@@ -76,6 +85,7 @@ export class Reconciler implements Service {
     await this.ringMissing(olderThanMs, youngerThanMs)
     this.looked = now
     if (all) this.lookedAtAll = now
+    if (emptied) this.emptied = false
   }
 
   private async ringMissing(olderThanMs: number, youngerThanMs: number | null): Promise<void> {
