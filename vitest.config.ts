@@ -38,7 +38,8 @@ export default defineConfig({
     ],
     globalSetup: ['test/harness/global-setup.ts'],
     sequence: { sequencer: Spread },
-    maxWorkers: 2,
+    // One more than a small machine's cores: much of a fault test is waiting.
+    maxWorkers: 3,
     silent: 'passed-only',
   },
 })
