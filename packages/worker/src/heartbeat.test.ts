@@ -140,3 +140,11 @@ test('much progress of many attempts is spread over heartbeats that each fit int
   executor.releaseAll()
   await delivered
 })
+
+test('it stops though nobody answers any more', async () => {
+  const { coordinator } = await beat()
+  coordinator.answer({ heartbeat: () => 'silence' })
+  const heard = coordinator.of('heartbeat').length
+  await vi.waitFor(() => expect(coordinator.of('heartbeat').length).toBeGreaterThan(heard)) // one is under way
+  await heartbeat.stop()
+})

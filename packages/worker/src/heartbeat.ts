@@ -78,17 +78,25 @@ export class Heartbeat {
     this.ticker?.wake()
   }
 
-  /** Says goodbye, for at most a second. */
+  /** Says goodbye, for at most a second. A beat that is under way is not waited for: it asks until somebody answers. */
   async stop(): Promise<void> {
     this.state = 'stopped'
+    this.stopping.abort()
     await this.ticker?.stop()
     for (const answered of this.waiting.splice(0)) answered()
     const farewell = AbortSignal.timeout(1_000)
     await this.send(farewell, 0).catch(() => undefined)
-    this.stopping.abort()
   }
 
   private async beat(everyMs: number): Promise<void> {
+    try {
+      await this.beatOnce(everyMs)
+    } catch (error) {
+      if (!this.stopping.signal.aborted) throw error
+    }
+  }
+
+  private async beatOnce(everyMs: number): Promise<void> {
     const now = performance.now()
     const lagMs = Math.max(0, now - this.lastTick - everyMs)
     this.lastTick = now

@@ -83,6 +83,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   })
   const end = (drainMs: number): Promise<void> => {
     ending ??= (async () => {
+      log.info({ worker_id: id, active: executor.active.size }, 'the worker takes no more work, and ends when what it has is done')
       executor.drain()
       heartbeat.drain()
       const stopped = Promise.all(consumptions.map(c => c.stop()))

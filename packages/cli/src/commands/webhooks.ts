@@ -155,7 +155,7 @@ export function deliveryLines(list: readonly DeliveryView[], paint: Paint, colum
     visible(one.task_id ?? ''),
     one.at,
     String(one.attempts),
-    visible(one.tries[0]?.error ?? String(one.tries[0]?.status ?? '')),
+    visible(one.tries.at(-1)?.error ?? String(one.tries.at(-1)?.status ?? '')),
   ])
   return tableLines(['delivery', 'state', 'event', 'task', 'at', 'tries', 'last answer'], rows, columns)
 }

@@ -108,6 +108,7 @@ describe('with a key', () => {
     const { api, get } = testApp({ apiKey, log })
     for (const url of [
       `/tasks?api_key=${apiKey}`,
+      `/tasks/${apiKey}`,
       `/tasks?q=${apiKey}`,
       `/tasks?access_token=wrong`,
       `/?token=${apiKey}`,

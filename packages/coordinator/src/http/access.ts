@@ -143,12 +143,15 @@ export class Access {
   }
 
   private refuseKeyInUrl(url: string): void {
-    for (const [name, value] of parametersOf(url))
-      if (keyParameters.has(name.toLowerCase()) || this.isKey(name) || this.isKey(value))
-        throw new BatonError(
-          'unauthorized',
-          'keys are not taken from URLs, which end up in logs and histories: send the header Authorization: Bearer <key>, and replace a key that was sent in a URL',
-        )
+    const path = (url.split('?', 1)[0] ?? '').split('/')
+    const shown =
+      path.some(part => part.length >= 16 && this.isKey(part)) ||
+      [...parametersOf(url)].some(([name, value]) => keyParameters.has(name.toLowerCase()) || this.isKey(name) || this.isKey(value))
+    if (shown)
+      throw new BatonError(
+        'unauthorized',
+        'keys are not taken from URLs, which end up in logs and histories: send the header Authorization: Bearer <key>, and replace a key that was sent in a URL',
+      )
   }
 
   /** What looks like a key is one, whether it is in force or not. */

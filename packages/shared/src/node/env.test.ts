@@ -85,7 +85,7 @@ describe('reading the environment', () => {
     ['BATON_TIME_SCALE', ['0', '11', '-1', '1e-1', 'fast']],
     ['LOG_LEVEL', ['loud', 'INFO', 'constructor']],
     ['BATON_NAMESPACE', ['a.b', 'A', '*']],
-    ['BATON_API_KEY', ['short']],
+    ['BATON_API_KEY', ['short', 'bad\nkey12345678901234', '“keykeykeykeykeykey”']],
   ])('%s refuses what it cannot be', (name, values) => {
     for (const value of values) expect([value, problemsOf({ [name]: value })]).toEqual([value, [name]])
   })

@@ -123,6 +123,8 @@ export interface Environment {
   readonly natsUrl: string | undefined
 }
 
+/** What a header can carry as one word. */
+const headerText = /^[\x21-\x7e]+$/
 const openTelemetryProtocols: ReadonlySet<string> = new Set(['http/protobuf', 'http/json'])
 
 /** How traces are written. What else `OTEL_*` say, OpenTelemetry reads by itself. */
@@ -224,6 +226,8 @@ export function readEnvironment(source: Source = process.env): Environment {
     })
   if (environment.apiKey !== undefined && environment.apiKey.length < 16)
     problems.push({ path: 'BATON_API_KEY', issue: 'must have at least 16 characters' })
+  if (environment.apiKey !== undefined && !headerText.test(environment.apiKey))
+    problems.push({ path: 'BATON_API_KEY', issue: 'must be of letters, digits and signs of ASCII, without spaces: it travels in a header' })
   refuse(problems)
   return environment
 }

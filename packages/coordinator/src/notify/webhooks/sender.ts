@@ -46,6 +46,7 @@ const mostRoom = 20
 const lookEveryMs = 1_000
 const idleMs = 5_000
 const sweepEveryMs = 60_000
+const sayAgainMs = 60_000
 /** How long ended deliveries are kept as a log. */
 const keptMs = 30 * 86_400_000
 const sweptAtOnce = 2_000
@@ -67,6 +68,7 @@ export class Sender implements Service {
   private readonly alarm = new Alarm(() => this.ticker.wake())
   private readonly lanes = new Map<string, Lane>()
   private readonly sending = new Set<Promise<void>>()
+  private readonly failureSaidAt = new Map<string, number>()
   private readonly stopping = new AbortController()
   private readonly backoff: BackoffPolicy
   private readonly poster: Poster
@@ -177,10 +179,19 @@ export class Sender implements Service {
     }
     if (delivered) log.debug(line, 'a webhook was delivered')
     else
-      log.info(
+      log[state === 'given_up' || this.isWorthSaying(delivery.webhook_id) ? 'info' : 'debug'](
         { ...line, reason: tried.error, state },
         state === 'given_up' ? 'a delivery of a webhook was given up' : 'a webhook was not delivered',
       ) // W4
+  }
+
+  /** A receiver that fails is told of once a minute; the log of deliveries has every try. */
+  private isWorthSaying(webhookId: string): boolean {
+    const now = performance.now()
+    for (const [id, at] of this.failureSaidAt) if (now - at >= sayAgainMs) this.failureSaidAt.delete(id)
+    if (this.failureSaidAt.has(webhookId)) return false
+    this.failureSaidAt.set(webhookId, now)
+    return true
   }
 
   private async send(delivery: Claimed, at: Date): Promise<Posted | { readonly error: string }> {
