@@ -83,7 +83,7 @@ const beat: Statement = {
   name: 'heartbeats',
   text: `
 with item as (
-  select * from json_to_recordset($1::json) as i(n int, worker_id text, state text, active int, load text, loop_lag_ms real)
+  select * from json_to_recordset($1::json) as i(n int, worker_id text, state text, active int, load text, loop_lag_ms real, last boolean)
   where ${few('i.n')}
 ),
 claim as (
@@ -101,7 +101,7 @@ worker as (
     state = case when r.drain_requested and r.state in ('starting', 'ready') then 'draining' else r.state end,
     active = r.active, load = r.load, loop_lag_ms = r.loop_lag_ms, last_heartbeat_at = clock_timestamp()
   from worker_row r
-  where w.id = r.worker_id and r.before <> 'lost'
+  where w.id = r.worker_id and r.before <> 'lost' and r.last -- of several words of one worker the last one counts
   returning w.id, w.state, r.before
 ),
 lease_row as materialized (
@@ -137,8 +137,10 @@ interface BeatRow {
 
 /** Renews the leases of 1 or 500 workers' claims in one statement; answers which claims are still theirs. */
 export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatItem[], leaseMs: number): Promise<HeartbeatVerdict[]> {
+  const last = new Map(items.map((item, n) => [item.worker_id, n]))
   const workers = items.map((item, n) => ({
     n,
+    last: last.get(item.worker_id) === n,
     worker_id: item.worker_id,
     state: item.state,
     active: item.active.length,
