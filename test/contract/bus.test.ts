@@ -285,7 +285,7 @@ describe('NATS', () => {
     expect(await outcome(asking.request('echo', 'during', { timeoutMs }))).toBe('no reply: closed')
     asking.publish('words', 'lost')
     const subscribed = asking.subscribe('words', {}, () => undefined)
-    expect(performance.now() - begin).toBeLessThan(timeoutMs / 2) // at once, on a machine that is busy
+    expect(performance.now() - begin).toBeLessThan(500)
     expect(await pending).toMatch(/no reply: (timeout|closed)/)
 
     await nats.restart()
