@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BatonError } from '@baton/shared'
 import {
   atMost,
+  batchScripts,
   type Consumption,
   hopelessRedisError,
   type Logger,
@@ -41,6 +42,11 @@ const cutOff = /connection (?:is )?close/i
 const farewellMs = 2_000
 /** Jobs that a slot takes from one queue before the agent's other queues get their turn. */
 const jobsPerTurn = 20
+/** Jobs that are asked for at once, at most. */
+const maxTaken = 100
+/** The scripts that take a job, and that finish one and take the next. */
+const takeScript = /^moveToActive:/
+const finishScript = /^moveToFinished:/
 
 type OnJob = (id: string, delivery: unknown) => Promise<void>
 
@@ -53,8 +59,11 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     socketTimeout: silentMs,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
-    // What is sent in one turn travels together: a batch of answers finishes a batch of jobs.
-    enableAutoPipelining: true,
+  })
+  // A batch of answers finishes a batch of jobs, and takes the next.
+  batchScripts(connection, {
+    batched: name => takeScript.test(name) || finishScript.test(name),
+    exhausted: name => takeScript.test(name),
   })
   const where = maskSecrets(options.url)
   let lastLog = 0
@@ -159,8 +168,10 @@ class Fetcher extends Worker {
     void this.startStalledCheckTimer()
   }
 
-  async take(): Promise<Taken | undefined> {
-    return this.taken(await this.backend.moveToActive(this.token))
+  /** Up to `count` jobs, by one command. */
+  async take(count: number): Promise<Taken[]> {
+    const replies = await Promise.all(Array.from({ length: count }, () => this.backend.moveToActive(this.token)))
+    return replies.flatMap(reply => this.taken(reply) ?? [])
   }
 
   /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
@@ -262,12 +273,20 @@ class QueueLoop {
 
   private async fetch(): Promise<void> {
     const { slots, log, queue } = this.options
+    let asked = 1
     while (!this.isStopping) {
       try {
         await slots.whenFree(this.stopping.signal)
         if (this.isStopping) return
-        if (!slots.tryTake()) continue
-        if (!(await this.fetchOne()) && !this.isStopping) await this.waitForWakeUp()
+        const held = takeUpTo(slots, asked)
+        if (held === 0) continue
+        const taken = await this.fetchSome(held)
+        // As many as there were of late: an idle queue is asked for one, a busy one for all that a batch brought.
+        if (taken === held) asked = Math.min(2 * held, maxTaken)
+        else {
+          asked = Math.max(1, taken)
+          if (!this.isStopping) await this.waitForWakeUp()
+        }
       } catch (error) {
         if (this.isStopping) return
         log.debug({ err: error, queue }, 'fetching failed; trying again')
@@ -276,20 +295,20 @@ class QueueLoop {
     }
   }
 
-  /** Fills a slot that was taken with the next job; gives the slot back when there is none. */
-  private async fetchOne(): Promise<boolean> {
-    let job: Taken | undefined
+  /** Fills slots that were taken with the next jobs; gives back those for which there is none. Says how many there were. */
+  private async fetchSome(held: number): Promise<number> {
+    let jobs: Taken[] = []
     try {
-      job = await this.fetcher.take()
+      jobs = await this.fetcher.take(held)
     } finally {
-      if (!job) this.options.slots.give()
+      for (let n = jobs.length; n < held; n++) this.options.slots.give()
     }
-    if (job) {
+    for (const job of jobs) {
       const work = this.work(job)
       this.running.add(work)
       void work.finally(() => this.running.delete(work))
     }
-    return job !== undefined
+    return jobs.length
   }
 
   /** Runs a job and, while the slot is its own, whatever the queue hands over when the job is finished. */
@@ -346,4 +365,10 @@ class QueueLoop {
     // Leaves no listener behind: an outage takes many of these (I12).
     await delay(pauseAfterErrorMs, undefined, { signal: this.stopping.signal }).catch(() => undefined)
   }
+}
+
+function takeUpTo(slots: Slots, count: number): number {
+  let taken = 0
+  while (taken < count && slots.tryTake()) taken++
+  return taken
 }

@@ -6,8 +6,8 @@
  */
 
 import { BatonError, epochKey } from '@baton/shared'
-import { hopelessRedisError, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
-import { type JobState, Queue } from 'bullmq'
+import { batchScripts, hopelessRedisError, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
+import { type JobJson, type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
 interface BullmqQueueOptions {
@@ -20,7 +20,10 @@ interface BullmqQueueOptions {
 }
 
 const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: { count: 1_000 } }
-const jobsPerCall = 500
+/** Of jobs that go before all that wait. */
+const aheadOptions = { ...jobOptions, lifo: true }
+/** The script that adds a job. */
+const addScript = /^addStandardJob:/
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
 const silentMs = 5_000
 
@@ -36,6 +39,7 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-coordinator',
   })
+  batchScripts(connection, { batched: name => addScript.test(name) })
   let lastError: Error | undefined
   connection.on('error', error => {
     lastError = error
@@ -80,26 +84,10 @@ class BullmqQueue implements TaskQueue {
     this.options = options
   }
 
+  /** Without BullMQ's `Job`, which costs more than the script; what is rung in one turn is added by a few commands. */
   async ring(jobs: readonly Ring[]): Promise<void> {
-    const perQueue = new Map<string, Ring[]>()
-    for (const job of jobs) {
-      const rings = perQueue.get(job.queue)
-      if (rings) rings.push(job)
-      else perQueue.set(job.queue, [job])
-    }
-    const calls: Promise<unknown>[] = []
-    for (const [name, rings] of perQueue)
-      for (let i = 0; i < rings.length; i += jobsPerCall)
-        calls.push(
-          this.queue(name).addBulk(
-            rings.slice(i, i + jobsPerCall).map(({ id, delivery, ahead }) => ({
-              name: 'attempt',
-              data: delivery,
-              opts: { ...jobOptions, jobId: id, ...(ahead && { lifo: true }) },
-            })),
-          ),
-        )
-    await Promise.all(calls)
+    const timestamp = Date.now()
+    await Promise.all(jobs.map(job => this.queue(job.queue).backend.addJob(recordOf(job, timestamp), job.id)))
   }
 
   async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {
@@ -150,5 +138,22 @@ class BullmqQueue implements TaskQueue {
       this.queues.set(name, queue)
     }
     return queue
+  }
+}
+
+/** What BullMQ stores of a job. */
+function recordOf({ id, delivery, ahead }: Ring, timestamp: number): JobJson {
+  return {
+    id,
+    name: 'attempt',
+    data: JSON.stringify(delivery),
+    opts: ahead ? aheadOptions : jobOptions,
+    timestamp,
+    progress: 0,
+    attemptsMade: 0,
+    attemptsStarted: 0,
+    stalledCounter: 0,
+    failedReason: '',
+    returnvalue: '',
   }
 }
