@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { nodeFlags } from '@baton/cli'
 
 const main = fileURLToPath(new URL('./main.js', import.meta.resolve('@baton/cli')))
 const stopMs = 15_000
@@ -42,7 +43,7 @@ export function cleanEnvironment(): Record<string, string> {
 /** Resolves when it says that it is ready; throws when it ends before. It ends with this process. */
 export async function startBaton({ program = main, args, settings, cwd, signal }: BatonOptions): Promise<BatonProcess> {
   signal.throwIfAborted()
-  const child = spawn(process.execPath, [program, ...args, '--json'], {
+  const child = spawn(process.execPath, [...nodeFlags, program, ...args, '--json'], {
     cwd,
     env: { ...cleanEnvironment(), LOG_LEVEL: 'warn', BATON_LOG_FILE: 'off', ...settings },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -65,7 +65,7 @@ function submissionsTo(url: string): BatchLane<OrchestrateRequest, void> {
   return new BatchLane<OrchestrateRequest, void>({
     maxItems: 500,
     send: async requests => {
-      const results = await client.tasks.submitMany(requests)
+      const results = await client.tasks.submitMany(requests, { minimal: true })
       const refused = results.find(result => result.status_code !== 201)
       if (refused) throw refused.error ?? new Error(`task ${refused.task_id} was answered ${refused.status_code}`)
       return results.map(() => undefined)

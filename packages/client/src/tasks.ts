@@ -54,6 +54,7 @@ export interface SubmitResult {
   readonly task_id: string
   /** 201 first, 200 for a repeat, otherwise the status of the error. */
   readonly status_code: number
+  /** Absent where it was refused, and where `minimal` was asked for. */
   readonly task?: TaskView
   readonly error?: BatonError
 }
@@ -61,8 +62,8 @@ export interface SubmitResult {
 export interface Tasks {
   /** Hands in a task; the same body again changes nothing. `dryRun` plans it without storing it. Throws `task_conflict`, `invalid_request`. */
   submit(request: OrchestrateRequest, options?: { dryRun?: boolean }): Promise<TaskView>
-  /** Hands in any number of tasks, in batches, each answered for itself. Results in order. */
-  submitMany(requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]>
+  /** Hands in any number of tasks, in batches, each answered for itself. Results in order; `minimal`: without the tasks. */
+  submitMany(requests: Iterable<OrchestrateRequest>, options?: { minimal?: boolean }): Promise<SubmitResult[]>
   /** Starts or resumes; `execution_mode: 'auto'` also ends manual execution. Throws `agent_unavailable` (the task is blocked, and goes on when a provider appears), `state_conflict`. */
   execute(taskId: string, request?: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
   /** Aborts what runs and starts nothing else. Throws `task_not_found`, `state_conflict` when it completed or failed. */
@@ -153,7 +154,7 @@ export function tasksOf(http: Http): Tasks {
   return {
     submit: (request, options = {}) =>
       http.json({ method: 'POST', path: ['orchestrate'], query: { dry_run: options.dryRun ? true : undefined }, body: request }),
-    submitMany: requests => submitMany(http, requests),
+    submitMany: (requests, options) => submitMany(http, requests, options),
     execute: (taskId, request = {}) => http.json({ method: 'POST', path: ['execute', taskId], body: request }),
     cancel: control('cancel'),
     pause: control('pause'),
@@ -193,12 +194,17 @@ export function tasksOf(http: Http): Tasks {
   }
 }
 
-async function submitMany(http: Http, requests: Iterable<OrchestrateRequest>): Promise<SubmitResult[]> {
+async function submitMany(
+  http: Http,
+  requests: Iterable<OrchestrateRequest>,
+  { minimal }: { minimal?: boolean } = {},
+): Promise<SubmitResult[]> {
   const results: SubmitResult[] = []
   for (const body of inBatches(requests)) {
     const answer = await http.json<{ results: (Omit<SubmitResult, 'error'> & { error?: unknown })[] }>({
       method: 'POST',
       path: ['tasks', 'batch'],
+      query: { minimal: minimal ? true : undefined },
       body,
     })
     for (const { error, ...result } of answer.results) {

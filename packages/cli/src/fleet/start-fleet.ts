@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BatonError } from '@baton/shared'
 import { childEnvironment, type EnvironmentSource, processEnvironment } from '../env.js'
+import { nodeFlags } from '../node-flags.js'
 import type { ProvidedServers } from '../servers/index.js'
 import { Member } from './member.js'
 
@@ -72,7 +73,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const start = (name: string, args: readonly string[], urls: Record<string, string>) =>
     Member.start({
       name,
-      command: [process.execPath, main, ...args, '--json'],
+      command: [process.execPath, ...nodeFlags, main, ...args, '--json'],
       cwd,
       log,
       env: childEnvironment(env, { ...settings, ...urls }),

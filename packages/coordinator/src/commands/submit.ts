@@ -8,6 +8,7 @@
  */
 import * as crypto from 'node:crypto'
 import { createHash, randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import {
   BatonError,
   canonicalJson,
@@ -109,6 +110,8 @@ interface Inserted {
 const subtasksPerBatch = 4_000
 /** Repeats that are looked up at once, to be shown one after the other. */
 const repeatsPerBatch = 50
+/** Requests of one body that are planned in one turn of the event loop. */
+const requestsPerTurn = 25
 /** When to try again where an orchestrator is full. */
 const retryFullSeconds = 5
 
@@ -141,14 +144,12 @@ export class Submitter {
       asked.set(id, reading)
       return reading
     }
-    return Promise.all(
-      requests.map(request =>
-        this.traced(caller, request, span => this.submitOne(caller, request, { dryRun, orchestratorOf, span })).catch(
-          (error: unknown): SubmitOutcome => {
-            if (error instanceof BatonError) return { kind: 'refused', error }
-            throw error
-          },
-        ),
+    return inTurns(requests, request =>
+      this.traced(caller, request, span => this.submitOne(caller, request, { dryRun, orchestratorOf, span })).catch(
+        (error: unknown): SubmitOutcome => {
+          if (error instanceof BatonError) return { kind: 'refused', error }
+          throw error
+        },
       ),
     )
   }
@@ -216,7 +217,14 @@ export class Submitter {
       if (repeated instanceof BatonError) throw repeated
       return repeated
     }
-    if (!prepared.task.waits) return { kind: 'created', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
+    if (!prepared.task.waits)
+      return {
+        kind: 'created',
+        // Made for whoever looks at it: many who send batches do not.
+        get task() {
+          return viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now())
+        },
+      }
     await this.options.startWaiting()
     return { kind: 'created', task: (await this.options.read(caller, request.task_id)).task }
   }
@@ -410,6 +418,21 @@ export class Submitter {
 
 function together(graphs: readonly Prepared[]) {
   return { tasks: graphs.map(g => g.task), subtasks: graphs.flatMap(g => g.subtasks), edges: graphs.flatMap(g => g.edges) }
+}
+
+/**
+ * Starts the work for some items in each turn of the event loop. What the first ones wait for goes on while the next are
+ * started, and whoever else has something to say, a worker with its reports, is heard in between.
+ */
+async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const started: Promise<R>[] = []
+  for (const [n, item] of items.entries()) {
+    if (n > 0 && n % requestsPerTurn === 0) await setImmediate()
+    const working = work(item)
+    working.catch(() => undefined) // awaited below, maybe after it failed
+    started.push(working)
+  }
+  return Promise.all(started)
 }
 
 const taskKey = (task: { tenant_id: number; task_id: string }): string => `${task.tenant_id}/${task.task_id}`

@@ -195,14 +195,25 @@ export async function insertTasksIn(tx: Queryable, graph: NewGraph): Promise<Set
 /** Adds subtasks and edges to a task that is there; within a transaction that holds it. */
 export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubtask[], edges: readonly Edge[]): Promise<void> {
   for (let i = 0; i < subtasks.length; i += subtasksPerStatement)
-    await tx.query(insertMore, [JSON.stringify(subtasks.slice(i, i + subtasksPerStatement)), '[]'])
+    await tx.query(insertMore, [rowsText(subtasks.slice(i, i + subtasksPerStatement)), '[]'])
   for (let i = 0; i < edges.length; i += subtasksPerStatement * 4)
     await tx.query(insertMore, ['[]', JSON.stringify(edges.slice(i, i + subtasksPerStatement * 4))])
 }
 
 async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {
-  const { rows } = await db.query<{ id: string }>(insertAll, [JSON.stringify(tasks), JSON.stringify(subtasks), JSON.stringify(edges)])
+  const { rows } = await db.query<{ id: string }>(insertAll, [rowsText(tasks), rowsText(subtasks), JSON.stringify(edges)])
   return new Set(rows.map(r => r.id))
+}
+
+/** Rows as JSON, without what they do not have: most columns of most rows are null, and a key that is not there reads as null. */
+function rowsText(rows: readonly object[]): string {
+  return JSON.stringify(
+    rows.map(row => {
+      const present: Record<string, unknown> = {}
+      for (const [key, value] of Object.entries(row)) if (value !== null) present[key] = value
+      return present
+    }),
+  )
 }
 
 export interface StoredDigest {

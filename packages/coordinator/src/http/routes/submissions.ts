@@ -41,14 +41,18 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       path: '/tasks/batch',
       id: 'orchestrateBatch',
       summary: `Plan up to ${maxBatchTasks} tasks, each answered for itself and in order.`,
+      query: z.strictObject({ minimal: flag('Answer without the tasks themselves.').optional() }),
       body: { schema: namedSchemas.BatchRequest, read: readBatch, large: true },
       answers: { 200: { description: 'One result for each task.', schema: namedSchemas.BatchResults } },
       errors: ['task_conflict', 'orchestrator_not_found', 'task_limit_reached'],
-      async answer({ body, caller, requestId }) {
+      async answer({ body, query, caller, requestId }) {
         const accepted = body.flatMap(item => (item.ok ? [item.request] : []))
         const outcomes = accepted.length === 0 ? [] : await api.submit(caller, accepted, { dryRun: false })
         const inOrder = outcomes.values()
-        return { json: { results: body.map(item => batchResult(item, item.ok ? inOrder.next().value : undefined, requestId)) } }
+        const results = body.map(item =>
+          batchResult(item, item.ok ? inOrder.next().value : undefined, { requestId, minimal: query.minimal ?? false }),
+        )
+        return { json: { results } }
       },
     }),
     defineRoute({
@@ -129,11 +133,16 @@ interface BatchResult {
   error?: Problem
 }
 
-function batchResult(item: BatchItem, outcome: SubmitOutcome | undefined, requestId: string): BatchResult {
+function batchResult(
+  item: BatchItem,
+  outcome: SubmitOutcome | undefined,
+  { requestId, minimal }: { requestId: string; minimal: boolean },
+): BatchResult {
   if (!item.ok) return refusedResult(item.taskId, item.error, requestId)
   if (outcome === undefined) throw new BatonError('internal', 'a submission has no outcome')
   if (outcome.kind === 'refused') return refusedResult(item.request.task_id, outcome.error, requestId)
-  return { task_id: item.request.task_id, status_code: outcome.kind === 'created' ? 201 : 200, task: outcome.task }
+  const result = { task_id: item.request.task_id, status_code: outcome.kind === 'created' ? 201 : 200 }
+  return minimal ? result : { ...result, task: outcome.task }
 }
 
 function refusedResult(taskId: string | null, error: BatonError, requestId: string): BatchResult {
