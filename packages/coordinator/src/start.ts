@@ -23,6 +23,7 @@ import type { OpenQueueBoard } from './admin/queue-board.js'
 import { Artifacts } from './artifacts/artifacts.js'
 import { directoryArtifacts } from './artifacts/directory-artifacts.js'
 import { openArtifactDirectory } from './artifacts/open-directory.js'
+import { Briefs } from './collect/briefs.js'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -225,6 +226,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           onChanged: announce,
         })
 
+  // What was stored here needs no second look: submissions tell, claims ask.
+  const briefs = new Briefs()
+
   // dispatch: ready subtasks to their queues
   const directory = new Directory({ db: database, routes })
   const ringer = new Ringer({
@@ -251,7 +255,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     changes: { announce },
     pulses,
     onTasks: tasks => {
-      for (const { id, status } of tasks) if (status === 'completed' || status === 'failed') chronicle.taskEnded(id)
+      for (const { id, status } of tasks) {
+        if (status !== 'completed' && status !== 'failed') continue
+        briefs.ended(id)
+        chronicle.taskEnded(id)
+      }
     },
   })
   const starter: Starter = new Starter({
@@ -321,6 +329,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // collect: claims, reports and heartbeats of workers, in batches
   const claims = new Claims({
     database,
+    briefs,
     leaseMs,
     defaultSlaMs: slaMs,
     deferMs: Math.max(100, Math.min(1_000, leaseMs / 4)),
@@ -341,6 +350,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   })
   const reports = new Reports({
     database,
+    briefs,
     after,
     room: () => directory.fastRoom(),
     backoff,
@@ -439,7 +449,10 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       await ringer.ring(jobs)
     },
     trace: traces && ((taskId, parent) => traces.plan(taskId, parent)),
-    onTask: traces?.stored,
+    onTask: ({ task, subtasks, edges, traceparent }) => {
+      briefs.stored(task, subtasks, edges)
+      traces?.stored(task, subtasks, traceparent)
+    },
     startWaiting: () => starter.now(),
   })
   const replanner = new Replanner({

@@ -22,6 +22,7 @@ import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
+import type { Briefs } from './briefs.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
 import type { CollectObserver } from './observer.js'
@@ -29,6 +30,7 @@ import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface ReportsOptions {
   readonly database: Database
+  readonly briefs: Pick<Briefs, 'completed'>
   readonly after: AfterCommit
   readonly room: () => Room
   readonly backoff: BackoffLimits
@@ -109,7 +111,7 @@ export class Reports {
   }
 
   private async complete(items: CompletedItem[]): Promise<ItemResult<ReportVerdict>[]> {
-    const { database, after, room, log } = this.options
+    const { database, briefs, after, room, log } = this.options
     const began = Date.now()
     return runBatch(
       items,
@@ -117,6 +119,8 @@ export class Reports {
         failpoint('collect.before-commit')
         const settled = await completeAttempts(database, batch, room())
         failpoint('collect.after-commit')
+        for (const [n, { id, output }] of batch.entries())
+          if (settled.verdicts[n] === 'accepted' && output !== null) briefs.completed(id, output)
         this.options.observer?.completed(batch, settled.verdicts, began)
         await after.apply(settled)
         for (const n of settled.refused) this.acknowledge(batch[n])

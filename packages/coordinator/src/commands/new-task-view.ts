@@ -1,11 +1,17 @@
 /** The view of a task that was just planned, from the rows that were stored: no second look at the database. */
-import { type Plan, priorities, RawJson, type SubtaskState, type TaskView } from '@baton/shared'
+import { type PlanView, priorities, RawJson, type SubtaskState, type TaskView } from '@baton/shared'
 import type { Edge, NewSubtask, NewTask } from '../store/submit.js'
-import { planView } from './plan-view.js'
 
 const listed = 1_000
 
-export function viewOfNew(task: NewTask, subtasks: readonly NewSubtask[], edges: readonly Edge[], plan: Plan, now: Date): TaskView {
+interface Stored {
+  readonly task: NewTask
+  readonly subtasks: readonly NewSubtask[]
+  readonly edges: readonly Edge[]
+  readonly plan: PlanView
+}
+
+export function viewOfNew({ task, subtasks, edges, plan }: Stored, now: Date): TaskView {
   const counts: Partial<Record<SubtaskState, number>> = {}
   for (const { state } of subtasks) counts[state] = (counts[state] ?? 0) + 1
   const subtaskIds = new Map(edges.length > 0 ? subtasks.map(s => [s.id, s.subtask_id]) : [])
@@ -19,7 +25,7 @@ export function viewOfNew(task: NewTask, subtasks: readonly NewSubtask[], edges:
     orchestrator_id: task.orchestrator_id,
     metadata: raw(task.metadata),
     context: raw(task.context),
-    plan: planView(plan),
+    plan,
     subtask_counts: counts,
     subtasks: subtasks.slice(0, listed).map(s => ({
       subtask_id: s.subtask_id,

@@ -16,6 +16,7 @@ import {
   jsonText,
   type OrchestrateRequest,
   type Plan,
+  type PlanView,
   plainValue,
   priorities,
 } from '@baton/shared'
@@ -74,17 +75,19 @@ interface SubmitterOptions {
   readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[]) => Promise<void>
   /** Around the planning and storing of a task; none where nothing is traced. */
   readonly trace?: ((taskId: string, parent: string | undefined) => Span) | undefined
-  /** A task was stored, for whoever traces; before its jobs are rung. */
-  readonly onTask?: ((task: NewTask, subtasks: readonly NewSubtask[], traceparent: string | undefined) => void) | undefined
+  /** A task was stored with this graph; before its jobs are rung. */
+  readonly onTask: (stored: Prepared) => void
   /** Starts what waits to start and now may. */
   readonly startWaiting: () => Promise<void>
 }
 
 /** A task as it will be stored. */
-interface Prepared {
+export interface Prepared {
   readonly task: NewTask
   readonly subtasks: readonly NewSubtask[]
   readonly edges: readonly Edge[]
+  /** What the plan says beside its subtasks; the plan itself is let go of, for a large one takes much room. */
+  readonly plan: PlanView
   /** Where it is traced. */
   readonly traceparent: string | undefined
   /** Whether its orchestrator has to be looked at in the transaction that stores it: it may be full, or be deleted. */
@@ -209,7 +212,7 @@ export class Submitter {
   ): Promise<SubmitOutcome> {
     const { now } = this.options
     const prepared = await this.prepare(caller, request, plan, orchestrator, { dryRun, traceparent: span?.traceparent })
-    if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now()) }
+    if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared, now()) }
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
     if (stored instanceof BatonError) throw stored
     if (stored === 'existing') {
@@ -222,7 +225,7 @@ export class Submitter {
         kind: 'created',
         // Made for whoever looks at it: many who send batches do not.
         get task() {
-          return viewOfNew(prepared.task, prepared.subtasks, prepared.edges, plan, now())
+          return viewOfNew(prepared, now())
         },
       }
     await this.options.startWaiting()
@@ -280,6 +283,7 @@ export class Submitter {
       },
     })
     const { digest, fields } = digestsOf(request)
+    const shown = planView(plan)
     const task: NewTask = {
       id,
       tenant_id: caller.tenantId,
@@ -296,7 +300,7 @@ export class Submitter {
       callback_url: request.callback_url ?? null,
       plan: JSON.stringify({
         ...(traceparent !== undefined && { traceparent }), // first: store/traces.ts looks for it there
-        ...planView(plan),
+        ...shown,
       }),
       sla_ms: plan.slaMs,
       due_at: plan.dueDate,
@@ -307,7 +311,7 @@ export class Submitter {
       waits,
     }
     const guarded = orchestrator.max_tasks !== null || orchestrator.id !== defaultOrchestratorId
-    return { task, subtasks: graph.subtasks, edges: graph.edges, traceparent, guarded }
+    return { task, subtasks: graph.subtasks, edges: graph.edges, plan: shown, traceparent, guarded }
   }
 
   /** Stores a batch; answers for each whether it was new, or why not. */
@@ -324,7 +328,7 @@ export class Submitter {
     const { ids: inserted, refused } = await insert(graphs)
     failpoint('submit.after-graph')
     const stored = graphs.filter(g => inserted.has(g.task.id))
-    if (onTask) for (const { task, subtasks, traceparent } of stored) onTask(task, subtasks, traceparent)
+    for (const graph of stored) onTask(graph)
     const jobs: QueuedRow[] = []
     const ready = new Set<number>()
     for (const { subtasks } of stored)

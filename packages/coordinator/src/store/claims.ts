@@ -55,8 +55,10 @@ export const dependencyList = (id: string, after: string): string => `
     ) x`
 
 /** How long row `r` has until its subtask's deadline, where that comes before the attempt's SLA: mostly it does not. */
-const deadlineFirst = `case when r.scheduled_at + coalesce(r.agent_deadline_ms, r.row_deadline_ms) * interval '1 millisecond' < clock_timestamp() + r.sla_ms * interval '1 millisecond'
-      then (select greatest(0, round(coalesce(r.agent_deadline_ms, r.row_deadline_ms) + ${pausedMs('g', 'r.scheduled_at', 'clock_timestamp()')} - extract(epoch from clock_timestamp() - r.scheduled_at)::float8 * 1000))
+export const deadlineFirst = (
+  deadlineMs: string,
+): string => `case when r.scheduled_at + ${deadlineMs} * interval '1 millisecond' < clock_timestamp() + r.sla_ms * interval '1 millisecond'
+      then (select greatest(0, round(${deadlineMs} + ${pausedMs('g', 'r.scheduled_at', 'clock_timestamp()')} - extract(epoch from clock_timestamp() - r.scheduled_at)::float8 * 1000))
         from tasks g where g.id = r.task_pk limit 1) end`
 
 const statement: Statement = {
@@ -139,7 +141,7 @@ select r.n, case when r.status = 'deferred' then 'held' else r.status end as sta
     'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
     'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
     'input', case when octet_length(r.input) <= ${maxInlineBytes} then r.input end, 'input_chars', char_length(r.input),
-    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst}, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
+    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst('coalesce(r.agent_deadline_ms, r.row_deadline_ms)')}, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', dep.more)::text end as grant
 from ruled r
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
