@@ -18,6 +18,7 @@ import {
 import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import type { Artifacts } from '../artifacts/artifacts.js'
 import { type CompletedItem, completeAttempts, type ReportVerdict } from '../store/complete.js'
+import { completeRunning } from '../store/complete-running.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
@@ -41,11 +42,14 @@ interface ReportsOptions {
   readonly observer?: CollectObserver | undefined
 }
 
+/** A result that travelled whole. */
+type InlineItem = CompletedItem & { readonly output: string }
+
 const maxResultBatchBytes = 4 * 1024 * 1024
 
 export class Reports {
   private readonly options: ReportsOptions
-  private readonly results: BatchLane<CompletedItem, ItemResult<ReportVerdict>>
+  private readonly results: BatchLane<InlineItem, ItemResult<ReportVerdict>>
   private readonly failures: BatchLane<FailedItem, ItemResult<ReportVerdict>>
 
   constructor(options: ReportsOptions) {
@@ -54,7 +58,7 @@ export class Reports {
     this.results = new BatchLane({
       maxItems: maxBatchItems,
       maxBytes: maxResultBatchBytes,
-      sizeOf: i => i.output?.length ?? 0,
+      sizeOf: i => i.output.length,
       maxWaiting,
       send: items => this.complete(items),
     })
@@ -88,7 +92,7 @@ export class Reports {
     const item: CompletedItem = { id, attempt, claim_id, output: outcome.output, ...(tp !== undefined && { tp }) }
     const began = Date.now()
     if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null)
-      return reply(await this.results.push(item))
+      return reply(await this.results.push({ ...item, output: outcome.output }))
     const { database, after, room, spawner, artifacts, log } = this.options
     const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
       [item],
@@ -110,24 +114,40 @@ export class Reports {
     return { status: settled.verdicts[0] ?? 'stale' }
   }
 
-  private async complete(items: CompletedItem[]): Promise<ItemResult<ReportVerdict>[]> {
-    const { database, briefs, after, room, log } = this.options
+  private async complete(items: InlineItem[]): Promise<ItemResult<ReportVerdict>[]> {
+    return runBatch(items, batch => this.judgeResults(batch), this.options.log)
+  }
+
+  /** What is as it should be is accepted by one statement; what is not is judged by a second one. */
+  private async judgeResults(items: readonly InlineItem[]): Promise<ReportVerdict[]> {
+    const { database, briefs, after, room } = this.options
     const began = Date.now()
-    return runBatch(
-      items,
-      async batch => {
-        failpoint('collect.before-commit')
-        const settled = await completeAttempts(database, batch, room())
-        failpoint('collect.after-commit')
-        for (const [n, { id, output }] of batch.entries())
-          if (settled.verdicts[n] === 'accepted' && output !== null) briefs.completed(id, output)
-        this.options.observer?.completed(batch, settled.verdicts, began)
-        await after.apply(settled)
-        for (const n of settled.refused) this.acknowledge(batch[n])
-        return settled.verdicts
-      },
-      log,
+    failpoint('collect.before-commit')
+    const { accepted, ...effects } = await completeRunning(database, items, room())
+    failpoint('collect.after-commit')
+    const verdicts = new Array<ReportVerdict>(items.length)
+    for (const n of accepted) {
+      verdicts[n] = 'accepted'
+      const item = items[n]
+      if (item) briefs.completed(item.id, item.output)
+    }
+    const left = items.flatMap((item, n) => (verdicts[n] === undefined ? [{ n, item }] : []))
+    if (left.length === 0) {
+      this.options.observer?.completed(items, verdicts, began)
+      await after.apply(effects)
+      return verdicts
+    }
+    await after.apply(effects)
+    const settled = await completeAttempts(
+      database,
+      left.map(({ item }) => item),
+      room(),
     )
+    for (const [i, { n }] of left.entries()) verdicts[n] = settled.verdicts[i] ?? 'stale'
+    this.options.observer?.completed(items, verdicts, began)
+    await after.apply(settled)
+    for (const i of settled.refused) this.acknowledge(left[i]?.item)
+    return verdicts
   }
 
   /** A result that came after a cancel was asked for is dropped; that it came shows that the agent has ended. */

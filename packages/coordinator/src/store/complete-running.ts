@@ -1,0 +1,83 @@
+/**
+ * Accepts the results of attempts that are as they should be: running, under the claim that reports them, with nothing asked
+ * of them meanwhile. That is nearly every result; it needs no judging, only a guard. What the guard does not let pass is
+ * left alone and not answered for: `completeAttempts` says what it is.
+ *
+ * Invariants: those of complete.ts. Rows are locked in the order of the items, which is that of their ids.
+ */
+import type { CompletedItem } from './complete.js'
+import type { Queryable, Statement } from './database.js'
+import {
+  childEvents,
+  type EffectsRow,
+  effects,
+  few,
+  from,
+  gateReviews,
+  insertEvents,
+  knowsDependents,
+  rollUp,
+  roomCte,
+  taskEvents,
+  touched,
+  unlockDependents,
+} from './fragments.js'
+import type { Room } from './room.js'
+
+const statement: Statement = {
+  name: 'complete_running',
+  text: `
+with item as (
+  select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, output text)
+  where ${few('i.n')}
+),
+${roomCte('$2')},
+done as (
+  update subtask_states s set state = 'completed', finished_at = clock_timestamp(), lease_until = null, sla_until = null, progress = null
+  from item i
+  -- Not plainly by its state: an index on what is running would invite the planner to read all of that.
+  where s.id = i.id
+    and case when s.state in (${from('complete')}) and s.claim_id = i.claim_id and s.cancel_requested_at is null and ${knowsDependents('s')} then s.attempt end = i.attempt
+  returning i.n, s.id, s.tenant_id, s.task_pk, s.attempt, s.claim_id, s.worker_id, s.agent, s.queued_at, s.started_at, i.output
+),
+attempt as (
+  insert into attempts (subtask_pk, attempt, claim_id, worker_id, agent, outcome, charged, output, queued_at, started_at)
+  select id, attempt, claim_id, worker_id, agent, 'completed', true, output, queued_at, started_at from done
+),
+${unlockDependents('done')},
+${gateReviews},
+${rollUp(`
+    select task_pk, -1 as active, 0 as reviewing, 0 as blocked from done
+    union all
+    select task_pk, (state <> 'awaiting_approval')::int, (state = 'awaiting_approval')::int, 0 from child_moved where opened`)},
+${insertEvents(
+  `
+  select tenant_id, 'subtask.completed' as name, task_pk, id as subtask_pk, attempt, agent, worker_id, null::text as data from done`,
+  childEvents,
+  `
+  select tenant_id, 'review.created', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text, 'kind', 'approval')::text from gate_review`,
+  taskEvents,
+)}
+select
+  (select coalesce(array_agg(n), '{}') from done) as accepted,
+  ${touched('done')},
+  ${effects}`,
+}
+
+export interface CompletedRunning extends EffectsRow {
+  /** Positions of the items that were accepted. */
+  accepted: number[]
+}
+
+/** One statement for 1 or 500 results that travelled whole. */
+export async function completeRunning(
+  db: Queryable,
+  items: readonly (CompletedItem & { readonly output: string })[],
+  room: Room,
+): Promise<CompletedRunning> {
+  const sorted = items
+    .map(({ id, attempt, claim_id, output }, n) => ({ n, id, attempt, claim_id, output }))
+    .sort((a, b) => Number(a.id) - Number(b.id))
+  const { rows } = await db.query<CompletedRunning>(statement, [JSON.stringify(sorted), JSON.stringify(room)])
+  return rows[0] as CompletedRunning // a select without `from` has one row
+}
