@@ -9,6 +9,7 @@
  */
 import type { Database, Queryable, Statement } from './database.js'
 import { type ExecuteResult, executeTask, previewExecution } from './execute.js'
+import { taskCalled } from './fragments.js'
 
 const waiting = `start_wanted_at is not null and status = 'planned'`
 
@@ -17,7 +18,7 @@ const want: Statement = {
   text: `
 with wanted as (
   update tasks set start_wanted_at = coalesce(start_wanted_at, clock_timestamp()), execution_mode = $3, checkpoints = $4::text[]
-  where tenant_id = $1 and task_id = $2 and status = 'planned'
+  where ${taskCalled('', '$1', '$2')} and (status = 'planned') is true -- a plain condition would invite the index of all unfinished tasks
   returning id, tenant_id
 ),
 event as (

@@ -15,6 +15,7 @@ import {
   rollUp,
   roomCte,
   sqlList,
+  taskCalled,
   taskEvents,
   touched,
   unlockDependents,
@@ -51,7 +52,7 @@ from tasks k
 cross join lateral (${namedSubtask('k.id', '$3')}) d
 join subtask_states s on s.id = d.id
 join routes r on r.id = s.route_id
-where k.tenant_id = $1 and k.task_id = $2`,
+where ${taskCalled('k.', '$1', '$2')}`,
 }
 
 /** Undefined: there is no such subtask (any more). */

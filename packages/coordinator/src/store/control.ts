@@ -4,7 +4,7 @@
  */
 import { type SubtaskState, type TaskStatus, taskTransitions } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { insertEvents, namedSubtask, rollUp, sqlList, taskEvents } from './fragments.js'
+import { insertEvents, namedSubtask, rollUp, sqlList, taskCalled, taskEvents } from './fragments.js'
 import { closePauses, openPauses } from './pauses.js'
 
 export interface TaskControlResult {
@@ -18,7 +18,7 @@ const taskVerb = (verb: 'cancel' | 'pause' | 'resume', changes: string, event: s
   name: `${verb}_task`,
   text: `
 with task as materialized (
-  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
+  select id, tenant_id, status from tasks where ${taskCalled('', '$1', '$2')} for update
 ),
 moved as (
   update tasks t set ${changes}
@@ -82,7 +82,7 @@ const release: Statement = {
   text: `
 with named as (
   select d.id, d.subtask_id, k.status as task_status, k.id as task_pk from tasks k cross join lateral (${namedSubtask('k.id', '$3')}) d
-  where k.tenant_id = $1 and k.task_id = $2
+  where ${taskCalled('k.', '$1', '$2')}
 ),
 target as materialized (
   select s.id, s.state, s.gate, n.subtask_id, n.task_status, n.task_pk from named n join subtask_states s on s.id = n.id for update of s

@@ -5,6 +5,7 @@
  * A task's events and the chunks that its agents streamed are one order; elsewhere chunks are left out.
  */
 import type { Queryable, Statement } from './database.js'
+import { taskCalled } from './fragments.js'
 
 /** A place in the order of events. `seq` 0: before all of that transaction. */
 export interface Position {
@@ -167,7 +168,7 @@ left join lateral (
   select xid, seq from events e where e.task_pk = k.id and e.subtask_pk is null and e.name in ('task.completed', 'task.failed', 'task.cancelled')
   order by xid desc, seq desc limit 1
 ) t on k.status in ('completed', 'failed', 'cancelled')
-where k.tenant_id = $1 and k.task_id = $2`,
+where ${taskCalled('k.', '$1', '$2')}`,
 }
 
 /** A task, and of one that has ended the place of its terminal event, which need not be settled yet. */

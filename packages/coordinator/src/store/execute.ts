@@ -1,7 +1,7 @@
 /** Starts a planned task: opens its roots. A task in any other status is only looked at. */
 import type { TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { from, whyGated } from './fragments.js'
+import { from, taskCalled, whyGated } from './fragments.js'
 
 export interface ExecuteInput {
   readonly tenantId: number
@@ -29,7 +29,7 @@ const statement: Statement = {
   name: 'execute_task',
   text: `
 with task as materialized (
-  select id, tenant_id, status from tasks where tenant_id = $1 and task_id = $2 for update
+  select id, tenant_id, status from tasks where ${taskCalled('', '$1', '$2')} for update
 ),
 root as materialized (
   select s.id, s.route_id, d.name,
@@ -89,7 +89,7 @@ from task k cross join counted c left join started s on s.id = k.id`,
 }
 
 /** Whoever cancels a part of a planned task locks it too (control-subtask.ts), so that its roots are known when they are read. */
-const lock: Statement = { name: 'lock_planned_task', text: 'select id from tasks where tenant_id = $1 and task_id = $2 for update' }
+const lock: Statement = { name: 'lock_planned_task', text: `select id from tasks where ${taskCalled('', '$1', '$2')} for update` }
 
 /** Within a transaction of the caller's. Undefined: there is no such task. */
 export async function executeTask(tx: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
@@ -111,7 +111,7 @@ select k.id::text as id, k.status, k.execution_mode,
   (select o.max_concurrent_tasks from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as max_concurrent_tasks,
   (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
   (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
-from tasks k where k.tenant_id = $1 and k.task_id = $2`,
+from tasks k where ${taskCalled('k.', '$1', '$2')}`,
 }
 
 export interface ExecutePreview {

@@ -36,6 +36,12 @@ room as materialized (
  */
 export const few = (column: string): string => `${column} between 0 and 1000000000`
 
+/**
+ * The task of a tenant that a caller means by its `task_id`. The tenant's column is hidden from the planner, so that the index
+ * that begins with the `task_id` is the only one that it can use. `k`: the alias of `tasks` and a dot, or nothing.
+ */
+export const taskCalled = (k: string, tenant: string, taskId: string): string => `${k}task_id = ${taskId} and ${k}tenant_id + 0 = ${tenant}`
+
 /** `ready(route_id)`: the routes that have ready rows, by a skip scan; the last row is null. For `with recursive`. */
 export const readyRoutes = `
 ready(route_id) as (

@@ -6,14 +6,14 @@
  * in manual execution, is there once the task is locked, and is looked for again.
  */
 import type { Database, Queryable, Statement } from './database.js'
-import { insertEvents, rollUp, taskEvents } from './fragments.js'
+import { insertEvents, rollUp, taskCalled, taskEvents } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
 
 const started = `'running', 'paused', 'blocked', 'needs_review'`
 
 const held = `
   tasks k join subtasks d on d.task_pk = k.id and d.superseded = 0 join subtask_states s on s.id = d.id
-  where k.tenant_id = $1 and k.task_id = $2 and k.status in (${started}) and s.gate = 'release' and d.name <> all (k.checkpoints)
+  where ${taskCalled('k.', '$1', '$2')} and k.status in (${started}) and s.gate = 'release' and d.name <> all (k.checkpoints)
     and s.state in ('pending', 'awaiting_approval')`
 
 const lock: Statement = {
@@ -45,7 +45,7 @@ const leave: Statement = {
   text: `
 with moved as (
   update tasks set execution_mode = 'auto'
-  where tenant_id = $1 and task_id = $2 and execution_mode = 'manual' and status in (${started})
+  where ${taskCalled('', '$1', '$2')} and execution_mode = 'manual' and status in (${started})
   returning id, tenant_id
 ),
 event as (

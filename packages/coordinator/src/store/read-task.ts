@@ -2,7 +2,7 @@
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
 import type { ArtifactPlace } from './artifact-store.js'
 import type { Queryable, Statement } from './database.js'
-import { few, sqlList } from './fragments.js'
+import { few, sqlList, taskCalled } from './fragments.js'
 
 /** What may hold a task up from outside. */
 export interface HoldRow {
@@ -62,7 +62,7 @@ const tasks: Statement = {
 select w.n, k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
   k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now
 from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
-cross join lateral (select * from tasks k where k.tenant_id = w.tenant_id and k.task_id = w.task_id limit 1) k
+cross join lateral (select * from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1) k
 cross join lateral (select * from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
 cross join lateral (select * from tenants n where n.id = k.tenant_id limit 1) n`,
 }
@@ -287,7 +287,7 @@ const artifactFacts: Statement = {
   text: `
 select f.media_type, f.sha256, f.bytes, f.claim_id, f.stored
 from tasks k join subtasks d on d.task_pk = k.id join artifacts f on f.subtask_pk = d.id
-where k.tenant_id = $1 and k.task_id = $2 and d.subtask_id = $3 and f.name = $4
+where ${taskCalled('k.', '$1', '$2')} and d.subtask_id = $3 and f.name = $4
 order by d.generation desc limit 1`,
 }
 
@@ -358,7 +358,7 @@ select w.n, k.*,
 from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
 cross join lateral (
   select k.id, k.tenant_id, k.orchestrator_id, k.status, k.active, k.reviewing, k.blocked, k.progress_version
-  from tasks k where k.tenant_id = w.tenant_id and k.task_id = w.task_id limit 1
+  from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1
 ) k`,
 }
 

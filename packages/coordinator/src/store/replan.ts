@@ -7,7 +7,7 @@
  */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { sqlList } from './fragments.js'
+import { sqlList, taskCalled } from './fragments.js'
 import { countedAnew, lockPart, relink, superseding } from './rerun.js'
 import { type Edge, insertSubtasksIn, type NewSubtask } from './submit.js'
 
@@ -16,7 +16,7 @@ const lock: Statement = {
   text: `
 select k.id::text as id, k.status, k.unswept, k.priority, k.execution_mode, k.checkpoints,
   (select o.number from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner
-from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
+from tasks k where ${taskCalled('k.', '$1', '$2')} for update of k`,
 }
 
 export interface ReplannedTask {

@@ -11,13 +11,13 @@
  */
 import { type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { sqlList, whyGated } from './fragments.js'
+import { sqlList, taskCalled, whyGated } from './fragments.js'
 import { drawIds } from './ids.js'
 
 const lockTask: Statement = {
   name: 'rerun_lock',
   text: `
-select k.id::text as id, k.status, k.unswept from tasks k where k.tenant_id = $1 and k.task_id = $2 for update of k`,
+select k.id::text as id, k.status, k.unswept from tasks k where ${taskCalled('k.', '$1', '$2')} for update of k`,
 }
 
 const anythingLeft: Statement = {

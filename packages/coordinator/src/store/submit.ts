@@ -4,7 +4,7 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { whyGated } from './fragments.js'
+import { taskCalled, whyGated } from './fragments.js'
 
 export interface NewTask {
   readonly id: string
@@ -232,7 +232,7 @@ const digests: Statement = {
   text: `
 select w.tenant_id, w.task_id, k.id::text as id, coalesce(k.digest, g.digest) as digest, coalesce(k.field_digests, '{}') as field_digests, k.status, g.status as tombstone_status
 from json_to_recordset($1::json) as w(tenant_id int, task_id text)
-left join tasks k on k.tenant_id = w.tenant_id and k.task_id = w.task_id
+left join tasks k on ${taskCalled('k.', 'w.tenant_id', 'w.task_id')}
 left join tombstones g on g.tenant_id = w.tenant_id and g.task_id = w.task_id
 where k.id is not null or g.task_id is not null`,
 }
