@@ -1,4 +1,6 @@
-import { grantClaims } from '../../../packages/coordinator/src/store/claims.js'
+import type { Brief } from '../../../packages/coordinator/src/collect/briefs.js'
+import { judgeClaims } from '../../../packages/coordinator/src/collect/judge-claims.js'
+import type { Queryable } from '../../../packages/coordinator/src/store/database.js'
 import type { CommandKind, Dice } from '../command.js'
 import { agentNames, isEligible, workerNames, workers } from '../fleet.js'
 import { type ClaimItem, claim } from '../rules/claims.js'
@@ -25,13 +27,19 @@ export const claimKind: CommandKind = {
       if (any) items.push({ subtask: any.id, attempt: Math.max(0, any.attempt - 1), claim: ++fresh, agent: 'bob', worker: 'w1' })
     }
     if (items.length === 0) return undefined
+    // Some subtasks are known to the coordinator, of some it knows another graph than there is.
+    const known = new Set(items.filter(() => !dice.rarely(3)).map(i => i.subtask))
+    const outdated = new Set(items.filter(() => dice.rarely(6)).map(i => i.subtask))
     return {
       text: `claim ${items.map(item => show(world, item)).join(', ')}`,
       names: items.map(i => i.subtask),
       apply: before => claim(before, items),
       run: async ({ database }) => {
-        const verdicts = await grantClaims(
-          database,
+        const briefs = new Map<string, Brief>()
+        for (const { subtask } of items)
+          if (known.has(subtask)) briefs.set(String(subtask), await briefOf(database, String(subtask), { outdated: outdated.has(subtask) }))
+        const verdicts = await judgeClaims(
+          { database, briefs: { of: id => briefs.get(id) }, leaseMs: long, defaultSlaMs: long, deferMs: long },
           items.map(i => ({
             id: String(i.subtask),
             attempt: i.attempt,
@@ -39,7 +47,6 @@ export const claimKind: CommandKind = {
             agent: i.agent,
             worker_id: i.worker,
           })),
-          { leaseMs: long, defaultSlaMs: long, deferMs: long },
         )
         return { verdicts: verdicts.map(v => v.status) }
       },
@@ -57,4 +64,15 @@ function delivery(subtask: Subtask, dice: Dice, claimId: () => number): ClaimIte
 
 function show(world: World, { subtask, attempt, claim: id, agent, worker }: ClaimItem): string {
   return `${nameOf(world, subtask)}#${attempt} as c${id} by ${agent}@${worker}`
+}
+
+/** As a coordinator would remember it that stored the task; what its grant says is compared elsewhere. */
+async function briefOf(database: Queryable, id: string, { outdated }: { outdated: boolean }): Promise<Brief> {
+  const text = `
+select array(select e.from_id::text from dependencies e where e.to_id = d.id order by e.from_id) as after, d.sla_ms::float8 as sla_ms, d.lease_ms::float8 as lease_ms,
+  d.deadline_ms::float8 as deadline_ms
+from subtasks d where d.id = ${Number(id)}`
+  const { rows } = await database.query<Omit<Brief, 'grant'>>({ text })
+  const { after = [], sla_ms = null, lease_ms = null, deadline_ms = null } = rows[0] ?? {}
+  return { after: outdated ? [...after, '999999999999'] : after, sla_ms, lease_ms, deadline_ms, grant: () => '{}' }
 }

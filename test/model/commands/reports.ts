@@ -1,7 +1,9 @@
 import { Artifacts } from '../../../packages/coordinator/src/artifacts/artifacts.js'
 import { completeWithExtras } from '../../../packages/coordinator/src/collect/extras.js'
+import { judgeResults } from '../../../packages/coordinator/src/collect/judge-results.js'
 import { completeAttempts } from '../../../packages/coordinator/src/store/complete.js'
 import { failAttempts } from '../../../packages/coordinator/src/store/fail.js'
+import type { EffectsRow } from '../../../packages/coordinator/src/store/fragments.js'
 import { postgresArtifacts } from '../../../packages/coordinator/src/store/postgres-artifacts.js'
 import type { CommandKind, Dice } from '../command.js'
 import { type RouteName, roomOf, routeNames, routes } from '../fleet.js'
@@ -26,6 +28,7 @@ function chooseReports(world: World, dice: Dice): Report[] {
   const reports = [...dice.some(running, 3), ...old]
   if (dice.rarely(8) && reports[0]) reports.push(reports[0])
   if (dice.rarely(12) && reports[0]) reports.push({ ...reports[0], claim: 999 })
+  if (dice.rarely(20) && reports[0]) reports[0] = { ...reports[0], claim: 998 }
   if (dice.rarely(12) && reports[0]) reports.unshift({ ...reports[0], attempt: reports[0].attempt + 1 })
   return reports
 }
@@ -43,14 +46,29 @@ export const completeKind: CommandKind = {
     const items: Result[] = chooseReports(world, dice).map(report => ({ ...report, output: outputOf(report) }))
     if (items.length === 0) return undefined
     const rooms = chooseRooms(dice)
+    const judgedAlone = dice.rarely(3)
     return {
-      text: `complete ${items.map(item => show(world, item)).join(', ')}${showRooms(rooms)}`,
+      text: `complete ${judgedAlone ? 'by judgement alone ' : ''}${items.map(item => show(world, item)).join(', ')}${showRooms(rooms)}`,
       names: items.map(i => i.subtask),
       apply: before => complete(before, items, rooms),
       run: async ({ database }) => {
         const items_ = items.map(item => ({ ...stored(item), output: item.output }))
-        const settled = await completeAttempts(database, items_, roomOf(rooms))
-        return { verdicts: settled.verdicts, refused: [...settled.refused].sort(), ...effectsOf(settled) }
+        if (judgedAlone) {
+          const settled = await completeAttempts(database, items_, roomOf(rooms))
+          return { verdicts: settled.verdicts, refused: [...settled.refused].sort(), ...effectsOf(settled) }
+        }
+        const all: EffectsRow = { jobs: [], tasks: [], ready: [], touched: [] }
+        const { verdicts, refused } = await judgeResults(
+          {
+            database,
+            room: () => roomOf(rooms),
+            onSettled: async effects => {
+              for (const key of ['jobs', 'tasks', 'ready', 'touched'] as const) (all[key] as unknown[]).push(...effects[key]) // of one kind
+            },
+          },
+          items_,
+        )
+        return { verdicts, refused: [...refused].sort(), ...effectsOf(all) }
       },
     }
   },

@@ -17,8 +17,8 @@ import {
 } from '@baton/shared'
 import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
 import type { Artifacts } from '../artifacts/artifacts.js'
-import { type CompletedItem, completeAttempts, type ReportVerdict } from '../store/complete.js'
-import { completeRunning } from '../store/complete-running.js'
+import type { CompletedItem, ReportVerdict } from '../store/complete.js'
+import type { InlineResult } from '../store/complete-running.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
@@ -26,6 +26,7 @@ import { type ItemResult, runBatch } from './batches.js'
 import type { Briefs } from './briefs.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
+import { judgeResults } from './judge-results.js'
 import type { CollectObserver } from './observer.js'
 import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
@@ -42,14 +43,11 @@ interface ReportsOptions {
   readonly observer?: CollectObserver | undefined
 }
 
-/** A result that travelled whole. */
-type InlineItem = CompletedItem & { readonly output: string }
-
 const maxResultBatchBytes = 4 * 1024 * 1024
 
 export class Reports {
   private readonly options: ReportsOptions
-  private readonly results: BatchLane<InlineItem, ItemResult<ReportVerdict>>
+  private readonly results: BatchLane<InlineResult, ItemResult<ReportVerdict>>
   private readonly failures: BatchLane<FailedItem, ItemResult<ReportVerdict>>
 
   constructor(options: ReportsOptions) {
@@ -114,39 +112,17 @@ export class Reports {
     return { status: settled.verdicts[0] ?? 'stale' }
   }
 
-  private async complete(items: InlineItem[]): Promise<ItemResult<ReportVerdict>[]> {
-    return runBatch(items, batch => this.judgeResults(batch), this.options.log)
+  private async complete(items: InlineResult[]): Promise<ItemResult<ReportVerdict>[]> {
+    return runBatch(items, batch => this.judge(batch), this.options.log)
   }
 
-  /** What is as it should be is accepted by one statement; what is not is judged by a second one. */
-  private async judgeResults(items: readonly InlineItem[]): Promise<ReportVerdict[]> {
-    const { database, briefs, after, room } = this.options
+  private async judge(items: readonly InlineResult[]): Promise<ReportVerdict[]> {
+    const { database, briefs, after, room, observer } = this.options
     const began = Date.now()
-    failpoint('collect.before-commit')
-    const { accepted, ...effects } = await completeRunning(database, items, room())
-    failpoint('collect.after-commit')
-    const verdicts = new Array<ReportVerdict>(items.length)
-    for (const n of accepted) {
-      verdicts[n] = 'accepted'
-      const item = items[n]
-      if (item) briefs.completed(item.id, item.output)
-    }
-    const left = items.flatMap((item, n) => (verdicts[n] === undefined ? [{ n, item }] : []))
-    if (left.length === 0) {
-      this.options.observer?.completed(items, verdicts, began)
-      await after.apply(effects)
-      return verdicts
-    }
-    await after.apply(effects)
-    const settled = await completeAttempts(
-      database,
-      left.map(({ item }) => item),
-      room(),
-    )
-    for (const [i, { n }] of left.entries()) verdicts[n] = settled.verdicts[i] ?? 'stale'
-    this.options.observer?.completed(items, verdicts, began)
-    await after.apply(settled)
-    for (const i of settled.refused) this.acknowledge(left[i]?.item)
+    const { verdicts, refused } = await judgeResults({ database, room, onSettled: effects => after.apply(effects) }, items)
+    for (const [n, { id, output }] of items.entries()) if (verdicts[n] === 'accepted') briefs.completed(id, output)
+    observer?.completed(items, verdicts, began)
+    for (const n of refused) this.acknowledge(items[n])
     return verdicts
   }
 

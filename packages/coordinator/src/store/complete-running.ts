@@ -64,17 +64,16 @@ select
   ${effects}`,
 }
 
+/** A result that travelled whole, and brings nothing beside its output. */
+export type InlineResult = CompletedItem & { readonly output: string }
+
 export interface CompletedRunning extends EffectsRow {
   /** Positions of the items that were accepted. */
   accepted: number[]
 }
 
-/** One statement for 1 or 500 results that travelled whole. */
-export async function completeRunning(
-  db: Queryable,
-  items: readonly (CompletedItem & { readonly output: string })[],
-  room: Room,
-): Promise<CompletedRunning> {
+/** One statement for 1 or 500 results. */
+export async function completeRunning(db: Queryable, items: readonly InlineResult[], room: Room): Promise<CompletedRunning> {
   const sorted = items
     .map(({ id, attempt, claim_id, output }, n) => ({ n, id, attempt, claim_id, output }))
     .sort((a, b) => Number(a.id) - Number(b.id))

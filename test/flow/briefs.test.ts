@@ -1,0 +1,202 @@
+/** A brief from memory is word for word what Postgres would have said, or it is not used. */
+import { randomUUID } from 'node:crypto'
+import { migrate, openPglite, openPostgres } from '@baton/coordinator'
+import type { SubtaskRequest } from '@baton/shared'
+import { silentLogger } from '@baton/shared/node'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Briefs } from '../../packages/coordinator/src/collect/briefs.js'
+import { judgeClaims } from '../../packages/coordinator/src/collect/judge-claims.js'
+import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
+import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
+import { type ClaimVerdict, grantClaims } from '../../packages/coordinator/src/store/claims.js'
+import { completeRunning } from '../../packages/coordinator/src/store/complete-running.js'
+import type { Database } from '../../packages/coordinator/src/store/database.js'
+import { Routes } from '../../packages/coordinator/src/store/routes.js'
+import { insertTasks, type NewSubtask, type NewTask } from '../../packages/coordinator/src/store/submit.js'
+import { registerWorker } from '../../packages/coordinator/src/store/workers.js'
+import { freshDatabase } from '../harness/index.js'
+
+const databases = [
+  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
+  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 4 })],
+] as const
+const times = { leaseMs: 6_000, defaultSlaMs: 3_600_000, deferMs: 1_000 }
+const queue = 'shared.c.x'
+
+describe.each(databases)('on %s', (_, open) => {
+  let database: Database
+  let next = 1
+  beforeAll(async () => {
+    database = await open()
+    await migrate(database)
+    const agent = { description: '', domain: null, skills: [], concurrency: 9, kind: 'module' }
+    await registerWorker(database, {
+      ...{ id: 'w', host: 'h', pid: 1, version: '1', pool: 'shared', concurrency: 9 },
+      agents: [
+        { ...agent, name: 'plain', capabilities: ['x'], sla_ms: null },
+        { ...agent, name: 'strict', capabilities: ['x'], sla_ms: 90_000, deadline_ms: 60_000, lease_ms: 20_000 },
+      ],
+    })
+  })
+  afterAll(() => database?.close())
+
+  /** Stores a task as a submission does; its roots are queued. */
+  async function stored(subtasks: SubtaskRequest[], more: { title?: string; context?: string; briefs: Briefs }) {
+    const { briefs, title = 'A task', context = '{}' } = more
+    const plan = createPlanner().plan({ task_id: 't', title, subtasks }, new Date())
+    const routeIds = await new Routes(database).intern(plan.subtasks.map(s => ({ pool: 'shared', ...routeKey(s) })))
+    const taskPk = String(next++)
+    const graph = buildGraph(plan.subtasks, {
+      ...{ tenantId: 1, taskPk, taskId: `t${taskPk}`, priority: 2, owner: 1, attemptLimit: 3, deadlineMs: 86_400_000, running: true },
+      ...{ spawnedBy: null, firstOrdinal: 1, numbers: new Map(), outside: new Map(), newUuid: randomUUID, routeIds },
+      queueWaitMs: () => 3_600_000,
+      nextId: () => String(next++),
+      place: () => ({ queue }),
+    })
+    const { active, reviewing, blocked } = graph
+    const task: NewTask = {
+      ...{ id: taskPk, tenant_id: 1, task_id: `t${taskPk}`, orchestrator_id: 'default', title, description: null, status: 'running' },
+      ...{ priority: 2, metadata: '{}', context, digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: null },
+      ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
+    }
+    await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges })
+    briefs.stored(task, graph.subtasks, graph.edges)
+    return Object.fromEntries(graph.subtasks.map(s => [s.name, s])) as Record<string, NewSubtask>
+  }
+
+  const claimOf = ({ id }: NewSubtask, agent = 'plain') => ({ id, attempt: 1, claim_id: randomUUID(), agent, worker_id: 'w' })
+  const grantOf = ({ status, grant }: ClaimVerdict | undefined = {} as ClaimVerdict) => {
+    expect(status).toBe('granted')
+    return JSON.parse(grant ?? '') as Record<string, unknown>
+  }
+  /** The grant of a claim by way of memory, and what the same claim is told from the tables alone. */
+  async function bothWays(briefs: Briefs, subtask: NewSubtask, agent?: string) {
+    const claim = claimOf(subtask, agent)
+    let known = false
+    const watched = {
+      of: (id: string) => {
+        const brief = briefs.of(id)
+        if (!brief) return undefined
+        const grant: typeof brief.grant = started => {
+          known = true
+          return brief.grant(started)
+        }
+        return { ...brief, grant }
+      },
+    }
+    const [first] = await judgeClaims({ database, briefs: watched, ...times }, [claim])
+    const [again] = await grantClaims(database, [claim], times)
+    return { claim, known, first: grantOf(first), again: grantOf(again) }
+  }
+  async function complete(briefs: Briefs, { id }: NewSubtask, claimId: string, output: string) {
+    const { accepted } = await completeRunning(
+      database,
+      [{ id, attempt: 1, claim_id: claimId, output }],
+      [{ route_id: await routeOf(id), queue, room: 9 }],
+    )
+    expect(accepted).toEqual([0])
+    briefs.completed(id, output)
+  }
+  const routeOf = async (id: string) => {
+    const { rows } = await database.query<{ route_id: number }>({ text: 'select route_id from subtask_states where id = $1' }, [id])
+    return rows[0]?.route_id ?? 0
+  }
+
+  test.each<[string, Partial<SubtaskRequest>, { title?: string; context?: string; agent?: string }]>([
+    ['a bare one', {}, {}],
+    [
+      'words of all kinds',
+      { title: 'Ü "quoted" \n 🧪', input: { text: 'é🧪\u2028', n: 1 } },
+      { title: '🧪 "t"', context: '{"a": 1.0, "b":"ü"}' },
+    ],
+    ['limits of its own', { sla_seconds: 7, deadline_seconds: 5, lease_seconds: 30, isolation: 'process', max_attempts: 7 }, {}],
+    ['limits of the agent', {}, { agent: 'strict' }],
+  ])('%s', async (_name, subtask, { agent, ...more }) => {
+    const briefs = new Briefs()
+    const { a } = await stored([{ name: 'a', capability: 'x', ...subtask }], { ...more, briefs })
+    const { known, first, again } = await bothWays(briefs, a as NewSubtask, agent)
+    expect(known).toBe(true)
+    // Until a deadline time goes by between the two.
+    const [before, after] = [first.deadline_in_ms, again.deadline_in_ms]
+    if (before === null) expect(after).toBeNull()
+    else expect(Number(before) - Number(after)).toBeLessThan(5_000)
+    expect({ ...first, deadline_in_ms: 0 }).toEqual({ ...again, deadline_in_ms: 0 })
+  })
+
+  test('what it depends on, in order, with outputs as they were sent', async () => {
+    const briefs = new Briefs()
+    const names = ['b', 'a', 'c']
+    const { last, ...before } = await stored(
+      [...names.map(name => ({ name, capability: 'x' })), { name: 'last', capability: 'x', depends_on: ['c', 'b', 'a'] }],
+      { briefs },
+    )
+    for (const [n, name] of names.entries()) {
+      const claim = claimOf(before[name] as NewSubtask)
+      await judgeClaims({ database, briefs, ...times }, [claim])
+      await complete(briefs, before[name] as NewSubtask, claim.claim_id, `{"n": ${n}.0, "é":"🧪"}`)
+    }
+    const { known, first, again } = await bothWays(briefs, last as NewSubtask)
+    expect(known).toBe(true)
+    expect(first).toEqual(again)
+    expect((first.dependencies as { name: string }[]).map(d => d.name)).toEqual(names)
+  })
+
+  test('with another graph than it was stored with, memory is not asked', async () => {
+    const briefs = new Briefs()
+    const { a, b, c } = await stored(
+      [...['a', 'b'].map(name => ({ name, capability: 'x' })), { name: 'c', capability: 'x', depends_on: ['a'] }],
+      { briefs },
+    )
+    for (const each of [a, b] as NewSubtask[]) {
+      const claim = claimOf(each)
+      await judgeClaims({ database, briefs, ...times }, [claim])
+      await complete(briefs, each, claim.claim_id, JSON.stringify(each.name))
+    }
+    await database.query({ text: 'insert into dependencies (from_id, to_id) values ($1, $2)' }, [b?.id, c?.id])
+    const { known, first, again } = await bothWays(briefs, c as NewSubtask)
+    expect(known).toBe(false)
+    expect(first).toEqual(again)
+    expect((first.dependencies as { output: string }[]).map(d => d.output)).toEqual(['"a"', '"b"'])
+  })
+
+  test('of a dependency whose result is not known here, memory knows nothing', async () => {
+    const briefs = new Briefs()
+    const { a, b } = await stored(
+      [
+        { name: 'a', capability: 'x' },
+        { name: 'b', capability: 'x', depends_on: ['a'] },
+      ],
+      { briefs },
+    )
+    const claim = claimOf(a as NewSubtask)
+    await judgeClaims({ database, briefs, ...times }, [claim])
+    await complete(new Briefs(), a as NewSubtask, claim.claim_id, '1') // by way of another coordinator
+    expect(briefs.of((b as NewSubtask).id)).toBeUndefined()
+    expect((await bothWays(briefs, b as NewSubtask)).first.dependencies).toMatchObject([{ name: 'a', output: '1' }])
+  })
+
+  test('an orchestrator that is paused, and an agent that does not offer it, are refused as ever', async () => {
+    const briefs = new Briefs()
+    const { a, b } = await stored(
+      ['a', 'b'].map(name => ({ name, capability: 'x' })),
+      { briefs },
+    )
+    const status = async (subtask: NewSubtask | undefined, agent?: string) =>
+      (await judgeClaims({ database, briefs, ...times }, [claimOf(subtask as NewSubtask, agent)]))[0]?.status
+    expect(await status(a, 'nobody')).toBe('not_eligible')
+    await database.query({ text: `update orchestrators set status = 'paused' where id = 'default'` })
+    expect(await status(b)).toBe('held')
+    await database.query({ text: `update orchestrators set status = 'running' where id = 'default'` })
+    expect(await status({ ...(a as NewSubtask), id: '999999999' })).toBe('gone')
+  })
+
+  test('a result under another claim than the one that runs is not accepted', async () => {
+    const briefs = new Briefs()
+    const { a } = await stored([{ name: 'a', capability: 'x' }], { briefs })
+    const { claim } = await bothWays(briefs, a as NewSubtask)
+    const under = (claimId: string) =>
+      completeRunning(database, [{ id: (a as NewSubtask).id, attempt: 1, claim_id: claimId, output: '1' }], [])
+    expect((await under(randomUUID())).accepted).toEqual([])
+    expect((await under(claim.claim_id)).accepted).toEqual([0])
+  })
+})
