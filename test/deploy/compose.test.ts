@@ -1,9 +1,11 @@
 /** docker-compose.yml and Dockerfile say what the code can keep, without Docker: they are parsed and compared with it. */
+
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { nodeFlags } from '@baton/cli'
 import { startLocal } from '@baton/local'
 import { configSchema } from '@baton/shared'
 import { coordinatorMode, environmentTable, readEnvironment, workerUrls } from '@baton/shared/node'
@@ -174,7 +176,9 @@ describe('the image', () => {
   })
 
   test('starts the command as process, not in a shell, and not as root', () => {
-    const [, file = ''] = JSON.parse(instructions.find(({ name }) => name === 'ENTRYPOINT')?.rest ?? '[]') as string[]
+    const [, ...words] = JSON.parse(instructions.find(({ name }) => name === 'ENTRYPOINT')?.rest ?? '[]') as string[]
+    expect(words.slice(0, -1)).toEqual(nodeFlags)
+    const file = words.at(-1) ?? ''
     expect(existsSync(rootPath(file)), `${file} is there after \`npm run build\``).toBe(true)
     expect(JSON.parse(instructions.find(({ name }) => name === 'CMD')?.rest ?? '[]')).toEqual(['up'])
     expect(instructions.find(({ name }) => name === 'USER')?.rest).toBe('node')

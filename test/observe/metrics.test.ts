@@ -57,7 +57,7 @@ describe('a scrape', () => {
     expect(value('orchestrator_batch_items_sum', { kind: 'claims' })).toBe(3)
     expect(value('orchestrator_jobs_rung_total')).toBeGreaterThanOrEqual(3)
     expect(value('orchestrator_lease_losses_total')).toBe(0)
-    expect(value('orchestrator_statement_seconds_count', { statement: 'start_known' })).toBeGreaterThan(0)
+    expect(value('orchestrator_statement_seconds_count', { statement: 'complete_running' })).toBeGreaterThan(0)
     expect(value('orchestrator_http_request_seconds_count', { method: 'POST', route: '/orchestrate', status: '2xx' })).toBe(2)
     expect(value('nodejs_eventloop_lag_p99_seconds')).toBeGreaterThan(0)
   })
