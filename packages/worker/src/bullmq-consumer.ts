@@ -301,7 +301,7 @@ class QueueLoop {
     try {
       jobs = await this.fetcher.take(held)
     } finally {
-      for (let n = jobs.length; n < held; n++) this.options.slots.give()
+      for (let n = jobs.length; n < held; n++) this.options.slots.giveUnused()
     }
     for (const job of jobs) {
       const work = this.work(job)
@@ -313,19 +313,35 @@ class QueueLoop {
 
   /** Runs a job and, while the slot is its own, whatever the queue hands over when the job is finished. */
   private async work(first: Taken): Promise<void> {
+    const { slots, log, queue } = this.options
     let job: Taken | undefined = first
     try {
       for (let n = 1; job; n++) {
-        if (this.isStopping) return await this.fetcher.giveBack(job) // Q2
+        if (this.isStopping) {
+          slots.passed()
+          return await this.fetcher.giveBack(job) // Q2
+        }
         await this.run(job)
-        job = await this.finish(job, n < jobsPerTurn)
+        job = await this.finishAndTake(job, n < jobsPerTurn)
       }
     } catch (error) {
       // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
-      this.options.log.debug({ err: error, queue: this.options.queue }, 'a job could not be finished')
+      log.debug({ err: error, queue }, 'a job could not be finished')
     } finally {
-      this.options.slots.give()
+      slots.give()
     }
+  }
+
+  private async finishAndTake(job: Taken, mayTake: boolean): Promise<Taken | undefined> {
+    const { slots } = this.options
+    const andTake = mayTake && slots.tryAgain()
+    let next: Taken | undefined
+    try {
+      next = await this.finish(job, andTake)
+    } finally {
+      if (andTake && !next) slots.passed()
+    }
+    return next
   }
 
   private async finish(job: Taken, andTake: boolean): Promise<Taken | undefined> {

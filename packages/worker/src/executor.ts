@@ -62,8 +62,8 @@ export class Executor {
     this.attempts.get(claimId)?.abort(reason)
   }
 
-  /** Works off one delivery; resolves when its job may be finished. */
-  async deliver(agent: Agent, data: unknown): Promise<void> {
+  /** Works off one delivery; resolves when its job may be finished. `onClaimed`: its claim was answered. */
+  async deliver(agent: Agent, data: unknown, onClaimed?: () => void): Promise<void> {
     const { lanes, log, runners, uplink, workerId, observer } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
@@ -78,6 +78,7 @@ export class Executor {
     const reply = await lanes
       .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
       .finally(() => this.asked.delete(claimId))
+    onClaimed?.()
     observer?.claimed(agent.name, reply.status)
     if (reply.status !== 'granted') {
       log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type HostedAgent, queueName, subjects, type WorkerInfo, workerWordSchema } from '@baton/shared'
-import { type Bus, type BusSubscription, type Consumption, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
+import { type Bus, type BusSubscription, type Consumption, Door, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
@@ -47,6 +47,9 @@ export interface Host {
   /** Resolves when the worker has stopped. */
   readonly ended: Promise<{ restart: boolean }>
 }
+
+/** Jobs that a worker has fetched and not been granted yet, at most: a batch under way, and the next one. */
+const maxUnclaimed = 256
 
 const defaultDrainMs = 30_000
 /** How long the reports of released attempts may take. */
@@ -129,13 +132,22 @@ export async function startHost(options: HostOptions): Promise<Host> {
     throw error
   }
 
+  const door = new Door(maxUnclaimed)
   for (const agent of agents) {
-    const slots = new Slots(agent.concurrency)
+    const slots = new Slots(agent.concurrency, door)
+    const onJob = (_id: string, delivery: unknown) => {
+      let inside = true
+      const pass = () => {
+        if (inside) slots.passed()
+        inside = false
+      }
+      return executor.deliver(agent, delivery, pass).finally(pass)
+    }
     const queues = [
       queueName(pool, { kind: 'agent', name: agent.name }),
       ...agent.capabilities.map(name => queueName(pool, { kind: 'capability', name })),
     ]
-    for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, (_, delivery) => executor.deliver(agent, delivery)))
+    for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, onJob))
   }
   const giveUp = () => void heartbeat.stop()
   options.signal?.addEventListener('abort', giveUp, { once: true })

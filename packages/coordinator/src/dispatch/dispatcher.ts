@@ -24,6 +24,8 @@ interface DispatcherOptions {
   readonly onChange: (taskPks: readonly string[]) => void
 }
 
+/** Rows of one route that are claimed at once: whoever comes meanwhile waits for these to be rung, and for no more. */
+const maxClaimed = 128
 /** Between two looks at the whole demand; in between the directory's estimates serve. */
 const lookEveryMs = 100
 const retriesPerRun = 500
@@ -89,7 +91,7 @@ export class Dispatcher implements Service {
       this.lastLook = now
       await this.look()
     }
-    const rooms = directory.backlogRoom()
+    const rooms = directory.backlogRoom().map(each => ({ ...each, room: Math.min(each.room, maxClaimed) }))
     if (rooms.length === 0) return false
     const wanted = rooms.map(room => ({ ...room, after: this.heldUp.after(room.route_id) }))
     const { jobs: rows, cut } = await claimReady(database, wanted)

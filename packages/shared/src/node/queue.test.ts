@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Slots } from './queue.js'
+import { Door, Slots } from './queue.js'
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
@@ -37,5 +37,37 @@ describe('slots', () => {
     expect(slots.free).toBe(0)
     slots.give()
     expect(slots.free).toBe(1)
+  })
+})
+
+describe('a door', () => {
+  test('lets jobs of all slots in until too many wait for their claims', async () => {
+    const door = new Door(2)
+    const [some, others] = [new Slots(5, door), new Slots(5, door)]
+    expect([some.tryTake(), others.tryTake(), some.tryTake(), others.tryAgain()]).toEqual([true, true, false, false])
+    expect([some.free, others.free]).toEqual([4, 4])
+    const told: string[] = []
+    const { signal } = new AbortController()
+    void some.whenFree(signal).then(() => told.push('some'))
+    void others.whenFree(signal).then(() => told.push('others'))
+    await turn()
+    expect(told).toEqual([])
+    some.passed()
+    await turn()
+    expect(told).toEqual(['some', 'others'])
+    expect([others.tryAgain(), some.tryTake()]).toEqual([true, false])
+    others.giveUnused()
+    expect([others.free, some.tryTake()]).toEqual([5, true])
+  })
+
+  test('that is closed is left by who gives up waiting', async () => {
+    const slots = new Slots(2, new Door(1))
+    slots.tryTake()
+    const giveUp = new AbortController()
+    const waiting = slots.whenFree(giveUp.signal)
+    giveUp.abort()
+    await waiting
+    slots.passed()
+    expect(slots.tryTake()).toBe(true)
   })
 })

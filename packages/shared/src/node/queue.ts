@@ -36,20 +36,58 @@ export interface Consumption {
 export interface QueueConsumer {
   /**
    * Takes jobs of a queue, each only when a slot is free, and keeps the slot until `onJob` settled; then the job is
-   * finished, whatever became of it. Several queues may share the slots.
+   * finished, whatever became of it. Several queues may share the slots. `onJob` says by `slots.passed()` when the job's
+   * claim was answered.
    */
   consume(queue: string, slots: Slots, onJob: (id: string, delivery: unknown) => Promise<void>): Promise<Consumption>
   close(): Promise<void>
 }
 
-/** Places to run something in; shared by the queues that an agent consumes. */
+/**
+ * Lets in so many jobs that wait for their claims to be answered. A job that was fetched and cannot begin is better left in
+ * its queue: there another worker may take it, and what is urgent may overtake it.
+ */
+export class Door {
+  private readonly limit: number
+  private inside = 0
+  private readonly waiting: (() => void)[] = []
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  get isOpen(): boolean {
+    return this.inside < this.limit
+  }
+
+  tryEnter(): boolean {
+    if (!this.isOpen) return false
+    this.inside++
+    return true
+  }
+
+  leave(): void {
+    this.inside--
+    for (const wake of this.waiting.splice(0)) wake()
+  }
+
+  /** Calls `wake` once, when somebody leaves. */
+  whenLeft(wake: () => void): void {
+    this.waiting.push(wake)
+  }
+}
+
+/** Places to run something in; shared by the queues that an agent consumes. A job that takes one enters the door, too. */
 export class Slots {
   readonly total: number
+  private readonly door: Door
   private used = 0
   private readonly waiting: (() => void)[] = []
 
-  constructor(total: number) {
+  /** Without a door of the worker's, jobs come in for as long as there are slots. */
+  constructor(total: number, door = new Door(Number.POSITIVE_INFINITY)) {
     this.total = total
+    this.door = door
   }
 
   get active(): number {
@@ -60,11 +98,21 @@ export class Slots {
     return this.total - this.used
   }
 
-  /** Takes a slot if one is free. */
+  /** Takes a slot for a job if one is free and the door is open. */
   tryTake(): boolean {
-    if (this.used >= this.total) return false
+    if (this.used >= this.total || !this.door.tryEnter()) return false
     this.used++
     return true
+  }
+
+  /** The job's claim was answered, or it will not be asked for: once for each job. */
+  passed(): void {
+    this.door.leave()
+  }
+
+  /** Whether another job may come into a slot that is held. */
+  tryAgain(): boolean {
+    return this.door.tryEnter()
   }
 
   give(): void {
@@ -72,16 +120,23 @@ export class Slots {
     for (const wake of this.waiting.splice(0)) wake()
   }
 
-  /** Resolves when a slot is (or may be) free, or when aborted; takes none. */
+  /** Gives a slot back for which there was no job. */
+  giveUnused(): void {
+    this.passed()
+    this.give()
+  }
+
+  /** Resolves when a slot is (or may be) free for a job, or when aborted; takes none. */
   whenFree(signal: AbortSignal): Promise<void> {
-    if (this.free > 0 || signal.aborted) return Promise.resolve()
+    if ((this.free > 0 && this.door.isOpen) || signal.aborted) return Promise.resolve()
     return new Promise(resolve => {
       const wake = () => {
         signal.removeEventListener('abort', wake)
         resolve()
       }
       signal.addEventListener('abort', wake, { once: true })
-      this.waiting.push(wake)
+      if (this.free > 0) this.door.whenLeft(wake)
+      else this.waiting.push(wake)
     })
   }
 }
