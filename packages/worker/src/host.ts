@@ -48,8 +48,8 @@ export interface Host {
   readonly ended: Promise<{ restart: boolean }>
 }
 
-/** Jobs that a worker has fetched and not been granted yet, at most: a batch under way, and the next one. */
-const maxUnclaimed = 256
+/** Jobs that a worker has fetched and not been granted yet, at most: enough for a batch under way and a large next one. */
+const maxUnclaimed = 400
 
 const defaultDrainMs = 30_000
 /** How long the reports of released attempts may take. */
