@@ -5,23 +5,9 @@
  *
  * Invariants: those of complete.ts. Rows are locked in the order of the items, which is that of their ids.
  */
-import type { CompletedItem } from './complete.js'
+import { type CompletedItem, followsCompletion } from './complete.js'
 import type { Queryable, Statement } from './database.js'
-import {
-  childEvents,
-  type EffectsRow,
-  effects,
-  few,
-  from,
-  gateReviews,
-  insertEvents,
-  knowsDependents,
-  rollUp,
-  roomCte,
-  taskEvents,
-  touched,
-  unlockDependents,
-} from './fragments.js'
+import { type EffectsRow, effects, few, from, knowsDependents, roomCte, touched } from './fragments.js'
 import type { Room } from './room.js'
 
 const statement: Statement = {
@@ -44,20 +30,7 @@ attempt as (
   insert into attempts (subtask_pk, attempt, claim_id, worker_id, agent, outcome, charged, output, queued_at, started_at)
   select id, attempt, claim_id, worker_id, agent, 'completed', true, output, queued_at, started_at from done
 ),
-${unlockDependents('done')},
-${gateReviews},
-${rollUp(`
-    select task_pk, -1 as active, 0 as reviewing, 0 as blocked from done
-    union all
-    select task_pk, (state <> 'awaiting_approval')::int, (state = 'awaiting_approval')::int, 0 from child_moved where opened`)},
-${insertEvents(
-  `
-  select tenant_id, 'subtask.completed' as name, task_pk, id as subtask_pk, attempt, agent, worker_id, null::text as data from done`,
-  childEvents,
-  `
-  select tenant_id, 'review.created', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text, 'kind', 'approval')::text from gate_review`,
-  taskEvents,
-)}
+${followsCompletion('done')}
 select
   (select coalesce(array_agg(n), '{}') from done) as accepted,
   ${touched('done')},

@@ -100,6 +100,26 @@ export async function settle<Item>(items: readonly Item[], ask: (items: readonly
   }
 }
 
+/**
+ * What follows when the rows of CTE `done(id, task_pk)` have completed: dependents are unlocked, gates reached, the task rolled
+ * up, events appended. `accepted` names a CTE with one row for each, for its event.
+ */
+export const followsCompletion = (accepted: string): string => `
+${unlockDependents('done')},
+${gateReviews},
+${rollUp(`
+    select task_pk, -1 as active, 0 as reviewing, 0 as blocked from done
+    union all
+    select task_pk, (state <> 'awaiting_approval')::int, (state = 'awaiting_approval')::int, 0 from child_moved where opened`)},
+${insertEvents(
+  `
+  select tenant_id, 'subtask.completed' as name, task_pk, id as subtask_pk, attempt, agent, worker_id, null::text as data from ${accepted}`,
+  childEvents,
+  `
+  select tenant_id, 'review.created', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text, 'kind', 'approval')::text from gate_review`,
+  taskEvents,
+)}`
+
 const statement: Statement = {
   name: 'complete_attempts',
   text: `
@@ -128,20 +148,7 @@ attempt as (
     v.queued_at, v.started_at
   from verdict v
 ),
-${unlockDependents('done')},
-${gateReviews},
-${rollUp(`
-    select task_pk, -1 as active, 0 as reviewing, 0 as blocked from done
-    union all
-    select task_pk, (state <> 'awaiting_approval')::int, (state = 'awaiting_approval')::int, 0 from child_moved where opened`)},
-${insertEvents(
-  `
-  select tenant_id, 'subtask.completed' as name, task_pk, id as subtask_pk, attempt, agent, worker_id, null::text as data from verdict`,
-  childEvents,
-  `
-  select tenant_id, 'review.created', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text, 'kind', 'approval')::text from gate_review`,
-  taskEvents,
-)}
+${followsCompletion('verdict')}
 select
   ${verdicts},
   (select coalesce(json_agg(n), '[]') from judged where refused) as refused,
