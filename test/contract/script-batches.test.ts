@@ -110,6 +110,14 @@ test('taking ends where there is nothing more: what is asked for beyond has no a
   expect(await redis.get(`${namespace}:q:asked`)).toBe('3')
 })
 
+test('what one queue has no more of, another may have', async () => {
+  const { redis, namespace, define } = await place()
+  const take = define('take', 1, `local job = redis.call('LPOP', KEYS[1]) if job then return { job } end return { 0, 0 }`)
+  await redis.rpush(`${namespace}:b`, 'x', 'y')
+  const queues = ['a', 'b', 'a', 'b', 'c']
+  expect(await Promise.all(queues.map(queue => take(`${namespace}:${queue}`)))).toEqual([[0, 0], ['x'], null, ['y'], [0, 0]])
+})
+
 test('a server that forgot its scripts is told them again', async () => {
   const { define, redis } = await place()
   const call = define('tell', 2, `return { KEYS[1], ARGV[1], '${process.pid}' }`)

@@ -21,7 +21,7 @@ export interface ScriptClient {
 export interface ScriptBatching {
   /** Whether the calls of the script of this name are batched. */
   readonly batched: (name: string) => boolean
-  /** Of these, identical calls that follow one without a result have none either, and are not run: taking from an empty queue. */
+  /** Of these, calls with the same keys that follow one without a result have none either, and are not run: taking from an empty queue. */
   readonly exhausted?: (name: string) => boolean
 }
 
@@ -52,7 +52,7 @@ export function batchScripts(client: ScriptClient, { batched, exhausted }: Scrip
     const call = batchesOf(
       args => single.call(client, ...args),
       args => batch.call(client, ...args),
-      numberOfKeys,
+      { numberOfKeys, alike: exhausted?.(name) ?? false },
     )
     commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => call(args.flat())
   }
@@ -68,13 +68,15 @@ function asCommand(value: unknown): Command {
 function batchesOf(
   single: (args: readonly Argument[]) => Promise<unknown>,
   many: (args: readonly Argument[]) => Promise<unknown>,
-  numberOfKeys: number,
+  { numberOfKeys, alike }: { numberOfKeys: number; alike: boolean },
 ): (args: readonly Argument[]) => Promise<unknown> {
   let waiting: Call[] = []
   const send = () => {
     const calls = waiting
     waiting = []
-    for (let i = 0; i < calls.length; i += maxCalls) sendTogether(calls.slice(i, i + maxCalls))
+    // Where one call's answer is also that of those behind it, they have to be about the same keys.
+    for (const group of alike ? byKeys(calls, numberOfKeys) : [calls])
+      for (let i = 0; i < group.length; i += maxCalls) sendTogether(group.slice(i, i + maxCalls))
   }
   const sendTogether = (calls: readonly Call[]) => {
     const [first] = calls
@@ -96,6 +98,17 @@ function batchesOf(
       waiting.push({ args, resolve, reject })
       if (waiting.length === 1) setImmediate(send)
     })
+}
+
+function byKeys(calls: readonly Call[], numberOfKeys: number): Call[][] {
+  const groups = new Map<string, Call[]>()
+  for (const call of calls) {
+    const keys = JSON.stringify(call.args.slice(0, numberOfKeys))
+    const group = groups.get(keys)
+    if (group) group.push(call)
+    else groups.set(keys, [call])
+  }
+  return [...groups.values()]
 }
 
 /** Keys and arguments of the first call, framed by how many calls there are and where the others differ; then the differences. */
