@@ -97,6 +97,22 @@ describe('BullMQ', () => {
     expect(performance.now() - begin).toBeLessThan(5_000)
   })
 
+  test('a worker that stops while Redis is silent leaves no connection behind', async () => {
+    const redis = await ownServer('redis')
+    const sockets = () => process.getActiveResourcesInfo().filter(kind => kind === 'TCPSocketWrap').length
+    const before = sockets()
+    const side = await openBullmqConsumer({ url: redis.url, namespace: 'silent', log: silentLogger() })
+    const begin = performance.now()
+    await consume(side, 'a', new Slots(1), new Bench())
+    await eventually(() => sockets() > before)
+    process.kill(redis.pid, 'SIGSTOP')
+    cleanUp(() => void process.kill(redis.pid, 'SIGCONT'))
+    // BullMQ gives up a wait for a job after 6 s and connects anew: that is to happen while the consumer stops.
+    await eventually(() => performance.now() - begin > 4_800)
+    await side.close()
+    await eventually(() => sockets() <= before, { timeoutMs: 4_000 })
+  })
+
   test.each([
     ['already', () => AbortSignal.abort()],
     ['later', () => AbortSignal.timeout(300)],

@@ -223,6 +223,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
           subjects: named,
           coordinatorId: id,
           onReady: () => dispatcher.readyElsewhere(),
+          onFleet: () => dispatcher.fleetChanged(),
           onChanged: announce,
         })
 
@@ -248,6 +249,10 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
   })
+  const fleetChanged = () => {
+    dispatcher.fleetChanged()
+    pulses?.send({ fleet: true })
+  }
   const after = createAfterCommit({
     dispatcher,
     sweep: () => watcher.wake(),
@@ -366,7 +371,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     minLeaseMs,
     maxWaiting: inboxLimit,
     log,
-    onFleetChange: () => dispatcher.fleetChanged(),
+    onFleetChange: fleetChanged,
     observer,
   })
   const inbox = new Inbox({
@@ -403,7 +408,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     after,
     onSwept: observer.swept,
     onOverrun: observer.overrun,
-    onFleetChange: () => dispatcher.fleetChanged(),
+    onFleetChange: fleetChanged,
   })
   const reconciler = new Reconciler({
     database,
@@ -498,7 +503,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     submitter: {
       submit: async (caller, requests, how) => {
         const outcomes = await submitter.submit(caller, requests, how)
-        for (const { kind } of outcomes) if (kind !== 'dry_run') observer.submitted(kind)
+        for (const { kind } of outcomes) if (kind !== 'dry_run') observer.submitted(kind === 'known' ? 'existing' : kind)
         return outcomes
       },
     },

@@ -101,10 +101,18 @@ class BullmqConsumer implements QueueConsumer {
   private readonly connection: Redis
   private readonly options: BullmqConsumerOptions
   private readonly consumptions = new Set<QueueLoop>()
+  /** Connections that BullMQ makes to wait on. */
+  private readonly copies: Redis[] = []
 
   constructor(connection: Redis, options: BullmqConsumerOptions) {
     this.connection = connection
     this.options = options
+    const duplicate = connection.duplicate.bind(connection)
+    connection.duplicate = override => {
+      const copy = duplicate(override)
+      this.copies.push(copy)
+      return copy
+    }
   }
 
   async consume(queue: string, slots: Slots, onJob: OnJob): Promise<Consumption> {
@@ -129,6 +137,13 @@ class BullmqConsumer implements QueueConsumer {
   async close(): Promise<void> {
     await Promise.all([...this.consumptions].map(loop => loop.stop()))
     this.connection.disconnect()
+    // While a server is silent BullMQ may connect anew what it has just closed (its watchdog of the wait for a job), and the
+    // process would never end.
+    for (const copy of this.copies) {
+      copy.connect = () => Promise.reject(new Error('the consumer is closed'))
+      copy.on('error', () => undefined) // of what is being cut off
+      copy.disconnect()
+    }
   }
 }
 

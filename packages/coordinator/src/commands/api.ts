@@ -61,10 +61,19 @@ export interface Caller {
   readonly traceparent?: string
 }
 
+export interface SubmitOptions {
+  /** Plan only. */
+  readonly dryRun: boolean
+  /** Whoever asks does not look at the tasks that exist: they are not read. */
+  readonly unseen?: boolean
+}
+
 export type SubmitOutcome =
   | { readonly kind: 'created'; readonly task: TaskView }
   /** The same task was submitted before; nothing changed. */
   | { readonly kind: 'existing'; readonly task: TaskView }
+  /** The same, where nobody asked to see the task. */
+  | { readonly kind: 'known' }
   /** A dry run: planned, not stored. */
   | { readonly kind: 'dry_run'; readonly task: TaskView }
   | { readonly kind: 'refused'; readonly error: BatonError }
@@ -156,7 +165,7 @@ export interface ArtifactFile {
 
 export interface CoordinatorApi {
   /** Takes in tasks, each for itself: one bad request does not refuse its neighbours. Results in order. */
-  submit(caller: Caller, requests: readonly OrchestrateRequest[], options: { dryRun: boolean }): Promise<SubmitOutcome[]>
+  submit(caller: Caller, requests: readonly OrchestrateRequest[], options: SubmitOptions): Promise<SubmitOutcome[]>
   /** Starts or resumes. Throws `task_not_found`, `state_conflict`, `agent_unavailable`, `invalid_request`. */
   execute(caller: Caller, taskId: string, request: ExecuteRequest): Promise<{ task_id: string; status: TaskStatus }>
   /** Throws `task_not_found`, and `state_conflict` where the task's status does not allow it. Idempotent. */

@@ -33,7 +33,7 @@ import type { IdSource } from '../store/ids.js'
 import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
 import type { Routes } from '../store/routes.js'
 import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests, type StoredDigest } from '../store/submit.js'
-import type { Caller, SubmitOutcome } from './api.js'
+import type { Caller, SubmitOptions, SubmitOutcome } from './api.js'
 import { checkLeases } from './leases.js'
 import { viewOfNew } from './new-task-view.js'
 import { planView } from './plan-view.js'
@@ -100,6 +100,12 @@ type Stored = 'new' | 'existing' | BatonError
 interface Repeat {
   readonly caller: Caller
   readonly task: NewTask
+  readonly unseen: boolean
+}
+
+/** How a request is submitted. */
+interface How extends Required<SubmitOptions> {
+  readonly span: Span | undefined
 }
 
 interface Inserted {
@@ -139,7 +145,7 @@ export class Submitter {
   }
 
   /** Results in order; one bad request does not refuse its neighbours. */
-  submit(caller: Caller, requests: readonly OrchestrateRequest[], { dryRun }: { dryRun: boolean }): Promise<SubmitOutcome[]> {
+  submit(caller: Caller, requests: readonly OrchestrateRequest[], { dryRun, unseen = false }: SubmitOptions): Promise<SubmitOutcome[]> {
     const asked = new Map<string, ReturnType<typeof readOrchestrator>>()
     // Once for all requests that name it.
     const orchestratorOf = (id: string) => {
@@ -148,7 +154,7 @@ export class Submitter {
       return reading
     }
     return inTurns(requests, request =>
-      this.traced(caller, request, span => this.submitOne(caller, request, { dryRun, orchestratorOf, span })).catch(
+      this.traced(caller, request, span => this.submitOne(caller, request, { dryRun, unseen, orchestratorOf, span })).catch(
         (error: unknown): SubmitOutcome => {
           if (error instanceof BatonError) return { kind: 'refused', error }
           throw error
@@ -173,13 +179,10 @@ export class Submitter {
   private async submitOne(
     caller: Caller,
     request: OrchestrateRequest,
-    {
-      dryRun,
-      orchestratorOf,
-      span,
-    }: { dryRun: boolean; orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator>; span: Span | undefined },
+    { orchestratorOf, ...how }: How & { readonly orchestratorOf: (id: string) => ReturnType<typeof readOrchestrator> },
   ): Promise<SubmitOutcome> {
     const { planner, thinker, knowledge, limits, fleet, now } = this.options
+    const { dryRun } = how
     if (request.callback_url !== undefined) await this.options.admitCallback(caller, request.callback_url)
     const orchestratorId = request.orchestrator_id ?? defaultOrchestratorId
     const orchestrator = await orchestratorOf(orchestratorId)
@@ -190,16 +193,13 @@ export class Submitter {
     const planningAgent = request.subtasks === undefined ? orchestrator.agent_id : null
     if (planningAgent !== null && fleet.offers(planningAgent, planCapability)) {
       const { capabilities } = await knowledge(caller.tenantId)
-      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, {
-        dryRun,
-        span,
-      })
+      return this.take(caller, request, delegatedPlan(request, plan, { agent: planningAgent, capabilities, limits }), orchestrator, how)
     }
-    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, { dryRun, span })
-    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, { dryRun, span })
+    if (!thinker || plan.madeBy !== 'rules') return this.take(caller, request, plan, orchestrator, how)
+    if (dryRun) return this.take(caller, request, await thinker.consider(caller.tenantId, request, plan), orchestrator, how)
     const key = { tenantId: caller.tenantId, taskId: request.task_id, digest: digestsOf(request).digest }
     const thought = await thinker.think(key, request, plan)
-    return this.take(caller, request, thought.plan, orchestrator, { dryRun, span }).finally(() => thought.done())
+    return this.take(caller, request, thought.plan, orchestrator, how).finally(() => thought.done())
   }
 
   /** Stores a request with its plan, unless it is only tried. */
@@ -208,7 +208,7 @@ export class Submitter {
     request: OrchestrateRequest,
     plan: Plan,
     orchestrator: OrchestratorSettings,
-    { dryRun, span }: { dryRun: boolean; span: Span | undefined },
+    { dryRun, unseen, span }: How,
   ): Promise<SubmitOutcome> {
     const { now } = this.options
     const prepared = await this.prepare(caller, request, plan, orchestrator, { dryRun, traceparent: span?.traceparent })
@@ -216,7 +216,7 @@ export class Submitter {
     const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
     if (stored instanceof BatonError) throw stored
     if (stored === 'existing') {
-      const repeated = await this.repeats.push({ caller, task: prepared.task })
+      const repeated = await this.repeats.push({ caller, task: prepared.task, unseen })
       if (repeated instanceof BatonError) throw repeated
       return repeated
     }
@@ -379,9 +379,9 @@ export class Submitter {
     )
     const byKey = new Map(digests.map(digest => [taskKey(digest), digest]))
     const answers: (SubmitOutcome | BatonError)[] = []
-    for (const { caller, task } of batch)
+    for (const repeat of batch)
       answers.push(
-        await this.existing(caller, task, byKey.get(taskKey(task))).catch((error: unknown) => {
+        await this.existing(repeat, byKey.get(taskKey(repeat.task))).catch((error: unknown) => {
           if (error instanceof BatonError) return error
           throw error
         }),
@@ -389,7 +389,7 @@ export class Submitter {
     return answers
   }
 
-  private async existing(caller: Caller, task: NewTask, stored: StoredDigest | undefined): Promise<SubmitOutcome> {
+  private async existing({ caller, task, unseen }: Repeat, stored: StoredDigest | undefined): Promise<SubmitOutcome> {
     if (!stored) throw new BatonError('unavailable', `task ${task.task_id} could not be stored; try again`)
     if (stored.digest !== task.digest) {
       const before = JSON.parse(stored.field_digests) as Record<string, string>
@@ -416,7 +416,7 @@ export class Submitter {
         'state_conflict',
         `task ${task.task_id} ended as ${stored.tombstone_status} and was deleted by retention; choose another task_id`,
       )
-    return this.options.read(caller, task.task_id)
+    return unseen ? { kind: 'known' } : this.options.read(caller, task.task_id)
   }
 }
 

@@ -49,6 +49,22 @@ test('each task of a batch is answered for itself, in order, and the good ones a
   expect(api.calls).toHaveLength(1)
 })
 
+test('a batch may be answered without the tasks', async () => {
+  const { api, post } = testApp()
+  await post('/orchestrate', task('old'))
+  const tasks = [task('a'), { task_id: 'b' }, task('old'), task('old', 'Another')]
+  const { results } = (await post('/tasks/batch?minimal=true', { tasks })).json()
+  expect(results).toMatchObject([
+    { task_id: 'a', status_code: 201 },
+    { task_id: 'b', status_code: 400, error: { code: 'invalid_request' } },
+    { task_id: 'old', status_code: 200 },
+    { task_id: 'old', status_code: 409, error: { code: 'task_conflict' } },
+  ])
+  expect(results.filter((result: object) => 'task' in result)).toEqual([])
+  expect(api.calls.at(-1)).toMatchObject(['submit', expect.anything(), { unseen: true }])
+  expect((await post('/tasks/batch?minimal=1', { tasks })).statusCode).toBe(400)
+})
+
 test('a batch of bad tasks only asks the coordinator for nothing', async () => {
   const { api, post } = testApp()
   expect((await post('/tasks/batch', { tasks: [{}, {}] })).json().results.map((r: { status_code: number }) => r.status_code)).toEqual([

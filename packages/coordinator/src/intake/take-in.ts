@@ -32,7 +32,8 @@ export async function takeIn(text: string, { api, read, caller }: TakeInOptions)
     const request = read(text)
     taskId = request.task_id
     const [outcome] = await api.submit(caller, [request], { dryRun: false })
-    if (outcome === undefined || outcome.kind === 'dry_run') throw new BatonError('internal', 'a submission has no outcome')
+    if (outcome === undefined || outcome.kind === 'dry_run' || outcome.kind === 'known')
+      throw new BatonError('internal', 'a submission has no outcome')
     if (outcome.kind === 'refused') throw outcome.error
     return { kind: 'taken', taskId, outcome: outcome.kind, status: outcome.task.status }
   } catch (error) {

@@ -10,6 +10,7 @@ import type { Topic } from './changes.js'
 const pulseSchema = z.object({
   from: z.string(),
   ready: z.boolean().optional(),
+  fleet: z.boolean().optional(),
   changed: z.array(z.string()).optional(),
   statuses: z.array(z.string()).optional(),
 })
@@ -19,6 +20,8 @@ interface PulsesOptions {
   readonly subjects: Subjects
   readonly coordinatorId: string
   readonly onReady: () => void
+  /** Workers came or went. */
+  readonly onFleet: () => void
   readonly onChanged: (topic: Topic, taskPks: string[]) => void
 }
 
@@ -32,18 +35,19 @@ export class Pulses implements Service {
   }
 
   async start(): Promise<void> {
-    const { bus, subjects, coordinatorId, onReady, onChanged } = this.options
+    const { bus, subjects, coordinatorId, onReady, onFleet, onChanged } = this.options
     this.subscription = await bus.subscribe(subjects.pulses, {}, payload => {
       const pulse = pulseSchema.safeParse(JSON.parse(payload))
       if (!pulse.success || pulse.data.from === coordinatorId) return
       if (pulse.data.ready) onReady()
+      if (pulse.data.fleet) onFleet()
       if (pulse.data.changed) onChanged('change', pulse.data.changed)
       if (pulse.data.statuses) onChanged('status', pulse.data.statuses)
     })
   }
 
   /** Tells the other coordinators. */
-  send(pulse: { ready?: boolean; changed?: string[]; statuses?: string[] }): void {
+  send(pulse: { ready?: boolean; fleet?: boolean; changed?: string[]; statuses?: string[] }): void {
     const { bus, subjects, coordinatorId } = this.options
     bus.publish(subjects.pulses, JSON.stringify({ from: coordinatorId, ...pulse }))
   }

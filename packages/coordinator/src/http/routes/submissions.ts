@@ -47,7 +47,7 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       errors: ['task_conflict', 'orchestrator_not_found', 'task_limit_reached'],
       async answer({ body, query, caller, requestId }) {
         const accepted = body.flatMap(item => (item.ok ? [item.request] : []))
-        const outcomes = accepted.length === 0 ? [] : await api.submit(caller, accepted, { dryRun: false })
+        const outcomes = accepted.length === 0 ? [] : await api.submit(caller, accepted, { dryRun: false, unseen: query.minimal ?? false })
         const inOrder = outcomes.values()
         const results = body.map(item =>
           batchResult(item, item.ok ? inOrder.next().value : undefined, { requestId, minimal: query.minimal ?? false }),
@@ -83,7 +83,7 @@ function readSubmission(value: unknown): OrchestrateRequest {
 }
 
 function answerSubmission(outcome: SubmitOutcome | undefined): Answer {
-  if (outcome === undefined) throw new BatonError('internal', 'a submission has no outcome')
+  if (outcome === undefined || outcome.kind === 'known') throw new BatonError('internal', 'a submission has no outcome')
   if (outcome.kind === 'refused') throw outcome.error
   const location = { location: `/tasks/${outcome.task.task_id}` }
   return outcome.kind === 'created'
@@ -142,7 +142,7 @@ function batchResult(
   if (outcome === undefined) throw new BatonError('internal', 'a submission has no outcome')
   if (outcome.kind === 'refused') return refusedResult(item.request.task_id, outcome.error, requestId)
   const result = { task_id: item.request.task_id, status_code: outcome.kind === 'created' ? 201 : 200 }
-  return minimal ? result : { ...result, task: outcome.task }
+  return minimal || outcome.kind === 'known' ? result : { ...result, task: outcome.task }
 }
 
 function refusedResult(taskId: string | null, error: BatonError, requestId: string): BatchResult {
