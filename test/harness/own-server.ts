@@ -9,6 +9,8 @@ export interface OwnServer {
   kill(): Promise<void>
   /** On the same port and data; resolves when it answers. */
   restart(): Promise<void>
+  /** It keeps its connections and says nothing more, until the test ends. */
+  freeze(): void
 }
 
 /**
@@ -21,7 +23,11 @@ export async function ownServer(name: ServerName): Promise<OwnServer> {
   const start = { postgres: startPostgres, redis: startRedis, nats: startNats }[name]
   const server = await start()
   cleanUp(() => server.stop())
-  return server
+  const freeze = () => {
+    process.kill(server.pid, 'SIGSTOP')
+    cleanUp(() => void process.kill(server.pid, 'SIGCONT'))
+  }
+  return { url: server.url, kill: () => server.kill(), restart: () => server.restart(), freeze }
 }
 
 /** The stand-in for a server that cannot be killed. */
@@ -34,5 +40,5 @@ export async function behindProxy(name: ServerName): Promise<OwnServer> {
   cleanUp(() => proxy.stop())
   url.hostname = '127.0.0.1'
   url.port = String(proxy.port)
-  return { url: url.href, kill: async () => proxy.cut(), restart: async () => proxy.heal() }
+  return { url: url.href, kill: async () => proxy.cut(), restart: async () => proxy.heal(), freeze: () => proxy.stall() }
 }
