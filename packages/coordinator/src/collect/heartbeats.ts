@@ -18,12 +18,6 @@ interface HeartbeatsOptions {
   readonly observer?: CollectObserver | undefined
 }
 
-/**
- * Heartbeats of a thousand workers come one by one, and each would be a statement of its own. Nobody waits for their
- * answers: leases are two hundred times as long.
- */
-const longestGatherMs = 25
-
 export class Heartbeats {
   private readonly options: HeartbeatsOptions
   private readonly lane: BatchLane<HeartbeatItem, ItemResult<HeartbeatVerdict>>
@@ -34,7 +28,6 @@ export class Heartbeats {
     this.lane = new BatchLane({
       maxItems: 500,
       maxWaiting,
-      gatherMs: Math.min(longestGatherMs, leaseMs / 200),
       send: items => {
         observer?.heartbeats(items.length)
         return runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log)

@@ -20,23 +20,6 @@ function lane(options: Partial<BatchLaneOptions<string, string>> = {}) {
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
-describe('a lane that gathers', () => {
-  test('sends what comes in a moment together, and at once when a batch is full', async () => {
-    const { lane: l, batches, answer } = lane({ gatherMs: 20 })
-    const first = l.push('a')
-    await turn()
-    expect(batches).toEqual([])
-    const second = l.push('b')
-    while (batches.length === 0) await turn()
-    answer()
-    expect(await Promise.all([first, second])).toEqual(['A', 'B'])
-    const full = lane({ gatherMs: 60_000 })
-    for (const item of ['a', 'b', 'c']) void full.lane.push(item)
-    await turn()
-    expect(full.batches).toEqual([['a', 'b', 'c']])
-  })
-})
-
 describe('batches', () => {
   test('an idle lane sends at once, and items of the same turn travel together', async () => {
     const { lane: l, batches, answer } = lane()

@@ -1,13 +1,10 @@
 /**
- * Coalesces single items into batches by what is in flight, not by waiting on a timer: an idle lane sends at once; while a
- * batch is out, the next one gathers. One lane has one batch out at a time, so its batches grow with load. Only a lane of
- * items that nobody waits for may be told to gather for a moment.
+ * Coalesces single items into batches by what is in flight, never by waiting on a timer: an idle lane sends at once;
+ * while a batch is out, the next one gathers. One lane has one batch out at a time, so its batches grow with load.
  *
  * Invariants: L1 every item is settled exactly once. L2 a batch holds at most `maxItems` items and `maxBytes` bytes
  * (a single larger item goes alone). L3 order of arrival is kept.
  */
-
-import { setImmediate, setTimeout } from 'node:timers/promises'
 
 export interface BatchLaneOptions<T, R> {
   readonly maxItems: number
@@ -15,8 +12,6 @@ export interface BatchLaneOptions<T, R> {
   readonly sizeOf?: (item: T) => number
   /** How many items may wait; `push` rejects beyond. Default: no limit. */
   readonly maxWaiting?: number
-  /** How long a batch gathers before it is sent; default: not at all. A batch that is full goes at once. */
-  readonly gatherMs?: number
   /** Sends one batch; resolves with one result per item, in order. When it rejects, every item of the batch rejects. */
   readonly send: (items: T[]) => Promise<R[]>
 }
@@ -49,7 +44,8 @@ export class BatchLane<T, R> {
       this.waiting.push({ item, size: this.options.sizeOf?.(item) ?? 0, resolve, reject })
       if (!this.sending) {
         this.sending = true
-        void this.run()
+        // When this turn of the event loop has read every socket that had something: what came together travels together.
+        setImmediate(() => void this.run())
       }
     })
   }
@@ -60,13 +56,7 @@ export class BatchLane<T, R> {
   }
 
   private async run(): Promise<void> {
-    const { gatherMs, maxItems } = this.options
-    // When this turn of the event loop has read every socket that had something: what came together travels together.
-    await setImmediate()
-    while (this.waiting.length > 0) {
-      if (gatherMs !== undefined && this.waiting.length < maxItems) await setTimeout(gatherMs)
-      await this.sendOne(this.take())
-    }
+    while (this.waiting.length > 0) await this.sendOne(this.take())
     this.sending = false
     for (const resolve of this.idle.splice(0)) resolve()
   }
