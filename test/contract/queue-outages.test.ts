@@ -1,11 +1,15 @@
+import { createRequire } from 'node:module'
 import { inspect } from 'node:util'
 import { startTcpProxy } from '@baton/cli/servers'
-import { Slots, silentLogger } from '@baton/shared/node'
+import { type NextJob, Slots, silentLogger } from '@baton/shared/node'
 import { describe, expect, test } from 'vitest'
 import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
 import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
 import { cleanUp, eventually, flushNamespace, freshNamespace, ownServer, servers } from '../harness/index.js'
 import { Bench, consume, jobs, openBullmq, untilBegun } from './queues.js'
+
+// An operator's hand on a queue.
+const { Queue } = createRequire(new URL('../../packages/worker/package.json', import.meta.url))('bullmq') as typeof import('bullmq')
 
 describe('BullMQ', () => {
   test('after a FLUSHALL everything is missing, and can be rung again', async () => {
@@ -58,6 +62,59 @@ describe('BullMQ', () => {
     expect(performance.now() - begin).toBeLessThan(20_000)
     await consumption.stop()
   }, 60_000)
+
+  test('what follows a job runs though Redis was killed in between', async () => {
+    const redis = await ownServer('redis')
+    const { queue, consumer } = await openBullmq(redis.url, 'outage')
+    const begun: string[] = []
+    const delivery = { v: 1, s: '2', a: 1 }
+    const next: NextJob = {
+      ...{ id: 'next', delivery, giveBack: () => Promise.reject(new Error('it was not paused')) },
+      run: async () => {
+        begun.push('next')
+        return undefined
+      },
+    }
+    const slots = new Slots(1)
+    await (await consumer()).consume('a', slots, async id => {
+      begun.push(id)
+      if (begun.length > 1) return undefined
+      await redis.kill()
+      return next
+    })
+    await queue.ring(jobs('a', 1))
+    await eventually(() => begun.length === 2)
+    await redis.restart()
+    await eventually(() => queue.ring(jobs('a', 1, 'after')))
+    await eventually(() => begun.includes('after-1') && slots.active === 0, { timeoutMs: 20_000 })
+  }, 60_000)
+
+  test('a queue that is paused gives out nothing: what was to follow is given back', async () => {
+    const { redisUrl } = await servers()
+    const namespace = await freshNamespace()
+    const { queue, consumer } = await openBullmq(redisUrl, namespace)
+    const { hostname: host, port } = new URL(redisUrl)
+    const paused = new Queue('a', { connection: { host, port: Number(port || 6379) }, prefix: namespace })
+    cleanUp(() => paused.close())
+    const said: string[] = []
+    const slots = new Slots(1)
+    await (await consumer()).consume('a', slots, async id => {
+      said.push(id)
+      if (id !== 'a-1') return undefined
+      await paused.pause()
+      return {
+        id: 'next',
+        delivery: { v: 1, s: '2', a: 1 },
+        run: () => Promise.reject(new Error('it was paused')),
+        giveBack: async () => void said.push('given back'),
+      }
+    })
+    await queue.ring(jobs('a', 1))
+    await eventually(() => said.includes('given back') && slots.active === 0)
+    await paused.resume()
+    await eventually(() => said.length === 3)
+    expect(said).toEqual(['a-1', 'given back', 'next'])
+  })
 
   test('a Redis that is silent is given up by whoever rings, and used again when it speaks', async () => {
     const redisUrl = new URL((await servers()).redisUrl)

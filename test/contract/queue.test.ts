@@ -1,4 +1,4 @@
-import { type Ring, Slots } from '@baton/shared/node'
+import { type NextJob, type Ring, Slots } from '@baton/shared/node'
 import { describe, expect, test } from 'vitest'
 import { eventually } from '../harness/index.js'
 import { Bench, consume, jobs, queueKinds, untilBegun } from './queues.js'
@@ -248,6 +248,111 @@ describe.each(queueKinds)('$name', ({ open }) => {
       await eventually(async () => (await queue.missing(jobs('a', 3), 60_000)).length === 3)
       await aWhile()
       expect(begun).toEqual(['a-1', 'a-2', 'a-3'])
+    })
+  })
+
+  describe('a job that brings another one', () => {
+    /** A chain of jobs, each of which brings the next; says when each began. */
+    const chain = (name: string, length: number, begin: (id: string) => Promise<void> | void, n = 1): NextJob => ({
+      id: `${name}-next-${n}`,
+      delivery: { v: 1, s: String(n), a: 1 },
+      run: async () => {
+        await begin(`${name}-next-${n}`)
+        return n < length ? chain(name, length, begin, n + 1) : undefined
+      },
+      giveBack: () => Promise.reject(new Error('the queue was open')),
+    })
+
+    test('is finished, and the other one runs next in its slot, as a job of the queue', async () => {
+      const { queue, consumer } = await open()
+      const begun: string[] = []
+      const ids: string[] = []
+      const slots = new Slots(1)
+      let freed = false
+      let peak = 0
+      const begin = async (id: string) => {
+        begun.push(id)
+        peak = Math.max(peak, slots.active)
+        const all = ['a-1', ...begun].map(each => ({ queue: 'a', id: each }))
+        // The one before is finished as soon as its queue was told so.
+        await eventually(async () => (await queue.missing(all, 60_000)).length === all.length - 1)
+        ids.push(...all.map(each => each.id).filter(each => !ids.includes(each)))
+        expect(await queue.missing([{ queue: 'a', id }], 60_000)).toEqual([])
+      }
+      await queue.ring(jobs('a', 2))
+      await (await consumer()).consume('a', slots, async id => {
+        if (id !== 'a-1') {
+          freed = true
+          return undefined
+        }
+        slots.passed()
+        return chain('a', 3, begin)
+      })
+      await eventually(() => freed)
+      expect(begun).toEqual(['a-next-1', 'a-next-2', 'a-next-3'])
+      expect(peak).toBe(1)
+      const all = [...jobs('a', 2), ...begun.map(id => ({ queue: 'a', id }))]
+      await eventually(async () => (await queue.missing(all, 60_000)).length === all.length)
+    })
+
+    test('at many places at once, none of them is given to anybody else', async () => {
+      const { queue, consumer } = await open()
+      const begun: string[] = []
+      const given: string[] = []
+      const work = async (id: string): Promise<NextJob> => {
+        given.push(id)
+        return chain(id, 5, each => void begun.push(each))
+      }
+      await queue.ring(jobs('a', 150))
+      for (const side of [await consumer(), await consumer()]) await side.consume('a', new Slots(60), work)
+      await eventually(() => begun.length === 750)
+      await aWhile()
+      expect(given.sort()).toEqual(
+        jobs('a', 150)
+          .map(job => job.id)
+          .sort(),
+      )
+      expect(new Set(begun).size).toBe(750)
+    })
+
+    test('one that fails is finished all the same, and its slot is free', async () => {
+      const { queue, consumer } = await open()
+      const slots = new Slots(1)
+      const begun: string[] = []
+      await queue.ring(jobs('a', 2))
+      await (await consumer()).consume('a', slots, async id => {
+        begun.push(id)
+        return chain(id, 2, () => Promise.reject(new Error('no')))
+      })
+      await eventually(() => begun.length === 2 && slots.active === 0)
+      const all = [...jobs('a', 2), { queue: 'a', id: 'a-1-next-1' }, { queue: 'a', id: 'a-2-next-1' }]
+      await eventually(async () => (await queue.missing(all, 60_000)).length === all.length)
+    })
+
+    test('a consumption that stops waits for what follows, too', async () => {
+      const { queue, consumer } = await open()
+      let go: () => void = () => undefined
+      const gate = new Promise<void>(resolve => {
+        go = resolve
+      })
+      const begun: string[] = []
+      await queue.ring(jobs('a', 1))
+      const consumption = await (await consumer()).consume('a', new Slots(1), async () =>
+        chain('a', 2, async id => {
+          begun.push(id)
+          await gate
+        }),
+      )
+      await eventually(() => begun.length === 1)
+      let stopped = false
+      const stopping = consumption.stop().then(() => {
+        stopped = true
+      })
+      await aWhile()
+      expect(stopped).toBe(false)
+      go()
+      await stopping
+      expect(begun).toEqual(['a-next-1', 'a-next-2'])
     })
   })
 

@@ -1,5 +1,14 @@
 /** The implementations of the queue seam, each with queues of its own for whoever asks. */
-import { type Consumption, MemoryQueue, type QueueConsumer, type Ring, type Slots, silentLogger, type TaskQueue } from '@baton/shared/node'
+import {
+  type Consumption,
+  MemoryQueue,
+  type OnJob,
+  type QueueConsumer,
+  type Ring,
+  type Slots,
+  silentLogger,
+  type TaskQueue,
+} from '@baton/shared/node'
 import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
 import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
 import { cleanUp, eventually, freshNamespace, servers } from '../harness/index.js'
@@ -57,7 +66,7 @@ export class Bench {
   private readonly running = new Map<string, () => void>()
   private open = false
 
-  readonly work = async (id: string): Promise<void> => {
+  readonly work: OnJob = async id => {
     this.begun.push(id)
     if (!this.open) {
       const gate = new Promise<void>(resolve => this.running.set(id, resolve))
@@ -66,6 +75,7 @@ export class Bench {
       this.running.delete(id)
     }
     this.ended.push(id)
+    return undefined
   }
 
   get active(): readonly string[] {

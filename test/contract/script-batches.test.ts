@@ -9,12 +9,16 @@ const { Redis } = createRequire(new URL('../../packages/worker/package.json', im
 
 type Call = (...args: (string | number | Buffer)[]) => Promise<unknown>
 
-async function place() {
+async function place(paired?: [string, string]) {
   const namespace = await freshNamespace()
   const redis = new Redis((await servers()).redisUrl)
   cleanUp(() => redis.disconnect())
   await redis.ping()
-  batchScripts(redis, { batched: name => name !== 'alone', exhausted: name => name === 'take' })
+  batchScripts(redis, {
+    batched: name => name !== 'alone',
+    exhausted: name => name === 'take' && !paired,
+    ...(paired && { paired: [name => name === paired[0], name => name === paired[1]] }),
+  })
   const define = (name: string, numberOfKeys: number, lua: string): Call => {
     redis.defineCommand(name, { numberOfKeys, lua })
     return (redis as unknown as Record<string, Call>)[name]?.bind(redis) as Call // defined above
@@ -116,6 +120,26 @@ test('what one queue has no more of, another may have', async () => {
   await redis.rpush(`${namespace}:b`, 'x', 'y')
   const queues = ['a', 'b', 'a', 'b', 'c']
   expect(await Promise.all(queues.map(queue => take(`${namespace}:${queue}`)))).toEqual([[0, 0], ['x'], null, ['y'], [0, 0]])
+})
+
+test('nobody comes between two scripts that are paired, and each call gets its own answer', async () => {
+  const { redis, namespace, define } = await place(['put', 'take'])
+  const put = define('put', 1, `redis.call('RPUSH', KEYS[1], ARGV[1]) return 'put ' .. ARGV[1]`)
+  const take = define('take', 2, `return { KEYS[2], redis.call('RPOP', KEYS[1]) or 'nothing', ARGV[1] }`)
+  await redis.rpush(`${namespace}:q`, 'old')
+  const calls = Array.from({ length: 130 }, (_, i) => [put(`${namespace}:q`, `new ${i}`), take(`${namespace}:q`, 'k', `t${i}`)]).flat()
+  const last = [take(`${namespace}:q`, 'l', 'x'), take(`${namespace}:none`, 'm', 'y')]
+  expect(await Promise.all(calls)).toEqual(Array.from({ length: 130 }, (_, i) => [`put new ${i}`, ['k', `new ${i}`, `t${i}`]]).flat())
+  expect(await Promise.all(last)).toEqual([
+    ['l', 'old', 'x'],
+    ['m', 'nothing', 'y'],
+  ])
+  // By themselves they are as ever.
+  expect(await Promise.all([put(`${namespace}:q`, 'a'), put(`${namespace}:q`, 'b')])).toEqual(['put a', 'put b'])
+  expect(await Promise.all([take(`${namespace}:q`, 'k', '1'), take(`${namespace}:q`, 'k', '2')])).toEqual([
+    ['k', 'b', '1'],
+    ['k', 'a', '2'],
+  ])
 })
 
 test('a server that forgot its scripts is told them again', async () => {

@@ -6,6 +6,7 @@ import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Briefs } from '../../packages/coordinator/src/collect/briefs.js'
 import { judgeClaims } from '../../packages/coordinator/src/collect/judge-claims.js'
+import { judgeResults } from '../../packages/coordinator/src/collect/judge-results.js'
 import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
 import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
 import { type ClaimVerdict, grantClaims } from '../../packages/coordinator/src/store/claims.js'
@@ -93,10 +94,121 @@ describe.each(databases)('on %s', (_, open) => {
       database,
       [{ id, attempt: 1, claim_id: claimId, output }],
       [{ route_id: await routeOf(id), queue, room: 9 }],
+      times,
     )
     expect(accepted).toEqual([0])
     briefs.completed(id, output)
   }
+  describe('a worker goes on with what follows', () => {
+    const pair = (more: Partial<SubtaskRequest> = {}): SubtaskRequest[] => [
+      { name: 'a', capability: 'x' },
+      { name: 'b', capability: 'x', depends_on: ['a'], ...more },
+    ]
+    /** Subtask `a` runs; `report` completes it, and says what became of `b`. */
+    async function running(subtasks: SubtaskRequest[], { agent, context }: { agent?: string; context?: string } = {}) {
+      const briefs = new Briefs()
+      const { a, b } = (await stored(subtasks, { briefs, ...(context !== undefined && { context }) })) as { a: NewSubtask; b: NewSubtask }
+      const claim = claimOf(a, agent)
+      await judgeClaims({ database, briefs, ...times }, [claim])
+      const room = await Promise.all([a, b].map(async ({ id }) => ({ route_id: await routeOf(id), queue, room: 9 })))
+      const next = { claim_id: randomUUID(), spare: true }
+      const report = async ({ spare = true, idle = false } = {}) => {
+        const jobs: unknown[] = []
+        const { verdicts, handed } = await judgeResults(
+          { database, briefs, room: () => room, idle: () => idle, ...times, onSettled: async effects => void jobs.push(...effects.jobs) },
+          [{ id: a.id, attempt: 1, claim_id: claim.claim_id, output: '{"n": 1.0}', next: { ...next, spare } }],
+        )
+        return { verdict: verdicts[0], handed: handed.get(0), jobs }
+      }
+      return { a, b, next, claim: { ...claimOf(b, agent), claim_id: next.claim_id }, report }
+    }
+    const events = async (id: string) =>
+      (await database.query<{ name: string }>({ text: 'select name from events where subtask_pk = $1 order by xid, seq' }, [id])).rows.map(
+        ({ name }) => name,
+      )
+
+    test.each<[string, Partial<SubtaskRequest>, { agent?: string; context?: string }]>([
+      ['plain', {}, {}],
+      ['with limits of its own', { sla_seconds: 7, deadline_seconds: 5, lease_seconds: 30, max_attempts: 7 }, { context: '{"a": 1.0}' }],
+      ['with limits of its agent', {}, { agent: 'strict' }],
+    ])('%s: it is granted with the commit of the result, and told the same as by a claim', async (_name, more, how) => {
+      const { b, claim, next, report } = await running(pair(more), how)
+      const { verdict, handed, jobs } = await report()
+      expect([verdict, jobs]).toEqual(['accepted', []])
+      expect(handed).toMatchObject({ id: b.id, attempt: 1, dispatch: 1, queue, claim_id: next.claim_id, again: false })
+      const [again] = await grantClaims(database, [claim], times)
+      const [told, asked] = [JSON.parse(handed?.grant ?? '') as Record<string, unknown>, grantOf(again)]
+      // Until a deadline time goes by between the two.
+      const [before, after] = [told.deadline_in_ms, asked.deadline_in_ms]
+      if (before === null) expect(after).toBeNull()
+      else expect(Math.abs(Number(before) - Number(after))).toBeLessThan(5_000)
+      expect({ ...told, deadline_in_ms: 0 }).toEqual({ ...asked, deadline_in_ms: 0 })
+      expect(await events(b.id)).toEqual(['subtask.queued', 'subtask.started'])
+    })
+
+    test('the answer was lost: the repeated report is told the same', async () => {
+      const { b, claim, next, report } = await running(pair())
+      await report()
+      const { verdict, handed, jobs } = await report()
+      expect([verdict, jobs]).toEqual(['duplicate', []])
+      expect(handed).toMatchObject({ id: b.id, attempt: 1, dispatch: 1, claim_id: next.claim_id, grant: null, again: true })
+      expect((await grantClaims(database, [claim], times))[0]?.status).toBe('granted')
+      await completeRunning(database, [{ id: b.id, attempt: 1, claim_id: next.claim_id, output: '1' }], [], times)
+      expect((await report()).handed).toBeUndefined() // it has ended
+    })
+
+    test('without slots to spare only while nothing waits in the queue', async () => {
+      expect((await (await running(pair())).report({ spare: false, idle: true })).handed).toBeDefined()
+      const { handed, jobs } = await (await running(pair())).report({ spare: false, idle: false })
+      expect([handed, jobs.length]).toEqual([undefined, 1])
+    })
+
+    test.each<[string, Partial<SubtaskRequest>, string]>([
+      [
+        'it has another graph than is known here',
+        {},
+        'insert into dependencies (from_id, to_id) values ($1::bigint - 1000000, $2::bigint)',
+      ],
+      ['its orchestrator is paused', {}, "update orchestrators set status = 'paused' where id = 'default' and $1::bigint < $2::bigint"],
+      ['its worker does not offer all that it requires', { requires: ['y'] }, 'select $1::bigint, $2::bigint'],
+      ['its worker is not known any more', {}, "update worker_agents set agent = 'gone' where agent = 'plain' and $1::bigint < $2::bigint"],
+    ])('it is queued as ever where %s', async (_name, more, change) => {
+      const { a, b, report } = await running(pair(more))
+      await database.query({ text: change }, [a.id, b.id])
+      try {
+        const { verdict, handed, jobs } = await report()
+        expect([verdict, handed]).toEqual(['accepted', undefined])
+        expect(jobs).toMatchObject([{ id: b.id, attempt: 1 }])
+      } finally {
+        await database.query({ text: `update orchestrators set status = 'running' where id = 'default'` })
+        await database.query({ text: `update worker_agents set agent = 'plain' where agent = 'gone'` })
+      }
+    })
+
+    test('a gate holds it', async () => {
+      const { b, report } = await running(pair({ requires_approval: true }))
+      expect(await report()).toMatchObject({ verdict: 'accepted', handed: undefined, jobs: [] })
+      expect(await events(b.id)).toEqual(['subtask.awaiting_approval', 'review.created'])
+    })
+
+    test('of two results that bring the same, in one batch, the last one is asked', async () => {
+      const briefs = new Briefs()
+      const { a, b, c } = (await stored(
+        [...['a', 'b'].map(name => ({ name, capability: 'x' })), { name: 'c', capability: 'x', depends_on: ['a', 'b'] }],
+        { briefs },
+      )) as Record<'a' | 'b' | 'c', NewSubtask>
+      const claims = [a, b].map(each => claimOf(each))
+      await judgeClaims({ database, briefs, ...times }, claims)
+      const room = [{ route_id: await routeOf(a.id), queue, room: 9 }]
+      const { handed } = await judgeResults(
+        { database, briefs, room: () => room, idle: () => false, ...times, onSettled: async () => undefined },
+        claims.map(({ id, claim_id }) => ({ id, attempt: 1, claim_id, output: '1', next: { claim_id: randomUUID(), spare: true } })),
+      )
+      expect([...handed]).toMatchObject([[1, { id: c.id }]])
+      expect((JSON.parse(handed.get(1)?.grant ?? '') as { dependencies: unknown[] }).dependencies).toHaveLength(2)
+    })
+  })
+
   const routeOf = async (id: string) => {
     const { rows } = await database.query<{ route_id: number }>({ text: 'select route_id from subtask_states where id = $1' }, [id])
     return rows[0]?.route_id ?? 0
@@ -195,7 +307,7 @@ describe.each(databases)('on %s', (_, open) => {
     const { a } = await stored([{ name: 'a', capability: 'x' }], { briefs })
     const { claim } = await bothWays(briefs, a as NewSubtask)
     const under = (claimId: string) =>
-      completeRunning(database, [{ id: (a as NewSubtask).id, attempt: 1, claim_id: claimId, output: '1' }], [])
+      completeRunning(database, [{ id: (a as NewSubtask).id, attempt: 1, claim_id: claimId, output: '1' }], [], times)
     expect((await under(randomUUID())).accepted).toEqual([])
     expect((await under(claim.claim_id)).accepted).toEqual([0])
   })

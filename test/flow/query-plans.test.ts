@@ -34,6 +34,7 @@ import {
 } from '../../packages/coordinator/src/store/events.js'
 import { executeTask, previewExecution } from '../../packages/coordinator/src/store/execute.js'
 import { expireAttempts, failAttempts } from '../../packages/coordinator/src/store/fail.js'
+import { readHanded } from '../../packages/coordinator/src/store/handed.js'
 import { leaveManual } from '../../packages/coordinator/src/store/leave-manual.js'
 import {
   countUnfinished,
@@ -136,7 +137,8 @@ beforeAll(async () => {
   await startWaiting({ transaction: work => work(recorder) } as Database, { limit: 1, resolves: () => true })
   await insertTasks({ ...database, ...recorder } as Database, { tasks: [], subtasks: [], edges: [] })
   await executeTask(recorder, { tenantId: 1, taskId: 't', mode: 'auto', checkpoints: [], unroutable: [] })
-  await completeRunning(recorder, [{ id: '1', attempt: 1, claim_id: uuid, output: '1' }], room)
+  await completeRunning(recorder, [{ id: '1', attempt: 1, claim_id: uuid, output: '1' }], room, { leaseMs: 1, defaultSlaMs: 1 })
+  await readHanded(recorder, [{ n: 0, id: '1', claim_id: uuid }])
   await startKnown(
     recorder,
     [{ id: '1', attempt: 1, claim_id: uuid, agent: 'x', worker_id: 'w', after: ['2'], sla_ms: null, lease_ms: null, deadline_ms: null }],

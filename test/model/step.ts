@@ -6,9 +6,10 @@
  * status is never set beside the rule: it follows from its subtasks, unless a person set it.
  */
 import { activeSubtaskStates, type SubtaskState, subtaskTransitions, type TaskStatus, taskTransitions } from '@baton/shared'
-import { queueOf, type Rooms, type RouteName, routeId } from './fleet.js'
+import { isEligible, queueOf, type Rooms, type RouteName, routeId } from './fleet.js'
 import {
   type Attempt,
+  type Claim,
   copy,
   dependentsOf,
   nameOf,
@@ -60,6 +61,10 @@ export class Step {
   private readonly rooms: Rooms
   private readonly passed: Subtask[] = []
   private readonly broken = new Set<number>()
+  /** Children that the workers of finished subtasks would go on with. */
+  private readonly wishes = new Map<number, { readonly after: number; readonly queue: string | null; readonly claim: Claim }>()
+  /** What was handed over. */
+  readonly handed: (Job & { readonly claim: number })[] = []
 
   constructor(before: World, rooms: Rooms = {}) {
     this.before = before
@@ -89,11 +94,35 @@ export class Step {
   /** A job for its next attempt goes into its route's queue. */
   enqueue(subtask: Subtask): Job {
     this.move(subtask, 'queue')
+    return this.book(subtask)
+  }
+
+  private book(subtask: Subtask): Job {
     subtask.attempt++
     subtask.dispatch++
     subtask.queue = queueOf(subtask.route)
     subtask.scheduled = true
     return { subtask: subtask.id, attempt: subtask.attempt, dispatch: subtask.dispatch, queue: subtask.queue }
+  }
+
+  /** The worker of `finished` would go on with a child of it, in the same queue. */
+  wish(finished: Subtask, { child, claim: id }: { readonly child: number; readonly claim: number }): void {
+    const { claim, queue } = finished
+    if (claim) this.wishes.set(child, { after: finished.id, queue, claim: { ...claim, id } })
+  }
+
+  /** What could be queued starts at once, where a claim of it would be granted. */
+  private handOver(subtask: Subtask): boolean {
+    const wish = this.wishes.get(subtask.id)
+    if (!wish || !subtask.dependsOn.includes(wish.after) || wish.queue !== queueOf(subtask.route)) return false
+    const { claim } = wish
+    if (!mayStart(this.before, taskOf(this.before, subtask.task)) || !isEligible(claim.worker, claim.agent, subtask.route)) return false
+    this.move(subtask, 'hand_over')
+    const { subtask: id, attempt, dispatch, queue } = this.book(subtask)
+    subtask.claim = claim
+    this.world.grants.push({ subtask: id, attempt, claim })
+    this.handed.push({ subtask: id, attempt, dispatch, queue, claim: claim.id })
+    return true
   }
 
   /** It ended well enough for its dependents. */
@@ -163,8 +192,9 @@ export class Step {
     for (const subtask of free) {
       const turn = (turns.get(subtask.route) ?? 0) + 1
       turns.set(subtask.route, turn)
-      if (turn <= (this.rooms[subtask.route] ?? 0) && this.fastPath(subtask)) jobs.push(this.enqueue(subtask))
-      else {
+      if (turn <= (this.rooms[subtask.route] ?? 0) && this.fastPath(subtask)) {
+        if (!this.handOver(subtask)) jobs.push(this.enqueue(subtask))
+      } else {
         this.open(subtask)
         ready.add(routeId(subtask.route))
       }

@@ -112,6 +112,7 @@ export {
   defaultNoteTtlMs,
   deliverySchema,
   type Grant,
+  type HandedOver,
   type HeartbeatReply,
   type HostedAgent,
   maxArtifactBytes,

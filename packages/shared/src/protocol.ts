@@ -115,6 +115,8 @@ export const reportItemSchema = z.object({
   outcome: outcomeSchema,
   /** W3C trace context of the run. */
   tp: z.string().max(64).optional(),
+  /** The worker would go on with what this completes the way for, under this claim. `spare`: it has slots that nobody uses. */
+  next: z.object({ claim_id: claimId, spare: z.boolean() }).optional(),
 })
 export type ReportItem = z.infer<typeof reportItemSchema>
 
@@ -259,7 +261,21 @@ export type ClaimReply =
   | { status: 'again' }
   | { status: 'gone' | 'held' | 'not_eligible' }
 
-export type ReportReply = { status: 'accepted' | 'duplicate' | 'stale' } | { status: 'rejected'; failure: Failure }
+/** A subtask that the reporting worker goes on with: it was queued and started with the commit of its result. */
+export interface HandedOver {
+  subtask: string
+  attempt: number
+  /** The id of its job, which the worker puts into the queue that the one before came from, and takes out of it. */
+  job: string
+  tp?: string
+  /** None: the reply had no room, or it is a repeat. The claim is granted already and may be asked for. */
+  grant?: Grant
+}
+
+export type ReportReply =
+  | { status: 'accepted' | 'duplicate'; next?: HandedOver }
+  | { status: 'stale' }
+  | { status: 'rejected'; failure: Failure }
 
 export interface RegisterReply {
   coordinator: string

@@ -59,6 +59,11 @@ export const subtaskTransitions = {
   approve: { from: ['awaiting_approval'], to: 'ready', when: 'a person approved or released it' },
   queue: { from: ['ready', 'pending'], to: 'queued', when: 'a coordinator claimed it for its queue; the attempt number rises' },
   claim: { from: ['queued'], to: 'running', when: 'a worker claimed the attempt' },
+  hand_over: {
+    from: ['pending'],
+    to: 'running',
+    when: 'the worker that finished its last dependency goes on with it: it is queued and claimed at once, and the attempt number rises',
+  },
   complete: { from: ['running'], to: 'completed', when: "its worker's result was accepted" },
   retry: { from: ['running'], to: 'retrying', when: 'an attempt failed and another is due after a backoff' },
   defer: { from: ['queued'], to: 'retrying', when: 'it was lost twice with its worker, and this worker runs another such one already' },

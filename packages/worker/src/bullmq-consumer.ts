@@ -8,15 +8,18 @@
  */
 
 import { setMaxListeners } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
 import { BatonError } from '@baton/shared'
 import {
   atMost,
   batchScripts,
   type Consumption,
   hopelessRedisError,
+  jobRecord,
   type Logger,
   maskSecrets,
+  type NextJob,
+  type OnJob,
   type QueueConsumer,
   redisEndpoint,
   type Slots,
@@ -38,17 +41,18 @@ const silentMs = 10_000
 const pauseAfterErrorMs = 500
 /** What the driver says of requests whose connection broke. */
 const cutOff = /connection (?:is )?close/i
+/** How long what is granted waits for Redis to take its job. */
+const enterMs = 1_000
 /** How long a consumption that stops waits for a Redis that is away. */
 const farewellMs = 2_000
 /** Jobs that a slot takes from one queue before the agent's other queues get their turn. */
 const jobsPerTurn = 20
 /** Jobs that are asked for at once, at most. */
 const maxTaken = 100
-/** The scripts that take a job, and that finish one and take the next. */
+/** The scripts that add a job, that take one, and that finish one and take the next. */
+const addScript = /^addStandardJob:/
 const takeScript = /^moveToActive:/
 const finishScript = /^moveToFinished:/
-
-type OnJob = (id: string, delivery: unknown) => Promise<void>
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
@@ -60,10 +64,11 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
   })
-  // A batch of answers finishes a batch of jobs, and takes the next.
+  // A batch of answers finishes a batch of jobs, and takes the next. Whoever brings a job takes it before anybody else can.
   batchScripts(connection, {
-    batched: name => takeScript.test(name) || finishScript.test(name),
+    batched: name => addScript.test(name) || takeScript.test(name) || finishScript.test(name),
     exhausted: name => takeScript.test(name),
+    paired: [name => addScript.test(name), name => takeScript.test(name)],
   })
   const where = maskSecrets(options.url)
   let lastLog = 0
@@ -171,6 +176,8 @@ const finishedJobOptions = { attempts: 1 }
  */
 class Fetcher extends Worker {
   private readonly token: string
+  /** Jobs that are put in and were not taken out yet. */
+  private readonly entering = new Set<string>()
 
   constructor(queue: string, options: WorkerOptions) {
     super(queue, null, options)
@@ -190,11 +197,30 @@ class Fetcher extends Worker {
   }
 
   /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
-  async finish({ id }: Taken, andTake: boolean): Promise<Taken | undefined> {
+  async finish(id: string, andTake: boolean): Promise<Taken | undefined> {
     this.lockManager.untrackJob(id)
     const job = { id, opts: finishedJobOptions } as MinimalJob // the rest of it is not read
     const { result } = await this.backend.moveToCompleted(job, null, true, this.token, andTake)
     return this.taken(result)
+  }
+
+  /**
+   * Puts a job into the queue and takes it out again, before anybody else can. Answers whether that one was taken: a queue
+   * that is paused gives out none.
+   */
+  async enter({ id, delivery }: Pick<NextJob, 'id' | 'delivery'>): Promise<boolean> {
+    this.entering.add(id)
+    try {
+      const record = jobRecord({ id, delivery, ahead: true }, Date.now())
+      const [, reply] = await Promise.all([this.backend.addJob(record, id), this.backend.moveToActive(this.token)])
+      const other = this.taken(reply)
+      if (other) await this.giveBack(other)
+      // Of several that come at once, one may have taken what another one brought.
+      if (this.entering.has(id)) await immediate()
+      return !this.entering.has(id)
+    } finally {
+      this.entering.delete(id)
+    }
   }
 
   /** Gives a job back to the queue, for another worker. */
@@ -203,11 +229,12 @@ class Fetcher extends Worker {
     await this.backend.moveJobFromActiveToWait(id, this.token)
   }
 
-  /** From BullMQ's `[record, id, …]`; empty where there was no job. */
+  /** From BullMQ's `[record, id, …]`; empty where there was no job, or one that was just put in by somebody here. */
   private taken(reply: unknown): Taken | undefined {
     const [record, id] = (reply ?? []) as [record?: { readonly data: string } | null, id?: string] // as its scripts answer
     if (!record || !id) return undefined
     this.lockManager.trackJob(id, this.token, Date.now())
+    if (this.entering.delete(id)) return undefined
     return { id, delivery: parsed(record.data) }
   }
 }
@@ -226,7 +253,7 @@ class QueueLoop {
   private readonly fetcher: Fetcher
   private readonly stopping = new AbortController()
   /** Slots at work, until Redis was told of the end of their last job. */
-  private readonly running = new Set<Promise<void>>()
+  private readonly running = new Set<Promise<unknown>>()
   /** Jobs that have not ended. */
   private unended = 0
   private onEnded: (() => void) | undefined
@@ -326,7 +353,7 @@ class QueueLoop {
     return jobs.length
   }
 
-  /** Runs a job and, while the slot is its own, whatever the queue hands over when the job is finished. */
+  /** Runs a job and, while the slot is its own, what the job brought, or whatever the queue hands over when the job is finished. */
   private async work(first: Taken): Promise<void> {
     const { slots, log, queue } = this.options
     let job: Taken | undefined = first
@@ -336,8 +363,8 @@ class QueueLoop {
           slots.passed()
           return await this.fetcher.giveBack(job) // Q2
         }
-        await this.run(job)
-        job = await this.finishAndTake(job, n < jobsPerTurn)
+        const last: string | undefined = await this.run(job)
+        job = last === undefined ? undefined : await this.finishAndTake(last, n < jobsPerTurn)
       }
     } catch (error) {
       // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
@@ -347,7 +374,26 @@ class QueueLoop {
     }
   }
 
-  private async finishAndTake(job: Taken, mayTake: boolean): Promise<Taken | undefined> {
+  /** Finishes a job, and puts the one that follows it through the queue. Answers whether that one may run. */
+  private async goOn(job: string, next: NextJob): Promise<boolean> {
+    const { log, queue } = this.options
+    const finished = this.finish(job, false).catch(error => log.debug({ err: error, queue }, 'a job could not be finished'))
+    this.running.add(finished)
+    void finished.then(() => this.running.delete(finished))
+    let paused = false
+    const entered = this.fetcher.enter(next).then(
+      taken => {
+        paused = !taken
+      },
+      error => log.debug({ err: error, queue, job: next.id }, 'a job was not put into its queue'),
+    )
+    // It is granted already: while Redis is away it runs without its job.
+    await atMost(enterMs, entered)
+    if (paused) await next.giveBack()
+    return !paused
+  }
+
+  private async finishAndTake(job: string, mayTake: boolean): Promise<Taken | undefined> {
     const { slots } = this.options
     const andTake = mayTake && slots.tryAgain()
     let next: Taken | undefined
@@ -359,7 +405,7 @@ class QueueLoop {
     return next
   }
 
-  private async finish(job: Taken, andTake: boolean): Promise<Taken | undefined> {
+  private async finish(job: string, andTake: boolean): Promise<Taken | undefined> {
     for (;;) {
       try {
         return await this.fetcher.finish(job, andTake && !this.isStopping)
@@ -370,17 +416,26 @@ class QueueLoop {
     }
   }
 
-  /** The job is finished whatever became of the attempt: the coordinator alone retries. */
-  private async run(job: Taken): Promise<void> {
+  /**
+   * Works off a job, and what it brings. Answers with the id of the one that is left to be finished: a job is finished whatever
+   * became of the attempt, as the coordinator alone retries.
+   */
+  private async run({ id, delivery }: Taken): Promise<string | undefined> {
+    const { onJob, log, queue } = this.options
     this.unended++
+    let last = id
     try {
-      await this.options.onJob(job.id, job.delivery)
+      for (let next = await onJob(id, delivery); next; next = await next.run()) {
+        if (!(await this.goOn(last, next))) return undefined
+        last = next.id
+      }
     } catch (error) {
-      this.options.log.error({ err: error, queue: this.options.queue, job: job.id }, 'a delivery could not be worked off')
+      log.error({ err: error, queue, job: last }, 'a delivery could not be worked off')
     } finally {
       this.unended--
       if (this.unended === 0) this.onEnded?.()
     }
+    return last
   }
 
   private async waitForWakeUp(): Promise<void> {

@@ -1,4 +1,4 @@
-import { failure, type Outcome } from '@baton/shared'
+import { failure, type Outcome, type ReportItem } from '@baton/shared'
 import { createLogger } from '@baton/shared/node'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Agent, type AgentContext, defineAgent } from './agent.js'
@@ -102,6 +102,87 @@ describe('a report', () => {
       { kind: 'completed', output: '{"x":1}' },
       { kind: 'failed', failure: refusal },
     ])
+  })
+
+  describe('that brings what follows', () => {
+    const next = { subtask: '8', attempt: 2, job: '8-2-1' }
+    const spare = { hasSpare: () => true }
+    const asked = () => stage.coordinator.of('report').flatMap(({ items }) => items.map(item => (item as ReportItem).next))
+    /** Reports are answered with one that follows, for so many times. */
+    const handing =
+      (times: number, more: object = { grant: grant({ subtask_id: 'echo::t1::2' }) }) =>
+      (_: unknown, n: number) =>
+        answered({ status: 'accepted', ...(n <= times && { next: { ...next, ...more } }) })
+
+    test('names a claim for it; it runs under that claim, without asking for it', async () => {
+      const { executor, coordinator } = await on({ report: handing(1) })
+      const following = await executor.deliver(echo, delivery, spare)
+      expect(following).toMatchObject({ id: '8-2-1', delivery: { v: 1, s: '8', a: 2 } })
+      const claimId = asked()[0]?.claim_id
+      expect([...executor.claiming]).toEqual([[claimId, '8']]) // the heartbeat keeps its lease
+      expect(await following?.run()).toBeUndefined()
+      expect(coordinator.of('claim')).toHaveLength(1)
+      expect(coordinator.of('report')[1]?.items).toMatchObject([{ subtask: '8', attempt: 2, claim_id: claimId }])
+      expect([executor.claiming.size, executor.active.size]).toEqual([0, 0])
+    })
+
+    test('without its brief claims it', async () => {
+      const { executor, coordinator } = await on({ report: handing(1, {}) })
+      await (await executor.deliver(echo, delivery, spare))?.run()
+      expect(coordinator.of('claim')[1]?.items).toMatchObject([{ subtask: '8', attempt: 2, claim_id: asked()[0]?.claim_id }])
+      expect(outcomes()).toHaveLength(2)
+    })
+
+    test('whose queue gives out nothing is given back', async () => {
+      const { executor, coordinator } = await on({ report: handing(1) })
+      await (await executor.deliver(echo, delivery, spare))?.giveBack()
+      expect(outcomes()).toMatchObject([{ kind: 'completed' }, { kind: 'released', failure: { code: 'unavailable' } }])
+      expect(coordinator.of('report')[1]?.items).toMatchObject([{ subtask: '8', attempt: 2 }])
+      expect(executor.claiming.size).toBe(0)
+    })
+
+    test('while a drain begins is given back', async () => {
+      const { executor } = await on({
+        report: (request, n) => {
+          executor.drain()
+          return handing(1)(request, n)
+        },
+      })
+      expect(await (await executor.deliver(echo, delivery, spare))?.run()).toBeUndefined()
+      expect(outcomes()).toMatchObject([{ kind: 'completed' }, { kind: 'released', failure: { code: 'worker_draining' } }])
+    })
+
+    test('is not asked for while draining, nor after a failure', async () => {
+      const { executor } = await on()
+      await executor.deliver(defineAgent({ name: 'echo', run: () => Promise.reject(new Error('no')) }), delivery, spare)
+      await executor.deliver(
+        defineAgent({
+          name: 'echo',
+          run: () => {
+            executor.drain()
+            return 1
+          },
+        }),
+        delivery,
+        spare,
+      )
+      expect(asked()).toEqual([undefined, undefined])
+    })
+
+    test.each([
+      ['twenty in a row while no other slot is free', false, 20],
+      ['as many as there are while others are', true, 50],
+    ])('is asked for: %s', async (_, hasSpare, runs) => {
+      const { executor } = await on({
+        report: ({ items }, n) => {
+          const wished = (items[0] as ReportItem).next !== undefined
+          return wished ? handing(49)(items, n) : answered({ status: 'accepted' })
+        },
+      })
+      let following = await executor.deliver(echo, delivery, { hasSpare: () => hasSpare })
+      while (following) following = await following.run()
+      expect(outcomes()).toHaveLength(runs)
+    })
   })
 
   test('that came too late is left alone', async () => {

@@ -1,11 +1,15 @@
 /**
  * What happens to a delivery: claim, run, report. The claim id, made once for each delivery, is the lease token.
- * Invariant E1: nothing runs without a granted claim. E2: a report is repeated until it is answered; only then is the
- * delivery finished.
+ *
+ * A report names the claim under which its slot would go on with what the result completes the way for. What the coordinator
+ * hands over is granted already: it runs as the next job of the slot.
+ *
+ * Invariants: E1 nothing runs without a granted claim. E2 a report is repeated until it is answered; only then is the
+ * delivery finished. E3 what was handed over runs, or is given back.
  */
 import { randomUUID } from 'node:crypto'
-import { BatonError, deliverySchema, type Outcome } from '@baton/shared'
-import { failpoint, type Logger } from '@baton/shared/node'
+import { BatonError, deliverySchema, failure, type Grant, type HandedOver, type Outcome, protocolVersion } from '@baton/shared'
+import { failpoint, type Logger, type NextJob } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
@@ -27,6 +31,29 @@ interface ExecutorOptions {
 }
 
 const defaultGraceMs = 10_000
+/** Subtasks that a slot goes on with in a row while all others are in use: then others have their turn. */
+const maxInTurn = 20
+
+/** A slot's place in its worker. */
+export interface Place {
+  /** The claim of the delivery was answered. */
+  readonly onClaimed?: () => void
+  /** Whether the agent has slots that nobody uses. */
+  readonly hasSpare?: () => boolean
+}
+
+/** An attempt that was granted. */
+interface Granted {
+  readonly agent: Agent
+  readonly subtask: string
+  readonly attemptNumber: number
+  readonly claimId: string
+  readonly grant: Grant
+  readonly tp: string | undefined
+  readonly place: Place
+  /** How many its slot had in a row, this one included. */
+  readonly inTurn: number
+}
 
 export class Executor {
   private readonly options: ExecutorOptions
@@ -62,36 +89,50 @@ export class Executor {
     this.attempts.get(claimId)?.abort(reason)
   }
 
-  /** Works off one delivery; resolves when its job may be finished. `onClaimed`: its claim was answered. */
-  async deliver(agent: Agent, data: unknown, onClaimed?: () => void): Promise<void> {
-    const { lanes, log, runners, uplink, workerId, observer } = this.options
+  /** Works off one delivery; resolves when its job may be finished, with what its slot goes on with. */
+  async deliver(agent: Agent, data: unknown, place: Place = {}): Promise<NextJob | undefined> {
+    const { log } = this.options
     const parsed = deliverySchema.safeParse(data)
     if (!parsed.success) {
       log.warn({ data }, 'a job that is not a delivery was dropped')
-      return
+      return undefined
     }
-    if (this.draining) return // still due in Postgres; it is rung again
+    if (this.draining) return undefined // still due in Postgres; it is rung again
     const { s: subtask, a: attemptNumber, tp } = parsed.data
     failpoint('worker.after-fetch')
     const claimId = randomUUID()
+    const grant = await this.claim(agent, { subtask, attemptNumber, claimId })
+    place.onClaimed?.()
+    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, place, inTurn: 1 })
+  }
+
+  private async claim(
+    agent: Agent,
+    { subtask, attemptNumber, claimId }: Pick<Granted, 'subtask' | 'attemptNumber' | 'claimId'>,
+  ): Promise<Grant | undefined> {
+    const { lanes, log, observer } = this.options
     this.asked.set(claimId, subtask)
     const reply = await lanes
       .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
       .finally(() => this.asked.delete(claimId))
-    onClaimed?.()
     observer?.claimed(agent.name, reply.status)
-    if (reply.status !== 'granted') {
-      log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
-      return
-    }
+    if (reply.status === 'granted') return reply.grant
+    log.debug({ subtask, attempt: attemptNumber, status: reply.status }, 'a claim was not granted')
+    return undefined
+  }
+
+  private async run(granted: Granted): Promise<NextJob | undefined> {
+    const { lanes, log, runners, uplink, workerId, observer } = this.options
+    const { agent, subtask, claimId, grant, tp } = granted
     failpoint('worker.after-claim')
-    const runner = runners.runnerFor(agent, reply.grant.isolation)
-    const attempt = new Attempt({ agent, runner, grant: reply.grant, subtask, claimId, workerId, uplink, lanes, log })
+    const runner = runners.runnerFor(agent, grant.isolation)
+    const attempt = new Attempt({ agent, runner, grant, subtask, claimId, workerId, uplink, lanes, log })
     this.attempts.set(claimId, attempt)
     if (this.draining) attempt.release()
     const span = tp === undefined ? undefined : this.options.tracing?.start('worker.run', { parent: tp, attributes: spanNames(attempt) })
     const began = performance.now()
     const { outcome, settled } = attempt.start()
+    let next: NextJob | undefined
     try {
       const ended = await outcome
       observer?.ran(agent.name, ended.kind, (performance.now() - began) / 1_000)
@@ -99,27 +140,64 @@ export class Executor {
       if (ended.kind === 'failed')
         log.info({ ...attempt.named, code: ended.failure.code, reason: ended.failure.message }, 'the attempt failed')
       failpoint('worker.after-run')
-      await this.report(attempt, attemptNumber, ended, span?.traceparent ?? tp)
+      next = await this.report(attempt, granted, ended, span?.traceparent ?? tp)
       failpoint('worker.after-answer')
     } finally {
       // The lease is kept by the heartbeat for as long as the attempt is listed.
       this.attempts.delete(claimId)
     }
-    if (attempt.hasEnded) return
-    await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
-      log.warn(attempt.named, 'the agent ignores its abort signal; its slot is given to others'),
-    )
+    if (!attempt.hasEnded)
+      await withinGrace(settled, this.options.graceMs ?? defaultGraceMs, () =>
+        log.warn(attempt.named, 'the agent ignores its abort signal; its slot is given to others'),
+      )
+    return next
   }
 
-  private async report(attempt: Attempt, attemptNumber: number, outcome: Outcome, tp: string | undefined): Promise<void> {
-    const item = { subtask: attempt.subtask, attempt: attemptNumber, claim_id: attempt.claimId, ...(tp !== undefined && { tp }) }
-    const reply = await this.options.lanes.report({ ...item, outcome })
+  private async report(attempt: Attempt, granted: Granted, outcome: Outcome, tp: string | undefined): Promise<NextJob | undefined> {
+    const { subtask, attemptNumber, claimId } = granted
+    const item = { subtask, attempt: attemptNumber, claim_id: claimId, ...(tp !== undefined && { tp }) }
+    const next = outcome.kind === 'completed' ? this.wish(granted) : undefined
+    const reply = await this.options.lanes.report({ ...item, outcome, ...(next && { next }) })
     this.options.observer?.reported(attempt.agentName, reply.status)
     this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
+    else if (next && reply.next) return this.handedOver(granted, reply.next, next.claim_id)
+    return undefined
+  }
+
+  /** The claim under which the slot of `granted` would go on. */
+  private wish({ place, inTurn }: Granted): { claim_id: string; spare: boolean } | undefined {
+    const spare = place.hasSpare?.() ?? false
+    return this.draining || (!spare && inTurn >= maxInTurn) ? undefined : { claim_id: randomUUID(), spare }
+  }
+
+  private handedOver({ agent, place, inTurn }: Granted, next: HandedOver, claimId: string): NextJob {
+    const { subtask, attempt: attemptNumber, job, tp } = next
+    // Its lease is kept from now on.
+    this.asked.set(claimId, subtask)
+    const briefed = async (): Promise<Granted | undefined> => {
+      const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId }))
+      this.asked.delete(claimId)
+      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, place, inTurn: inTurn + 1 }
+    }
+    return {
+      id: job,
+      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, ...(tp !== undefined && { tp }) },
+      run: async () => {
+        const granted = await briefed()
+        return granted && this.run(granted)
+      },
+      giveBack: async () => {
+        const granted = await briefed()
+        if (!granted) return
+        const { lanes } = this.options
+        const held = failure('unavailable', 'its queue is paused: it gives out no jobs')
+        await lanes.report({ subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } })
+      },
+    }
   }
 }
 

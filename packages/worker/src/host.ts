@@ -141,7 +141,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
         if (inside) slots.passed()
         inside = false
       }
-      return executor.deliver(agent, delivery, pass).finally(pass)
+      return executor.deliver(agent, delivery, { onClaimed: pass, hasSpare: () => slots.free > 0 }).finally(pass)
     }
     const queues = [
       queueName(pool, { kind: 'agent', name: agent.name }),

@@ -67,7 +67,7 @@ function show(world: World, { subtask, attempt, claim: id, agent, worker }: Clai
 }
 
 /** As a coordinator would remember it that stored the task; what its grant says is compared elsewhere. */
-async function briefOf(database: Queryable, id: string, { outdated }: { outdated: boolean }): Promise<Brief> {
+export async function briefOf(database: Queryable, id: string, { outdated }: { outdated: boolean }): Promise<Brief> {
   const text = `
 select array(select e.from_id::text from dependencies e where e.to_id = d.id order by e.from_id) as after, d.sla_ms::float8 as sla_ms, d.lease_ms::float8 as lease_ms,
   d.deadline_ms::float8 as deadline_ms

@@ -2,14 +2,16 @@ import { Artifacts } from '../../../packages/coordinator/src/artifacts/artifacts
 import { completeWithExtras } from '../../../packages/coordinator/src/collect/extras.js'
 import { judgeResults } from '../../../packages/coordinator/src/collect/judge-results.js'
 import { completeAttempts } from '../../../packages/coordinator/src/store/complete.js'
+import type { Queryable } from '../../../packages/coordinator/src/store/database.js'
 import { failAttempts } from '../../../packages/coordinator/src/store/fail.js'
 import type { EffectsRow } from '../../../packages/coordinator/src/store/fragments.js'
 import { postgresArtifacts } from '../../../packages/coordinator/src/store/postgres-artifacts.js'
 import type { CommandKind, Dice } from '../command.js'
-import { type RouteName, roomOf, routeNames, routes } from '../fleet.js'
-import { complete, completeAndSpawn, type Failed, fail, type Report, type Result } from '../rules/endings.js'
-import { claimUuid, effectsOf, long } from '../store.js'
+import { type Rooms, type RouteName, roomOf, routeNames, routes } from '../fleet.js'
+import { complete, completeAndSpawn, type Failed, fail, type Report, type Result, type Wish } from '../rules/endings.js'
+import { claimNumber, claimUuid, effectsOf, long } from '../store.js'
 import { type Draft, nameOf, subtaskOf, type World } from '../world.js'
+import { briefOf } from './claim.js'
 import { chooseRooms, showRooms } from './rooms.js'
 import { showDraft } from './submit.js'
 
@@ -43,35 +45,87 @@ export const completeKind: CommandKind = {
   name: 'complete',
   weight: 16,
   choose(world, dice) {
-    const items: Result[] = chooseReports(world, dice).map(report => ({ ...report, output: outputOf(report) }))
-    if (items.length === 0) return undefined
-    const rooms = chooseRooms(dice)
     const judgedAlone = dice.rarely(3)
+    let fresh = world.claims
+    const items: Result[] = chooseReports(world, dice).map(report => ({
+      ...report,
+      output: outputOf(report),
+      wish: judgedAlone || dice.rarely(3) ? undefined : wishOf(world, report, dice, () => ++fresh),
+    }))
+    if (items.length === 0) return undefined
+    // What is wished for comes true where there is room.
+    const roomy = items.some(item => item.wish) && !dice.rarely(4)
+    const rooms: Rooms = roomy ? Object.fromEntries(routeNames.map(route => [route, 2])) : chooseRooms(dice)
+    const shown = items.map(item => `${show(world, item)}${showWish(world, item.wish)}`)
     return {
-      text: `complete ${judgedAlone ? 'by judgement alone ' : ''}${items.map(item => show(world, item)).join(', ')}${showRooms(rooms)}`,
+      text: `complete ${judgedAlone ? 'by judgement alone ' : ''}${shown.join(', ')}${showRooms(rooms)}`,
       names: items.map(i => i.subtask),
       apply: before => complete(before, items, rooms),
       run: async ({ database }) => {
-        const items_ = items.map(item => ({ ...stored(item), output: item.output }))
+        const items_ = items.map(({ wish, ...item }) => ({
+          ...stored(item),
+          output: item.output,
+          ...(wish && { next: { claim_id: claimUuid(wish.claim), spare: true } }),
+        }))
         if (judgedAlone) {
           const settled = await completeAttempts(database, items_, roomOf(rooms))
-          return { verdicts: settled.verdicts, refused: [...settled.refused].sort(), ...effectsOf(settled) }
+          return { verdicts: settled.verdicts, refused: [...settled.refused].sort(), ...effectsOf(settled), handed: [] }
         }
+        const followers = await Promise.all(
+          items.flatMap(({ subtask, wish }) => (wish ? [followerOf(database, wish).then(known => [String(subtask), known] as const)] : [])),
+        )
         const all: EffectsRow = { jobs: [], tasks: [], ready: [], touched: [] }
-        const { verdicts, refused } = await judgeResults(
+        const { verdicts, refused, handed } = await judgeResults(
           {
             database,
+            briefs: { of: () => undefined, completed: () => undefined, follower: id => new Map(followers).get(id) },
             room: () => roomOf(rooms),
+            idle: () => false,
+            leaseMs: long,
+            defaultSlaMs: long,
             onSettled: async effects => {
               for (const key of ['jobs', 'tasks', 'ready', 'touched'] as const) (all[key] as unknown[]).push(...effects[key]) // of one kind
             },
           },
           items_,
         )
-        return { verdicts, refused: [...refused].sort(), ...effectsOf(all) }
+        const started = [...handed.values()].filter(each => !each.again)
+        return {
+          verdicts,
+          refused: [...refused].sort(),
+          ...effectsOf(all),
+          handed: started
+            .map(({ id, attempt, dispatch, queue, claim_id }) => ({
+              subtask: Number(id),
+              attempt,
+              dispatch,
+              queue,
+              claim: claimNumber(claim_id),
+            }))
+            .sort((a, b) => a.subtask - b.subtask),
+        }
       },
     }
   },
+}
+
+/** Mostly a child of what was completed. */
+function wishOf(world: World, { subtask }: Report, dice: Dice, claimId: () => number): Wish | undefined {
+  const { task, route } = subtaskOf(world, subtask)
+  const children = world.subtasks.filter(s => s.dependsOn.includes(subtask))
+  const alike = children.filter(s => s.route === route && s.state === 'pending')
+  const all = dice.rarely(12) ? world.subtasks.filter(s => s.task === task) : children
+  const child = dice.pick(alike.length > 0 && !dice.rarely(4) ? alike : all)
+  return child && { child: child.id, claim: claimId(), outdated: dice.rarely(6) }
+}
+
+const showWish = (world: World, wish: Wish | undefined): string =>
+  wish ? ` then ${nameOf(world, wish.child)} as c${wish.claim}${wish.outdated ? ' by another graph' : ''}` : ''
+
+/** What a coordinator would remember of the child that stored the task. */
+async function followerOf(database: Queryable, { child, outdated }: Wish) {
+  const brief = await briefOf(database, String(child), { outdated })
+  return { id: String(child), route_id: 1, ...brief }
 }
 
 export const failKind: CommandKind = {
@@ -149,7 +203,7 @@ export const spawnKind: CommandKind = {
         )
         if (outcome.kind === 'rejected') return { rejected: true }
         const { settled, spawned } = outcome
-        return { rejected: false, spawned, verdicts: settled.verdicts, refused: settled.refused, ...effectsOf(settled) }
+        return { rejected: false, spawned, verdicts: settled.verdicts, refused: settled.refused, ...effectsOf(settled), handed: [] }
       },
     }
   },

@@ -13,6 +13,15 @@ export interface Report {
 
 export interface Result extends Report {
   readonly output: string
+  /** The child that its worker would go on with, under which claim. */
+  readonly wish?: Wish | undefined
+}
+
+export interface Wish {
+  readonly child: number
+  readonly claim: number
+  /** The coordinator knows another graph than there is. */
+  readonly outdated: boolean
 }
 
 export interface Failed extends Report {
@@ -42,6 +51,17 @@ function judge(world: World, { subtask: id, attempt, claim }: Report): { verdict
 export function complete(before: World, items: readonly Result[], rooms: Rooms) {
   const step = new Step(before, rooms)
   const refused: number[] = []
+  // The first item of each subtask may wish, and the first wish for each child counts.
+  const wishes = new Map<number, Wish>()
+  const [reported, wished] = [new Set<number>(), new Set<number>()]
+  for (const [n, { subtask, wish }] of items.entries()) {
+    if (wish) step.world.claims = Math.max(step.world.claims, wish.claim)
+    const repeats = reported.has(subtask)
+    reported.add(subtask)
+    if (repeats || !wish || wished.has(wish.child)) continue
+    wished.add(wish.child)
+    wishes.set(n, wish)
+  }
   const verdicts = items.map((item, n): ReportVerdict => {
     const { verdict, subtask } = judge(step.world, item)
     if (!subtask) return verdict
@@ -50,11 +70,13 @@ export function complete(before: World, items: readonly Result[], rooms: Rooms) 
       return 'stale'
     }
     step.record(subtask, { outcome: 'completed', charged: true, output: item.output })
+    const wish = wishes.get(n)
+    if (wish && !wish.outdated) step.wish(subtask, wish)
     step.move(subtask, 'complete')
     step.pass(subtask)
     return verdict
   })
-  return { world: step.world, reply: { verdicts, refused, ...step.settle() } }
+  return { world: step.world, reply: { verdicts, refused, ...step.settle(), handed: step.handed } }
 }
 
 export interface Spawn {

@@ -34,7 +34,8 @@ interface KnownSubtask {
   readonly row: NewSubtask
   /** Ids of its dependencies. */
   readonly after: string[]
-  needed: boolean
+  /** Ids of those that depend on it. */
+  readonly before: string[]
   /** As its dependents see it, once it has completed: JSON text. */
   view: string | undefined
 }
@@ -42,7 +43,12 @@ interface KnownSubtask {
 /** What is known of a claimed subtask, and how to say it. */
 export interface Brief extends Pick<KnownClaim, 'after' | 'sla_ms' | 'lease_ms' | 'deadline_ms'> {
   /** A `Grant` as JSON text. */
-  grant(started: Started): string
+  grant(started: Omit<Started, 'waited'>): string
+}
+
+/** What is known of a subtask that could start. */
+interface Follower extends Pick<KnownClaim, 'id' | 'after' | 'sla_ms' | 'lease_ms' | 'deadline_ms'> {
+  readonly route_id: number
 }
 
 export class Briefs {
@@ -64,12 +70,16 @@ export class Briefs {
     const task = { row, subtasks, characters }
     this.tasks.set(row.id, task)
     this.characters += characters
-    for (const subtask of subtasks) this.subtasks.set(subtask.id, { task, row: subtask, after: [], needed: false, view: undefined })
+    for (const subtask of subtasks) this.subtasks.set(subtask.id, { task, row: subtask, after: [], before: [], view: undefined })
     for (const [from, to] of edges) {
       this.subtasks.get(to)?.after.push(from)
-      const dependency = this.subtasks.get(from)
-      if (dependency) dependency.needed = true
+      this.subtasks.get(from)?.before.push(to)
     }
+    this.forget()
+  }
+
+  private forget(): void {
+    const { limits } = this
     for (const [oldest] of this.tasks) {
       if (this.subtasks.size <= limits.subtasks && this.characters <= limits.characters) break
       this.ended(oldest)
@@ -79,7 +89,7 @@ export class Briefs {
   /** Its result was accepted, and brought nothing beside the output. */
   completed(subtask: string, output: string): void {
     const known = this.subtasks.get(subtask)
-    if (!known?.needed || known.view !== undefined) return
+    if (!known || known.before.length === 0 || known.view !== undefined) return
     const { name, subtask_id, ordinal } = known.row
     const view: DependencyView = {
       name,
@@ -94,6 +104,22 @@ export class Briefs {
     known.view = JSON.stringify(view)
     known.task.characters += known.view.length
     this.characters += known.view.length
+    this.forget()
+  }
+
+  /**
+   * What could start when `subtask` has completed: the first of its dependents that then waits for nothing else, as far as is
+   * known here. `completing`: what completes with it, itself included.
+   */
+  follower(subtask: string, completing: ReadonlySet<string>): Follower | undefined {
+    for (const id of this.subtasks.get(subtask)?.before ?? []) {
+      const child = this.subtasks.get(id)
+      if (!child || child.row.gate !== null || child.after.length > maxDependencies) continue
+      if (!child.after.every(before => completing.has(before) || this.subtasks.get(before)?.view !== undefined)) continue
+      const { sla_ms, lease_ms, deadline_ms, route_id } = child.row
+      return { id, route_id, after: inOrder(child.after), sla_ms, lease_ms, deadline_ms }
+    }
+    return undefined
   }
 
   /** Nothing of the task will be claimed any more; or it is forgotten. */
@@ -109,7 +135,7 @@ export class Briefs {
     const known = this.subtasks.get(subtask)
     if (!known || known.after.length > maxDependencies) return undefined
     const { row, task } = known
-    const after = [...known.after].sort((a, b) => Number(a) - Number(b))
+    const after = inOrder(known.after)
     const dependencies: { ordinal: number; view: string }[] = []
     let characters = 0
     for (const id of after) {
@@ -126,7 +152,9 @@ export class Briefs {
   }
 }
 
-function grantText(task: NewTask, row: NewSubtask, started: Started, dependencies: readonly { view: string }[]): string {
+const inOrder = (ids: readonly string[]): string[] => (ids.length === 1 ? [...ids] : [...ids].sort((a, b) => Number(a) - Number(b)))
+
+function grantText(task: NewTask, row: NewSubtask, started: Omit<Started, 'waited'>, dependencies: readonly { view: string }[]): string {
   const { attempt, attempt_limit, progress, sla_ms, lease_ms, deadline_in_ms } = started
   const brief: Omit<Grant, 'dependencies' | 'more_dependencies'> = {
     task_id: task.task_id,

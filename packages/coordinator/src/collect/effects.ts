@@ -7,6 +7,7 @@ export interface Neighbours {
     wake(routes: readonly number[]): void
     readyElsewhere(): void
     placed(rows: readonly QueuedRow[]): Promise<void>
+    handedOver(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined>
   }
   /** Tasks ended with subtasks still to be cancelled. */
   readonly sweep: () => void
@@ -22,6 +23,8 @@ export interface Neighbours {
 export interface AfterCommit {
   /** Everything that a statement's row of effects asks for; resolves when the jobs are rung. */
   apply(effects: EffectsRow): Promise<void>
+  /** These rows were queued and started at once; resolves with their trace contexts by the ids of their jobs, where there are any. */
+  handedOver(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined>
   /** Tasks changed, perhaps their status too. */
   changed(taskPks: readonly string[]): void
   /** Subtasks of tasks changed, the tasks' status did not. */
@@ -49,6 +52,7 @@ export function createAfterCommit({ dispatcher, sweep, roomMade, changes, pulses
       if (effects.ready.length > 0) dispatcher.wake(effects.ready)
       if (effects.jobs.length > 0) await dispatcher.placed(effects.jobs)
     },
+    handedOver: rows => dispatcher.handedOver(rows),
     changed: taskPks => tell(taskPks, taskPks),
     stepped: taskPks => tell(taskPks, []),
     ready() {

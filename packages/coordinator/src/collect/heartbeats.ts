@@ -18,6 +18,9 @@ interface HeartbeatsOptions {
   readonly observer?: CollectObserver | undefined
 }
 
+/** Heartbeats of many workers share statements: what says nothing new may wait so long. */
+const restMs = 25
+
 export class Heartbeats {
   private readonly options: HeartbeatsOptions
   private readonly lane: BatchLane<HeartbeatItem, ItemResult<HeartbeatVerdict>>
@@ -28,6 +31,7 @@ export class Heartbeats {
     this.lane = new BatchLane({
       maxItems: 500,
       maxWaiting,
+      rest: { ms: restMs, urgent: ({ state }) => state !== 'ready' },
       send: items => {
         observer?.heartbeats(items.length)
         return runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log)

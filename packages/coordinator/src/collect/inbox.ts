@@ -164,7 +164,7 @@ export class Inbox implements Service {
       case 'claim':
         return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
-        return this.ok({ results: await reports.take(request.items) })
+        return enveloped(await reports.take(request.items), coordinatorId)
       case 'heartbeat':
         return this.ok(await heartbeats.take(request))
       case 'chunk': {
@@ -226,5 +226,10 @@ function fitted(results: readonly string[], coordinator: string): string {
     bytes += Buffer.byteLength(text) + 1
     return bytes > replyBytes && i > 0 && text.startsWith('{"status":"granted"') ? '{"status":"again"}' : text
   })
-  return `{"v":${protocolVersion},"status":"ok","coordinator":${JSON.stringify(coordinator)},"body":{"results":[${texts.join(',')}]}}`
+  return enveloped(texts, coordinator)
+}
+
+/** A reply with results that are JSON text. */
+function enveloped(results: readonly string[], coordinator: string): string {
+  return `{"v":${protocolVersion},"status":"ok","coordinator":${JSON.stringify(coordinator)},"body":{"results":[${results.join(',')}]}}`
 }

@@ -5,7 +5,7 @@ import type { FailedItem } from '../store/fail.js'
 import type { ItemResult } from './batches.js'
 
 export interface CollectObserver {
-  claimed(items: readonly ClaimedItem[], results: readonly ItemResult<ClaimVerdict>[]): void
+  claimed(items: readonly Pick<ClaimedItem, 'claim_id' | 'attempt'>[], results: readonly ItemResult<ClaimVerdict>[]): void
   /** `began`: when the batch was sent, in milliseconds since 1970. */
   completed(items: readonly CompletedItem[], verdicts: readonly ReportVerdict[], began: number): void
   failed(items: readonly FailedItem[], verdicts: readonly ReportVerdict[], began: number): void

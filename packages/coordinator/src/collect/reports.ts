@@ -7,6 +7,7 @@ import {
   assertNever,
   type Failure,
   failure,
+  type HandedOver,
   maxBatchItems,
   type Outcome,
   parseStrictJson,
@@ -15,10 +16,10 @@ import {
   reportItemSchema,
   toFailure,
 } from '@baton/shared'
-import { BatchLane, failpoint, type Logger } from '@baton/shared/node'
+import { BatchLane, failpoint, type Logger, maxMessageBytes } from '@baton/shared/node'
 import type { Artifacts } from '../artifacts/artifacts.js'
+import type { ClaimVerdict } from '../store/claims.js'
 import type { CompletedItem, ReportVerdict } from '../store/complete.js'
-import type { InlineResult } from '../store/complete-running.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
 import type { Room } from '../store/room.js'
@@ -26,15 +27,19 @@ import { type ItemResult, runBatch } from './batches.js'
 import type { Briefs } from './briefs.js'
 import type { AfterCommit } from './effects.js'
 import { completeWithExtras, type ExtrasOutcome } from './extras.js'
-import { judgeResults } from './judge-results.js'
+import { type Handed, jobOf, judgeResults, type ReportedResult } from './judge-results.js'
 import type { CollectObserver } from './observer.js'
 import { type SpawnPlanner, spawnProblem } from './spawn.js'
 
 interface ReportsOptions {
   readonly database: Database
-  readonly briefs: Pick<Briefs, 'completed'>
+  readonly briefs: Pick<Briefs, 'of' | 'completed' | 'follower'>
   readonly after: AfterCommit
   readonly room: () => Room
+  /** Whether nothing waits in the queue of a route. */
+  readonly idle: (routeId: number) => boolean
+  readonly leaseMs: number
+  readonly defaultSlaMs: number
   readonly backoff: BackoffLimits
   readonly spawner: SpawnPlanner
   readonly artifacts: Artifacts
@@ -44,10 +49,20 @@ interface ReportsOptions {
 }
 
 const maxResultBatchBytes = 4 * 1024 * 1024
+/** Room for what a reply says beside grants. */
+const replyBytes = maxMessageBytes - 300_000
+
+interface Answer {
+  readonly verdict: ReportVerdict
+  readonly handed?: HandedJob | undefined
+}
+
+/** What was handed over, with its trace. */
+type HandedJob = Handed & { readonly tp?: string | undefined }
 
 export class Reports {
   private readonly options: ReportsOptions
-  private readonly results: BatchLane<InlineResult, ItemResult<ReportVerdict>>
+  private readonly results: BatchLane<ReportedResult, ItemResult<Answer>>
   private readonly failures: BatchLane<FailedItem, ItemResult<ReportVerdict>>
 
   constructor(options: ReportsOptions) {
@@ -63,12 +78,21 @@ export class Reports {
     this.failures = new BatchLane({ maxItems: maxBatchItems, maxWaiting, send: items => this.fail(items) })
   }
 
-  /** Replies in order. Throws `LaneFullError`, or the database's error when nothing could be committed. */
-  take(items: readonly unknown[]): Promise<ReportReply[]> {
-    return Promise.all(items.map(item => this.takeOne(item)))
+  /** A `ReportReply` for each, in order, as JSON text. Throws `LaneFullError`, or the database's error when nothing could be committed. */
+  async take(items: readonly unknown[]): Promise<string[]> {
+    const answers = await Promise.all(items.map(item => this.takeOne(item)))
+    let room = replyBytes
+    return answers.map(answer => {
+      if (!('verdict' in answer)) return JSON.stringify(answer)
+      const { verdict, handed } = answer
+      if (!handed) return `{"status":"${verdict}"}`
+      const bytes = handed.grant === null ? 0 : Buffer.byteLength(handed.grant)
+      room -= bytes
+      return `{"status":"${verdict}","next":${nextText(handed, room >= 0)}}`
+    })
   }
 
-  private async takeOne(item: unknown): Promise<ReportReply> {
+  private async takeOne(item: unknown): Promise<Answer | Rejected> {
     const judged = judge(item)
     if (judged.report === undefined) return rejected(judged.problem)
     const { report } = judged
@@ -77,20 +101,22 @@ export class Reports {
       case 'completed':
         return this.completed(report, outcome)
       case 'failed':
-        return reply(await this.failures.push(failedItem(report, outcome)))
+        return answerOf(await this.failures.push(failedItem(report, outcome)))
       case 'released':
-        return reply(await this.failures.push(failedItem(report, outcome)))
+        return answerOf(await this.failures.push(failedItem(report, outcome)))
       default:
         return assertNever(outcome)
     }
   }
 
-  private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<ReportReply> {
-    const { subtask: id, attempt, claim_id, tp } = report
+  private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<Answer | Rejected> {
+    const { subtask: id, attempt, claim_id, tp, next } = report
     const item: CompletedItem = { id, attempt, claim_id, output: outcome.output, ...(tp !== undefined && { tp }) }
     const began = Date.now()
-    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null)
-      return reply(await this.results.push({ ...item, output: outcome.output }))
+    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null) {
+      const result = await this.results.push({ ...item, output: outcome.output, next })
+      return result.ok ? result.value : notStored(result.reason)
+    }
     const { database, after, room, spawner, artifacts, log } = this.options
     const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
       [item],
@@ -109,21 +135,41 @@ export class Reports {
     await after.apply(settled)
     for (const _ of settled.refused) this.acknowledge(item)
     if (spawned > 0) after.ready()
-    return { status: settled.verdicts[0] ?? 'stale' }
+    return { verdict: settled.verdicts[0] ?? 'stale' }
   }
 
-  private async complete(items: InlineResult[]): Promise<ItemResult<ReportVerdict>[]> {
+  private async complete(items: ReportedResult[]): Promise<ItemResult<Answer>[]> {
     return runBatch(items, batch => this.judge(batch), this.options.log)
   }
 
-  private async judge(items: readonly InlineResult[]): Promise<ReportVerdict[]> {
-    const { database, briefs, after, room, observer } = this.options
+  private async judge(items: readonly ReportedResult[]): Promise<Answer[]> {
+    const { after, observer } = this.options
     const began = Date.now()
-    const { verdicts, refused } = await judgeResults({ database, room, onSettled: effects => after.apply(effects) }, items)
-    for (const [n, { id, output }] of items.entries()) if (verdicts[n] === 'accepted') briefs.completed(id, output)
+    const { verdicts, refused, handed } = await judgeResults({ ...this.options, onSettled: effects => after.apply(effects) }, items)
     observer?.completed(items, verdicts, began)
     for (const n of refused) this.acknowledge(items[n])
-    return verdicts
+    if (handed.size === 0) return verdicts.map(verdict => ({ verdict }))
+    const jobs = [...handed.values()].filter(job => !job.again)
+    this.tellOfClaims(handed)
+    const traces = await after.handedOver(jobs)
+    return verdicts.map((verdict, n) => {
+      const job = handed.get(n)
+      return { verdict, ...(job && { handed: { ...job, tp: traces?.get(jobOf(job)) } }) }
+    })
+  }
+
+  /** What was handed over was claimed with it. */
+  private tellOfClaims(handed: ReadonlyMap<number, Handed>): void {
+    const { observer } = this.options
+    if (!observer) return
+    const claims: { claim_id: string; attempt: number }[] = []
+    const verdicts: ItemResult<ClaimVerdict>[] = []
+    for (const { attempt, claim_id, route_id, task_pk, again } of handed.values()) {
+      if (again) continue
+      claims.push({ claim_id, attempt })
+      verdicts.push({ ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited: 0 } })
+    }
+    if (claims.length > 0) observer.claimed(claims, verdicts)
   }
 
   /** A result that came after a cancel was asked for is dropped; that it came shows that the agent has ended. */
@@ -222,10 +268,22 @@ function toStorable(cause: Failure, depth = 0): Failure {
   }
 }
 
-function reply(result: ItemResult<ReportVerdict>): ReportReply {
-  return result.ok ? { status: result.value } : rejected(failure('result_invalid', `the report could not be stored: ${result.reason}`))
+/** A `HandedOver`. */
+function nextText(handed: HandedJob, withGrant: boolean): string {
+  const { id, attempt, tp, grant } = handed
+  const next: Omit<HandedOver, 'grant'> = { subtask: id, attempt, job: jobOf(handed), ...(tp !== undefined && { tp }) }
+  const text = JSON.stringify(next)
+  return withGrant && grant !== null ? `${text.slice(0, -1)},"grant":${grant}}` : text
 }
 
-function rejected(cause: Failure): ReportReply {
+function answerOf(result: ItemResult<ReportVerdict>): Answer | Rejected {
+  return result.ok ? { verdict: result.value } : notStored(result.reason)
+}
+
+type Rejected = Extract<ReportReply, { status: 'rejected' }>
+
+const notStored = (reason: string): Rejected => rejected(failure('result_invalid', `the report could not be stored: ${reason}`))
+
+function rejected(cause: Failure): Rejected {
   return { status: 'rejected', failure: cause }
 }

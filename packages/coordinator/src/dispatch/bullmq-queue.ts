@@ -6,8 +6,17 @@
  */
 
 import { BatonError, epochKey } from '@baton/shared'
-import { batchScripts, hopelessRedisError, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
-import { type JobJson, type JobState, Queue } from 'bullmq'
+import {
+  batchScripts,
+  hopelessRedisError,
+  jobRecord,
+  type Logger,
+  maskSecrets,
+  type Ring,
+  redisEndpoint,
+  type TaskQueue,
+} from '@baton/shared/node'
+import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
 interface BullmqQueueOptions {
@@ -19,9 +28,6 @@ interface BullmqQueueOptions {
   readonly signal?: AbortSignal
 }
 
-const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: { count: 1_000 } }
-/** Of jobs that go before all that wait. */
-const aheadOptions = { ...jobOptions, lifo: true }
 /** The script that adds a job. */
 const addScript = /^addStandardJob:/
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
@@ -87,7 +93,7 @@ class BullmqQueue implements TaskQueue {
   /** Without BullMQ's `Job`, which costs more than the script; what is rung in one turn is added by a few commands. */
   async ring(jobs: readonly Ring[]): Promise<void> {
     const timestamp = Date.now()
-    await Promise.all(jobs.map(job => this.queue(job.queue).backend.addJob(recordOf(job, timestamp), job.id)))
+    await Promise.all(jobs.map(job => this.queue(job.queue).backend.addJob(jobRecord(job, timestamp), job.id)))
   }
 
   async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {
@@ -138,22 +144,5 @@ class BullmqQueue implements TaskQueue {
       this.queues.set(name, queue)
     }
     return queue
-  }
-}
-
-/** What BullMQ stores of a job. */
-function recordOf({ id, delivery, ahead }: Ring, timestamp: number): JobJson {
-  return {
-    id,
-    name: 'attempt',
-    data: JSON.stringify(delivery),
-    opts: ahead ? aheadOptions : jobOptions,
-    timestamp,
-    progress: 0,
-    attemptsMade: 0,
-    attemptsStarted: 0,
-    stalledCounter: 0,
-    failedReason: '',
-    returnvalue: '',
   }
 }

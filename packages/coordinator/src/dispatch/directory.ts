@@ -159,6 +159,12 @@ export class Directory {
     return resolved !== null && !this.backlog.has(routeId) && this.roomOf(resolved) > 0
   }
 
+  /** Whether nothing waits in the queue of a route, as far as this coordinator knows. */
+  idle(routeId: number): boolean {
+    const resolved = this.resolve(routeId)
+    return resolved !== null && (this.depths.get(resolved.queue) ?? 0) === 0
+  }
+
   /** The queue wait that a route's agents ask for, in ms: the longest of theirs, where every one of them says. */
   queueWaitOf(route: Omit<Route, 'id'>): number | null {
     const waits = eligibleFor(route, this.providers).map(p => p.queue_wait_ms)

@@ -80,6 +80,11 @@ export class Dispatcher implements Service {
     await this.options.ringer.ring(rows)
   }
 
+  /** Rows that another statement queued and started for the worker that goes on with them: that one brings their jobs. */
+  handedOver(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined> {
+    return this.options.ringer.handedOver(rows)
+  }
+
   private async run(): Promise<boolean> {
     const { database, directory, ringer, everyMs } = this.options
     const now = performance.now()

@@ -85,6 +85,20 @@ export class Ringer implements Service {
     }
   }
 
+  /** Rows whose jobs their worker brings itself; resolves with the trace contexts of those that are traced, by the ids of their jobs. */
+  async handedOver(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined> {
+    if (rows.length === 0) return undefined
+    this.onRung?.(rows.length)
+    const spans = this.trace && (await this.trace(rows))
+    if (!spans || spans.size === 0) return undefined
+    const traceparents = new Map<string, string>()
+    for (const [id, span] of spans) {
+      span.end()
+      if (span.traceparent !== undefined) traceparents.set(id, span.traceparent)
+    }
+    return traceparents
+  }
+
   private async tryAgain(): Promise<void> {
     if (this.kept.length === 0) return
     const batch = this.kept.slice(0, 1_000)

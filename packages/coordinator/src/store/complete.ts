@@ -11,6 +11,7 @@ import {
   knowsDependents,
   rollUp,
   roomCte,
+  startedEvents,
   taskEvents,
   touched,
   unlockDependents,
@@ -102,10 +103,10 @@ export async function settle<Item>(items: readonly Item[], ask: (items: readonly
 
 /**
  * What follows when the rows of CTE `done(id, task_pk)` have completed: dependents are unlocked, gates reached, the task rolled
- * up, events appended. `accepted` names a CTE with one row for each, for its event.
+ * up, events appended. `accepted` names a CTE with one row for each, for its event. `handOver`: see `unlockDependents`.
  */
-export const followsCompletion = (accepted: string): string => `
-${unlockDependents('done')},
+export const followsCompletion = (accepted: string, handOver?: { leaseMs: string; defaultSlaMs: string }): string => `
+${unlockDependents('done', handOver)},
 ${gateReviews},
 ${rollUp(`
     select task_pk, -1 as active, 0 as reviewing, 0 as blocked from done
@@ -115,6 +116,7 @@ ${insertEvents(
   `
   select tenant_id, 'subtask.completed' as name, task_pk, id as subtask_pk, attempt, agent, worker_id, null::text as data from ${accepted}`,
   childEvents,
+  ...(handOver ? [startedEvents] : []),
   `
   select tenant_id, 'review.created', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text, 'kind', 'approval')::text from gate_review`,
   taskEvents,

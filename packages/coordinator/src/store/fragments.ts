@@ -64,16 +64,25 @@ export const knowsDependents = (s: string): string =>
  * A child whose last dependency this was becomes ready, or waits at its gate, or, where the queue has room and nothing
  * older waits for the same route, is queued at once: one row update instead of two, and a hop less.
  * Yields `child_moved(id, tenant_id, task_pk, state, attempt, dispatch, queue, route_id, gate, opened)`.
+ *
+ * With `handOver`, one child of each finished row may start at once, where it would be queued into the queue that the
+ * finished one came from: under the claim, and with the terms, that the row names in columns `from_queue`, `worker_id`,
+ * `agent` and those of `HandOverWish`. What a claim is judged by is judged here, too (I15, and K1 of start-known.ts).
  */
-export const unlockDependents = (finished: string): string => `
+export const unlockDependents = (finished: string, handOver?: { leaseMs: string; defaultSlaMs: string }): string => `
 child as (
-  select d.to_id as id, count(*)::int as met
+  select d.to_id as id, count(*)::int as met${
+    handOver
+      ? `,
+    ${wishColumns.map(column => `max(f.${column}) filter (where f.child = d.to_id) as ${column}`).join(', ')}`
+      : ''
+  }
   from ${finished} f join dependencies d on d.from_id = f.id
   group by d.to_id
   having ${few('count(*)')}
 ),
 child_row as materialized (
-  select s.id, s.task_pk, s.state, s.unmet, s.route_id, s.priority, s.gate, c.met
+  select s.id, s.task_pk, s.state, s.unmet, s.route_id, s.priority, s.gate, c.met${handOver ? `, ${wishColumns.map(column => `c.${column}`).join(', ')}` : ''}
   from child c join subtask_states s on s.id = c.id
   order by s.id
   for update of s
@@ -85,24 +94,69 @@ turn as (
 ),
 placed as materialized (
   -- What a cancel skipped before its task started opens nothing: its dependents are roots when the task starts.
-  select t.id, t.met, t.opened and k.status <> 'planned' as opened, t.gate,
-    case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and k.tenant_id <> all ${pausedTenants} and not r.waiting then r.queue end as queue
+  select t.id, t.met, t.opened and k.status <> 'planned' as opened, t.gate, q.queue${handOver ? ', h.*' : ''}
   from turn t join tasks k on k.id = t.task_pk left join room r on r.route_id = t.route_id
+  cross join lateral (
+    select case when t.opened and t.gate is null and t.turn <= r.room and k.status = 'running' and k.tenant_id <> all ${pausedTenants} and not r.waiting then r.queue end as queue
+  ) q${handOver ? admittedAtOnce(handOver.defaultSlaMs) : ''}
 ),
 child_moved as (
   update subtask_states s set
     unmet = s.unmet - p.met,
-    state = case when not p.opened then s.state when p.gate is not null then 'awaiting_approval' when p.queue is not null then 'queued' else 'ready' end,
+    state = case when not p.opened then s.state when p.gate is not null then 'awaiting_approval'${handOver ? " when p.claim_id is not null then 'running'" : ''} when p.queue is not null then 'queued' else 'ready' end,
     ready_at = case when p.opened and p.gate is null then clock_timestamp() else s.ready_at end,
     scheduled_at = case when p.opened and p.gate is null then clock_timestamp() else s.scheduled_at end,
     attempt = s.attempt + (p.queue is not null)::int,
     dispatch = s.dispatch + (p.queue is not null)::int,
     queue = coalesce(p.queue, s.queue),
-    queued_at = case when p.queue is not null then clock_timestamp() else s.queued_at end
+    queued_at = case when p.queue is not null then clock_timestamp() else s.queued_at end${handOver ? started(handOver.leaseMs) : ''}
   from placed p
   where s.id = p.id
-  returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, s.gate, p.opened
+  returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.dispatch, s.queue, s.route_id, s.gate, p.opened${
+    handOver
+      ? `,
+    s.claim_id, s.worker_id, s.agent, s.attempt_limit, s.progress, p.sla_ms, s.lease_ms, s.deadline_ms, p.claim_id is not null as handed`
+      : ''
+  }
 )`
+
+/** What a finished row says of the child that its worker would go on with. */
+export interface HandOverWish {
+  /** Its id. */
+  readonly child: string
+  /** The claim that it would run under. */
+  readonly next: string
+  /** Ids of its dependencies, in order. */
+  readonly after: readonly string[]
+  /** Of its definition. */
+  readonly child_sla_ms: number | null
+  readonly child_lease_ms: number | null
+  readonly child_deadline_ms: number | null
+}
+
+const wishColumns = ['next', 'after', 'child_sla_ms', 'child_lease_ms', 'child_deadline_ms', 'from_queue', 'worker_id', 'agent'] as const
+
+/** `h`: the claim and the terms under which row `t` starts at once; all null where it does not. The order of these probes is fixed, as in start-known.ts. */
+const admittedAtOnce = (defaultSlaMs: string): string => `
+  left join lateral (
+    select t.next::uuid as claim_id, t.worker_id, t.agent, coalesce(t.child_lease_ms, w.lease_ms, o.lease_ms) as lease_ms,
+      case when t.child_deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
+      coalesce(t.child_sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, ${defaultSlaMs}::bigint) as sla_ms
+    from (select x.status, x.lease_ms, x.timeout_ms from orchestrators x where x.tenant_id = k.tenant_id and x.id = k.orchestrator_id limit 1) o
+    cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = t.route_id limit 1) n
+    cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = t.worker_id and x.agent = t.agent limit 1) w
+    where t.next is not null and q.queue = t.from_queue and o.status = 'running'
+      and (n.agent is null or n.agent = t.agent) and (n.capability = any (w.capabilities) or n.capability = n.agent) and n.requires <@ w.capabilities
+      and array(select e.from_id from dependencies e where e.to_id = t.id order by e.from_id) = t.after
+  ) h on true`
+
+const started = (leaseMs: string): string => `,
+    claim_id = coalesce(p.claim_id, s.claim_id), worker_id = coalesce(p.worker_id, s.worker_id), agent = coalesce(p.agent, s.agent),
+    started_at = case when p.claim_id is not null then clock_timestamp() else s.started_at end,
+    lease_ms = case when p.claim_id is not null then p.lease_ms else s.lease_ms end,
+    lease_until = case when p.claim_id is not null then clock_timestamp() + coalesce(p.lease_ms, ${leaseMs}::int) * interval '1 millisecond' else s.lease_until end,
+    deadline_ms = coalesce(p.agent_deadline_ms, s.deadline_ms),
+    sla_until = case when p.claim_id is not null then clock_timestamp() + p.sla_ms * interval '1 millisecond' else s.sla_until end`
 
 /** What a subtask waits for at its gate, as the data of its event. */
 export const whyGated = (gate: string): string =>
@@ -110,8 +164,8 @@ export const whyGated = (gate: string): string =>
 
 /** Events of `child_moved`. */
 export const childEvents = `
-  select tenant_id, case state when 'awaiting_approval' then 'subtask.awaiting_approval' when 'queued' then 'subtask.queued' else 'subtask.ready' end as name,
-    task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt, null::text as agent, null::text as worker_id,
+  select tenant_id, case state when 'awaiting_approval' then 'subtask.awaiting_approval' when 'ready' then 'subtask.ready' else 'subtask.queued' end as name,
+    task_pk, id as subtask_pk, case when state in ('queued', 'running') then attempt end as attempt, null::text as agent, null::text as worker_id,
     case when state = 'awaiting_approval' then ${whyGated('gate')} end as data
   from child_moved where opened`
 
@@ -206,6 +260,17 @@ event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
   ${selects.join('\n  union all')}
 )`
+
+/** Of `child_moved`, the rows that were handed over, for the event of their start. */
+export const startedEvents = `
+  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id, null from child_moved where handed`
+
+/** What was handed over, as json. */
+export const handed = (leaseMs: string): string => `
+  (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id, 'task_pk', task_pk::text,
+    'attempt_limit', attempt_limit, 'progress', progress, 'sla_ms', sla_ms, 'lease_ms', coalesce(lease_ms, ${leaseMs}::int),
+    -- Where it comes before the SLA: it is scheduled since this moment.
+    'deadline_in_ms', case when deadline_ms < sla_ms then deadline_ms end)), '[]') from child_moved where handed) as handed`
 
 /** What the caller acts on after the commit, as one row: jobs to ring, tasks that changed, routes with something ready. */
 export const effects = `

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { BatchLane, type BatchLaneOptions, LaneFullError } from './batch-lane.js'
 
 /** A lane whose batches are out until the test lets them come back. */
@@ -44,6 +44,40 @@ describe('batches', () => {
     }
     expect(batches).toEqual([['a'], ['b', 'c', 'd'], ['e']])
     expect(await results).toEqual(['B', 'C', 'D', 'E'])
+  })
+
+  test('a lane that rests gathers meanwhile, until the rest is over or something urgent comes', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { lane: l, batches, answer } = lane({ rest: { ms: 25, urgent: item => item === 'now' } })
+      const push = async (...items: string[]) => {
+        for (const item of items) void l.push(item)
+        await turn()
+      }
+      const settle = async () => {
+        answer()
+        await turn()
+      }
+      await push('a') // idle: at once
+      await settle()
+      await push('b', 'c')
+      await vi.advanceTimersByTimeAsync(24)
+      expect(batches).toEqual([['a']])
+      await vi.advanceTimersByTimeAsync(1)
+      expect(batches).toEqual([['a'], ['b', 'c']])
+      await settle()
+      await push('d', 'now')
+      expect(batches.at(-1)).toEqual(['d', 'now'])
+      await push('now') // while a batch is out: no rest behind it
+      await settle()
+      expect(batches.slice(2)).toEqual([['d', 'now'], ['now']])
+      await settle()
+      await vi.advanceTimersByTimeAsync(25)
+      await push('e') // idle again
+      expect(batches.at(-1)).toEqual(['e'])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('hold so many bytes at most, and a larger item goes alone', async () => {

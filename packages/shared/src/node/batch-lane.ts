@@ -2,8 +2,10 @@
  * Coalesces single items into batches by what is in flight, never by waiting on a timer: an idle lane sends at once;
  * while a batch is out, the next one gathers. One lane has one batch out at a time, so its batches grow with load.
  *
+ * Where items can wait a little, a lane may rest after each batch: what comes meanwhile gathers, unless it is urgent.
+ *
  * Invariants: L1 every item is settled exactly once. L2 a batch holds at most `maxItems` items and `maxBytes` bytes
- * (a single larger item goes alone). L3 order of arrival is kept.
+ * (a single larger item goes alone). L3 order of arrival is kept. L4 an urgent item waits for the batch under way at most.
  */
 
 export interface BatchLaneOptions<T, R> {
@@ -12,6 +14,8 @@ export interface BatchLaneOptions<T, R> {
   readonly sizeOf?: (item: T) => number
   /** How many items may wait; `push` rejects beyond. Default: no limit. */
   readonly maxWaiting?: number
+  /** After a batch nothing is sent for `ms`, until an urgent item comes. Default: no rest. */
+  readonly rest?: { readonly ms: number; readonly urgent: (item: T) => boolean }
   /** Sends one batch; resolves with one result per item, in order. When it rejects, every item of the batch rejects. */
   readonly send: (items: T[]) => Promise<R[]>
 }
@@ -28,6 +32,7 @@ export class BatchLane<T, R> {
   private waiting: Waiting<T, R>[] = []
   private sending = false
   private idle: (() => void)[] = []
+  private endRest: (() => void) | undefined
 
   constructor(options: BatchLaneOptions<T, R>) {
     this.options = options
@@ -42,6 +47,7 @@ export class BatchLane<T, R> {
     if (this.waiting.length >= (this.options.maxWaiting ?? Number.POSITIVE_INFINITY)) return Promise.reject(new LaneFullError())
     return new Promise((resolve, reject) => {
       this.waiting.push({ item, size: this.options.sizeOf?.(item) ?? 0, resolve, reject })
+      if (this.options.rest?.urgent(item)) this.endRest?.()
       if (!this.sending) {
         this.sending = true
         // When this turn of the event loop has read every socket that had something: what came together travels together.
@@ -56,9 +62,25 @@ export class BatchLane<T, R> {
   }
 
   private async run(): Promise<void> {
-    while (this.waiting.length > 0) await this.sendOne(this.take())
+    while (this.waiting.length > 0) {
+      await this.sendOne(this.take())
+      await this.pause()
+    }
     this.sending = false
     for (const resolve of this.idle.splice(0)) resolve()
+  }
+
+  private async pause(): Promise<void> {
+    const { rest } = this.options
+    if (!rest || this.waiting.some(({ item }) => rest.urgent(item))) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, rest.ms)
+      this.endRest = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.endRest = undefined
   }
 
   private async sendOne(batch: Waiting<T, R>[]): Promise<void> {

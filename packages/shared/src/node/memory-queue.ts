@@ -3,7 +3,7 @@
  * rings again for all that Postgres says is queued.
  */
 import type { Delivery } from '../protocol.js'
-import type { Consumption, QueueConsumer, Ring, Slots, TaskQueue } from './queue.js'
+import type { Consumption, NextJob, OnJob, QueueConsumer, Ring, Slots, TaskQueue } from './queue.js'
 
 interface MemoryJob {
   readonly id: string
@@ -55,7 +55,7 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     return new Map(queues.map(name => [name, this.queue(name).waiting.length]))
   }
 
-  async consume(name: string, slots: Slots, onJob: (id: string, delivery: unknown) => Promise<void>): Promise<Consumption> {
+  async consume(name: string, slots: Slots, onJob: OnJob): Promise<Consumption> {
     const queue = this.queue(name)
     const running = new Set<Promise<void>>()
     const stopping = new AbortController()
@@ -77,12 +77,9 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
         }
         taken++
         const job = queue.waiting.shift() as MemoryJob // its length was just checked
-        queue.active.set(job.id, performance.now())
-        const run = (async () => onJob(job.id, job.delivery))()
+        const run = work(queue, job.id, async () => onJob(job.id, job.delivery))
           .catch(() => undefined) // the consumer's own business; the job is finished all the same
           .then(() => {
-            queue.active.delete(job.id)
-            queue.known.delete(job.id)
             running.delete(run)
             slots.give()
             queueMicrotask(take) // after those that the slot woke
@@ -121,5 +118,23 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     setImmediate(() => {
       for (const take of queue.consumers) take()
     })
+  }
+}
+
+/** Works off a job, and whatever its slot goes on with. */
+async function work({ known, active }: Queue, first: string, run: () => Promise<NextJob | undefined>): Promise<void> {
+  let id = first
+  try {
+    active.set(id, performance.now())
+    for (let next = await run(); next; next = await next.run()) {
+      active.delete(id)
+      known.delete(id)
+      id = next.id
+      known.add(id)
+      active.set(id, performance.now())
+    }
+  } finally {
+    active.delete(id)
+    known.delete(id)
   }
 }

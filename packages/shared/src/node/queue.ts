@@ -27,6 +27,19 @@ export interface TaskQueue {
   close(): Promise<void>
 }
 
+/** What the end of a job may bring: another job for the same slot, which goes into the queue and out of it at once. */
+export interface NextJob {
+  readonly id: string
+  readonly delivery: Delivery
+  /** Works it off, as `OnJob` does. */
+  run(): Promise<NextJob | undefined>
+  /** The queue gives out nothing at present: the job will not be run. */
+  giveBack(): Promise<void>
+}
+
+/** Works off a job; resolves when it may be finished, and with what the slot goes on with. */
+export type OnJob = (id: string, delivery: unknown) => Promise<NextJob | undefined>
+
 export interface Consumption {
   /** Takes no further job; resolves when those taken are finished. */
   stop(): Promise<void>
@@ -36,10 +49,10 @@ export interface Consumption {
 export interface QueueConsumer {
   /**
    * Takes jobs of a queue, each only when a slot is free, and keeps the slot until `onJob` settled; then the job is
-   * finished, whatever became of it. Several queues may share the slots. `onJob` says by `slots.passed()` when the job's
-   * claim was answered.
+   * finished, whatever became of it, and its slot goes on with the next one where there is one. Several queues may share
+   * the slots. `onJob` says by `slots.passed()` when the claim of a job that was taken was answered.
    */
-  consume(queue: string, slots: Slots, onJob: (id: string, delivery: unknown) => Promise<void>): Promise<Consumption>
+  consume(queue: string, slots: Slots, onJob: OnJob): Promise<Consumption>
   close(): Promise<void>
 }
 

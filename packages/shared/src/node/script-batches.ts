@@ -6,6 +6,8 @@
  * Redis as in its clients, is not the script but the command around it: fourteen arguments to write, to parse and to
  * store. The scripts are BullMQ's own, word for word, as it defines them on the client; only the loop around them is ours.
  *
+ * Two scripts may share their commands: then nobody comes between a call of the first and the call of the second behind it.
+ *
  * Invariants: B1 the calls of a batch run in the order in which they were made, and each gets its own answer. B2 a script
  * that breaks off breaks off the calls behind it; all calls of its batch are rejected, also those that had run: whoever
  * calls has to bear a repeat, as after a connection that broke. B3 a command holds Redis up for `maxCalls` runs at most.
@@ -23,12 +25,30 @@ export interface ScriptBatching {
   readonly batched: (name: string) => boolean
   /** Of these, calls with the same keys that follow one without a result have none either, and are not run: taking from an empty queue. */
   readonly exhausted?: (name: string) => boolean
+  /** Names of two of these whose calls share commands in a turn that has some of the first. */
+  readonly paired?: readonly [first: (name: string) => boolean, second: (name: string) => boolean]
 }
 
-/** Runs of a script in one command (B3). */
+/** Runs of scripts in one command (B3). */
 const maxCalls = 100
 
+interface Script {
+  readonly lua: string
+  readonly numberOfKeys: number
+  readonly exhausted: boolean
+}
+
+type Command = (args: readonly Argument[]) => Promise<unknown>
+
+/** A script that was defined on the client, by itself and in a loop. */
+interface Defined {
+  readonly script: Script
+  readonly single: Command
+  readonly many: Command
+}
+
 interface Call {
+  readonly defined: Defined
   readonly args: readonly Argument[]
   readonly resolve: (result: unknown) => void
   readonly reject: (error: unknown) => void
@@ -38,66 +58,102 @@ interface Call {
  * From now on, scripts that are defined on the client are called in batches where `batched` says so. Their pipelines stay
  * as they are.
  */
-export function batchScripts(client: ScriptClient, { batched, exhausted }: ScriptBatching): void {
+export function batchScripts(client: ScriptClient, { batched, exhausted, paired }: ScriptBatching): void {
   const commands = client as ScriptClient & Record<string, unknown> // ioredis puts what is defined onto the client
   const define = client.defineCommand.bind(client)
+  const command = (name: string): Command => {
+    const defined = commands[name]
+    if (typeof defined !== 'function') throw new TypeError('the client did not take the script that was defined')
+    return args => defined.call(client, ...args)
+  }
+  const loop = (name: string, scripts: readonly Script[]): Command => {
+    define(name, { lua: looped(scripts), numberOfKeys: scripts.reduce((sum, { numberOfKeys }) => sum + numberOfKeys, 0) })
+    return command(name)
+  }
+  const pair = new Turn()
   client.defineCommand = (name, definition) => {
     define(name, definition)
     const { lua, numberOfKeys } = definition
     if (numberOfKeys === undefined || !batched(name)) return
-    const many = `${name}:many`
-    define(many, { lua: looped(lua, exhausted?.(name) ?? false), numberOfKeys })
-    const single = asCommand(commands[name])
-    const batch = asCommand(commands[many])
-    const call = batchesOf(
-      args => single.call(client, ...args),
-      args => batch.call(client, ...args),
-      { numberOfKeys, alike: exhausted?.(name) ?? false },
-    )
-    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => call(args.flat())
+    const script = { lua, numberOfKeys, exhausted: exhausted?.(name) ?? false }
+    const defined = { script, single: command(name), many: loop(`${name}:many`, [script]) }
+    const side = paired?.findIndex(isSide => isSide(name)) ?? -1
+    const turn = side === -1 ? new Turn() : pair
+    turn.scripts[Math.max(0, side)] = defined
+    const [first, second] = turn.scripts
+    if (first && second) turn.together = loop(`${name}:paired`, [first.script, { ...second.script, exhausted: false }])
+    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => turn.call(defined, args.flat())
   }
 }
 
-type Command = (...args: readonly Argument[]) => Promise<unknown>
+/** The calls of one script, or of two that are paired, that are made in one turn of the event loop. */
+class Turn {
+  readonly scripts: [first?: Defined, second?: Defined] = []
+  together: Command | undefined
+  private calls: Call[] = []
 
-function asCommand(value: unknown): Command {
-  if (typeof value !== 'function') throw new TypeError('the client did not take the script that was defined')
-  return value as Command
-}
-
-function batchesOf(
-  single: (args: readonly Argument[]) => Promise<unknown>,
-  many: (args: readonly Argument[]) => Promise<unknown>,
-  { numberOfKeys, alike }: { numberOfKeys: number; alike: boolean },
-): (args: readonly Argument[]) => Promise<unknown> {
-  let waiting: Call[] = []
-  const send = () => {
-    const calls = waiting
-    waiting = []
-    // Where one call's answer is also that of those behind it, they have to be about the same keys.
-    for (const group of alike ? byKeys(calls, numberOfKeys) : [calls])
-      for (let i = 0; i < group.length; i += maxCalls) sendTogether(group.slice(i, i + maxCalls))
-  }
-  const sendTogether = (calls: readonly Call[]) => {
-    const [first] = calls
-    if (!first) return
-    // Calls of one script have as many arguments each; what does not is not worth a batch.
-    if (calls.length === 1 || calls.some(({ args }) => args.length !== first.args.length)) {
-      for (const { args, resolve, reject } of calls) single(args).then(resolve, reject)
-      return
-    }
-    many(together(calls, numberOfKeys)).then(
-      results => settle(calls, results as readonly unknown[]), // as the loop answers
-      error => {
-        for (const { reject } of calls) reject(error) // B2
-      },
-    )
-  }
-  return args =>
-    new Promise((resolve, reject) => {
-      waiting.push({ args, resolve, reject })
-      if (waiting.length === 1) setImmediate(send)
+  call(defined: Defined, args: readonly Argument[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.calls.push({ defined, args, resolve, reject })
+      if (this.calls.length === 1) setImmediate(() => this.send())
     })
+  }
+
+  private send(): void {
+    const { calls, together } = this
+    const [first, second] = this.scripts
+    this.calls = []
+    if (!first || !second || !together || !calls.some(({ defined }) => defined === first)) return sendAll(calls)
+    for (let start = 0; start < calls.length; ) {
+      let end = Math.min(start + maxCalls, calls.length)
+      if (end < calls.length && calls[end - 1]?.defined === first) end-- // what comes next belongs to it
+      const some = calls.slice(start, end)
+      if (new Set(some.map(({ defined }) => defined)).size === 2) sendTogether(some, [first, second], together)
+      else sendAll(some)
+      start = end
+    }
+  }
+}
+
+/** Sends calls of one script. */
+function sendAll(calls: readonly Call[]): void {
+  const defined = calls[0]?.defined
+  if (!defined) return
+  const { exhausted, numberOfKeys } = defined.script
+  // Where one call's answer is also that of those behind it, they have to be about the same keys.
+  for (const group of exhausted ? byKeys(calls, numberOfKeys) : [calls])
+    for (let i = 0; i < group.length; i += maxCalls) sendTogether(group.slice(i, i + maxCalls), [defined], defined.many)
+}
+
+/** Sends calls of these scripts, some of each, as one command. */
+function sendTogether(calls: readonly Call[], scripts: readonly Defined[], command: Command): void {
+  const parts = scripts.map(defined => partOf(defined, calls))
+  // Calls of one script have as many arguments each; what does not is not worth a batch.
+  if (calls.length === 1 || parts.some(part => part === undefined)) {
+    for (const { defined, args, resolve, reject } of calls) defined.single(args).then(resolve, reject)
+    return
+  }
+  command(together(calls, parts as readonly Part[])).then(
+    results => settle(calls, results as readonly unknown[]), // as the loop answers
+    error => {
+      for (const { reject } of calls) reject(error) // B2
+    },
+  )
+}
+
+/** What the calls of one script have in common, and where they differ: positions in their arguments. */
+interface Part {
+  readonly defined: Defined
+  readonly first: Call
+  readonly differing: readonly number[]
+}
+
+function partOf(defined: Defined, calls: readonly Call[]): Part | undefined {
+  const own = calls.filter(call => call.defined === defined)
+  const [first, ...others] = own
+  if (!first || others.some(({ args }) => args.length !== first.args.length)) return undefined
+  const differing = first.args.flatMap((value, i) => (others.every(({ args }) => isSame(args[i], value)) ? [] : [i]))
+  return { defined, first, differing }
 }
 
 function byKeys(calls: readonly Call[], numberOfKeys: number): Call[][] {
@@ -111,17 +167,19 @@ function byKeys(calls: readonly Call[], numberOfKeys: number): Call[][] {
   return [...groups.values()]
 }
 
-/** Keys and arguments of the first call, framed by how many calls there are and where the others differ; then the differences. */
-function together(calls: readonly Call[], numberOfKeys: number): Argument[] {
-  const [first, ...others] = calls as readonly [Call, ...Call[]]
-  const differing = first.args.flatMap((value, i) => (others.every(({ args }) => isSame(args[i], value)) ? [] : [i]))
-  return [
-    ...first.args.slice(0, numberOfKeys),
-    calls.length,
-    differing.map(i => i + 1).join(' '),
-    ...first.args.slice(numberOfKeys),
-    ...others.flatMap(({ args }) => differing.map(i => args[i] as Argument)), // an index into them
-  ]
+/** All keys of the first call of each script; the order of the calls, by their scripts; the rest of these first calls; the differences of the others. */
+function together(calls: readonly Call[], parts: readonly Part[]): Argument[] {
+  const keys = parts.flatMap(({ defined, first }) => first.args.slice(0, defined.script.numberOfKeys))
+  const order = calls.map(({ defined }) => parts.findIndex(part => part.defined === defined))
+  const rest = parts.flatMap(({ defined, first, differing }) => {
+    const args = first.args.slice(defined.script.numberOfKeys)
+    return [differing.map(i => i + 1).join(' '), args.length, ...args]
+  })
+  const differences = calls.flatMap((call, i) => {
+    const part = parts[order[i] ?? 0]
+    return !part || part.first === call ? [] : part.differing.map(at => call.args[at] as Argument) // an index into them
+  })
+  return [...keys, order.join(''), ...rest, ...differences]
 }
 
 function isSame(a: Argument | undefined, b: Argument): boolean {
@@ -140,30 +198,34 @@ function settle(calls: readonly Call[], results: readonly unknown[]): void {
 /** What a script that takes something answers with when nothing was there: nothing, or a list whose first entry is nothing. */
 const isEmpty = "not result or (type(result) == 'table' and (not result[1] or result[1] == 0))"
 
-function looped(lua: string, exhausted: boolean): string {
+function looped(scripts: readonly Script[]): string {
   return `
-local script = function(KEYS, ARGV)
-${lua}
+local scripts = {${scripts.map(({ lua }) => `function(KEYS, ARGV)\n${lua}\nend`).join(',\n')}}
+local order = ARGV[1]
+local frames, at, key = {}, 1, 0
+for n, count in ipairs({${scripts.map(({ numberOfKeys }) => numberOfKeys).join(', ')}}) do
+  local keys, args, differing = {}, {}, {}
+  for i = 1, count do keys[i] = KEYS[key + i] end
+  for position in string.gmatch(ARGV[at + 1], '%d+') do differing[#differing + 1] = tonumber(position) end
+  local given = tonumber(ARGV[at + 2])
+  for i = 1, given do args[i] = ARGV[at + 2 + i] end
+  frames[n] = { script = scripts[n], keys = keys, args = args, differing = differing, count = count, called = false }
+  key = key + count
+  at = at + 2 + given
 end
-local calls = tonumber(ARGV[1])
-local differing = {}
-for position in string.gmatch(ARGV[2], '%d+') do differing[#differing + 1] = tonumber(position) end
-local given = #ARGV - (calls - 1) * #differing
-local keys, args = {}, {}
-for i = 1, #KEYS do keys[i] = KEYS[i] end
-for i = 3, given do args[i - 2] = ARGV[i] end
 local results = {}
-local at = given
-for call = 1, calls do
-  if call > 1 then
-    for _, position in ipairs(differing) do
+for call = 1, #order do
+  local frame = frames[string.byte(order, call) - 47]
+  if frame.called then
+    for _, position in ipairs(frame.differing) do
       at = at + 1
-      if position <= #keys then keys[position] = ARGV[at] else args[position - #keys] = ARGV[at] end
+      if position <= frame.count then frame.keys[position] = ARGV[at] else frame.args[position - frame.count] = ARGV[at] end
     end
   end
-  local result = script(keys, args)
+  frame.called = true
+  local result = frame.script(frame.keys, frame.args)
   results[call] = result or false
-  ${exhausted ? `if ${isEmpty} then break end` : ''}
+  ${scripts.length === 1 && scripts[0]?.exhausted ? `if ${isEmpty} then break end` : ''}
 end
 return results`
 }
