@@ -237,6 +237,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     retryMs: durations.ringAgainMs,
     log,
     trace: traces?.dispatch,
+    knows: subtask => (briefs.knows(subtask) ? id : undefined),
     onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
   })
   const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })

@@ -122,7 +122,8 @@ export async function startLocal(options: LocalOptions = {}): Promise<Local> {
         worker = await host(next)
         if (worker) workers.add(worker)
         if (stopped) await worker?.stop()
-        void before?.drain().then(() => workers.delete(before))
+        void before?.ended.then(() => workers.delete(before))
+        await before?.part()
       },
       stop: () => {
         stopped ??= (async () => {

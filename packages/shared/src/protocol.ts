@@ -46,6 +46,8 @@ export const deliverySchema = z.object({
   a: z.number().int(),
   /** W3C trace context of the task. */
   tp: z.string().optional(),
+  /** The coordinator that knows the task best: claims and reports are answered there with the least work. */
+  c: z.string().optional(),
 })
 export type Delivery = z.infer<typeof deliverySchema>
 

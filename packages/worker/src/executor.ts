@@ -50,6 +50,8 @@ interface Granted {
   readonly claimId: string
   readonly grant: Grant
   readonly tp: string | undefined
+  /** The coordinator that knows its task. */
+  readonly coordinator: string | undefined
   readonly place: Place
   /** How many its slot had in a row, this one included. */
   readonly inTurn: number
@@ -98,22 +100,22 @@ export class Executor {
       return undefined
     }
     if (this.draining) return undefined // still due in Postgres; it is rung again
-    const { s: subtask, a: attemptNumber, tp } = parsed.data
+    const { s: subtask, a: attemptNumber, tp, c: coordinator } = parsed.data
     failpoint('worker.after-fetch')
     const claimId = randomUUID()
-    const grant = await this.claim(agent, { subtask, attemptNumber, claimId })
+    const grant = await this.claim(agent, { subtask, attemptNumber, claimId, coordinator })
     place.onClaimed?.()
-    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, place, inTurn: 1 })
+    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place, inTurn: 1 })
   }
 
   private async claim(
     agent: Agent,
-    { subtask, attemptNumber, claimId }: Pick<Granted, 'subtask' | 'attemptNumber' | 'claimId'>,
+    { subtask, attemptNumber, claimId, coordinator }: Pick<Granted, 'subtask' | 'attemptNumber' | 'claimId' | 'coordinator'>,
   ): Promise<Grant | undefined> {
     const { lanes, log, observer } = this.options
     this.asked.set(claimId, subtask)
     const reply = await lanes
-      .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name })
+      .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name }, coordinator)
       .finally(() => this.asked.delete(claimId))
     observer?.claimed(agent.name, reply.status)
     if (reply.status === 'granted') return reply.grant
@@ -154,15 +156,15 @@ export class Executor {
   }
 
   private async report(attempt: Attempt, granted: Granted, outcome: Outcome, tp: string | undefined): Promise<NextJob | undefined> {
-    const { subtask, attemptNumber, claimId } = granted
+    const { subtask, attemptNumber, claimId, coordinator } = granted
     const item = { subtask, attempt: attemptNumber, claim_id: claimId, ...(tp !== undefined && { tp }) }
     const next = outcome.kind === 'completed' ? this.wish(granted) : undefined
-    const reply = await this.options.lanes.report({ ...item, outcome, ...(next && { next }) })
+    const reply = await this.options.lanes.report({ ...item, outcome, ...(next && { next }) }, coordinator)
     this.options.observer?.reported(attempt.agentName, reply.status)
     this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
-      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } })
+      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } }, coordinator)
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
     else if (next && reply.next) return this.handedOver(granted, reply.next, next.claim_id)
     return undefined
@@ -174,18 +176,22 @@ export class Executor {
     return this.draining || (!spare && inTurn >= maxInTurn) ? undefined : { claim_id: randomUUID(), spare }
   }
 
-  private handedOver({ agent, place, inTurn }: Granted, next: HandedOver, claimId: string): NextJob {
+  private handedOver({ agent, place, inTurn, coordinator }: Granted, next: HandedOver, claimId: string): NextJob {
     const { subtask, attempt: attemptNumber, job, tp } = next
     // Its lease is kept from now on.
     this.asked.set(claimId, subtask)
     const briefed = async (): Promise<Granted | undefined> => {
-      const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId }))
+      const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, coordinator }))
       this.asked.delete(claimId)
-      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, place, inTurn: inTurn + 1 }
+      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place, inTurn: inTurn + 1 }
     }
     return {
       id: job,
-      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, ...(tp !== undefined && { tp }) },
+      delivery: {
+        ...{ v: protocolVersion, s: subtask, a: attemptNumber },
+        ...(tp !== undefined && { tp }),
+        ...(coordinator !== undefined && { c: coordinator }),
+      },
       run: async () => {
         const granted = await briefed()
         return granted && this.run(granted)

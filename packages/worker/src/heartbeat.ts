@@ -60,6 +60,11 @@ export class Heartbeat {
   async ready(): Promise<void> {
     if (this.state !== 'starting') return
     this.state = 'ready'
+    await this.known()
+  }
+
+  /** Resolves when a coordinator knows the present state. */
+  private async known(): Promise<void> {
     // The answer to a beat that was under way may be to the state before.
     for (const _ of ['under way', 'next']) await this.nextAnswer()
   }
@@ -73,9 +78,10 @@ export class Heartbeat {
     return answered
   }
 
-  drain(): void {
+  /** The worker takes no more work; resolves when a coordinator knows, or when the worker has stopped. */
+  async drain(): Promise<void> {
     this.state = 'draining'
-    this.ticker?.wake()
+    await this.known()
   }
 
   /** Says goodbye, for at most a second. A beat that is under way is not waited for: it asks until somebody answers. */

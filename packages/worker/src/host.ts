@@ -42,6 +42,8 @@ export interface Host {
   readonly id: string
   /** Takes no more work, finishes what runs (or gives it back after `drainMs`), and stops. Idempotent. */
   drain(): Promise<void>
+  /** The same; resolves when a coordinator knows that it takes no more. */
+  part(): Promise<void>
   /** Gives back what runs, and stops. Idempotent. */
   stop(): Promise<void>
   /** Resolves when the worker has stopped. */
@@ -80,6 +82,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const consumptions: Consumption[] = []
   let restart = false
   let ending: Promise<void> | undefined
+  let draining: Promise<void> | undefined
   let resolveEnded: (how: { restart: boolean }) => void = () => undefined
   const ended = new Promise<{ restart: boolean }>(resolve => {
     resolveEnded = resolve
@@ -88,7 +91,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     ending ??= (async () => {
       log.info({ worker_id: id, active: executor.active.size }, 'the worker takes no more work, and ends when what it has is done')
       executor.drain()
-      heartbeat.drain()
+      draining = heartbeat.drain()
       const stopped = Promise.all(consumptions.map(c => c.stop()))
       const release = setTimeout(() => executor.releaseAll(), drainMs)
       // Whoever does not answer by then is not waited for: what was not reported is replaced when its lease runs out.
@@ -159,6 +162,10 @@ export async function startHost(options: HostOptions): Promise<Host> {
   return {
     id,
     drain: () => end(options.drainMs ?? defaultDrainMs),
+    part: async () => {
+      void end(options.drainMs ?? defaultDrainMs)
+      await draining
+    },
     stop: () => {
       const done = end(0)
       executor.releaseAll()

@@ -1,4 +1,7 @@
-/** Claims and reports of all of a worker's attempts, coalesced by what is in flight. One lane for each. */
+/**
+ * Claims and reports of all of a worker's attempts, coalesced by what is in flight: one lane for each, for each coordinator
+ * that knows the tasks in question.
+ */
 import {
   type ClaimItem,
   type ClaimReply,
@@ -9,27 +12,28 @@ import {
   type StreamItem,
   type StreamReply,
 } from '@baton/shared'
-import { BatchLane } from '@baton/shared/node'
+import { BatchLane, type BatchLaneOptions } from '@baton/shared/node'
 import type { Uplink } from './uplink.js'
 
 export interface Lanes {
-  readonly claim: (item: ClaimItem) => Promise<ClaimReply>
-  readonly report: (item: ReportItem) => Promise<ReportReply>
+  /** `to`: the coordinator that is asked first. */
+  readonly claim: (item: ClaimItem, to?: string) => Promise<ClaimReply>
+  readonly report: (item: ReportItem, to?: string) => Promise<ReportReply>
   readonly stream: (item: StreamItem) => Promise<StreamReply>
   whenIdle(): Promise<void>
 }
 
 export function createLanes(uplink: Uplink, workerId: string, signal: AbortSignal): Lanes {
-  const claims = new BatchLane<ClaimItem, ClaimReply>({
+  const claims = new LanesByCoordinator<ClaimItem, ClaimReply>(to => ({
     maxItems: maxBatchItems,
-    send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', worker_id: workerId, items }, signal)).results,
-  })
-  const reports = new BatchLane<ReportItem, ReportReply>({
+    send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', worker_id: workerId, items }, signal, to)).results,
+  }))
+  const reports = new LanesByCoordinator<ReportItem, ReportReply>(to => ({
     maxItems: maxBatchItems,
     maxBytes: maxBatchBytes,
     sizeOf: sizeOfReport,
-    send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', worker_id: workerId, items }, signal)).results,
-  })
+    send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', worker_id: workerId, items }, signal, to)).results,
+  }))
   const streams = new BatchLane<StreamItem, StreamReply>({
     maxItems: maxBatchItems,
     maxBytes: maxBatchBytes,
@@ -37,19 +41,47 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     send: async items => (await uplink.ask<{ results: StreamReply[] }>({ type: 'stream', worker_id: workerId, items }, signal)).results,
   })
   return {
-    claim: async item => {
+    claim: async (item, to) => {
       // `again`: granted, but the reply had no room. Claims may be repeated: the claim id is the lease token.
       for (;;) {
-        const reply = await claims.push(item)
+        const reply = await claims.to(to).push(item)
         if (reply.status !== 'again') return reply
       }
     },
-    report: item => reports.push(item),
+    report: (item, to) => reports.to(to).push(item),
     stream: item => streams.push(item),
     whenIdle: async () => {
       await claims.whenIdle()
       await reports.whenIdle()
     },
+  }
+}
+
+/** So many coordinators have lanes of their own; coordinators that start anew have new names. */
+const maxLanes = 16
+
+class LanesByCoordinator<T, R> {
+  private readonly options: (to: string | undefined) => BatchLaneOptions<T, R>
+  private readonly lanes = new Map<string | undefined, BatchLane<T, R>>()
+
+  constructor(options: (to: string | undefined) => BatchLaneOptions<T, R>) {
+    this.options = options
+  }
+
+  to(coordinator: string | undefined): BatchLane<T, R> {
+    const known = this.lanes.get(coordinator)
+    if (known) return known
+    if (coordinator !== undefined && this.lanes.size >= maxLanes) {
+      for (const [id, lane] of this.lanes) if (lane.isIdle) this.lanes.delete(id)
+      if (this.lanes.size >= maxLanes) return this.to(undefined)
+    }
+    const lane = new BatchLane(this.options(coordinator))
+    this.lanes.set(coordinator, lane)
+    return lane
+  }
+
+  async whenIdle(): Promise<void> {
+    await Promise.all([...this.lanes.values()].map(lane => lane.whenIdle()))
   }
 }
 

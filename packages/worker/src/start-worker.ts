@@ -96,6 +96,7 @@ export async function startWorker(options: WorkerOptions): Promise<Host> {
       await host.drain()
       await ended
     },
+    part: () => host.part(),
     stop: async () => {
       await host.stop()
       await ended

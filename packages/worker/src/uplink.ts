@@ -4,7 +4,8 @@
  *
  * Invariants: U1 a worker stays with one coordinator while it answers, and looks for one anew now and then, so that the
  * load spreads again after one was away. U2 a request that is not answered within a quarter of the lease goes to all of
- * them at once, since their group might hand it to the silent one again.
+ * them at once, since their group might hand it to the silent one again. U3 a request for a coordinator of its own goes to
+ * any other when that one does not answer it, and so does what comes for it within the next moments.
  */
 import { answerWithinMs, BatonError, backoffMs, protocolVersion, type Reply, type Subjects, type WorkerRequest } from '@baton/shared'
 import { type Bus, failpointAfter, type Logger, NoReplyError } from '@baton/shared/node'
@@ -23,6 +24,8 @@ interface UplinkOptions {
 
 const repeat = { initialMs: 50, factor: 2, maxMs: 1_000, jitter: 0.5 }
 const unknownLeaseTimeoutMs = 1_500
+/** How long one that did not answer is not asked by preference. */
+const distrustMs = 10_000
 /** How long a worker stays with the coordinator that it was handed to, at most; half of it random. */
 const stayMs = 60_000
 
@@ -33,6 +36,8 @@ export class Uplink {
   private stayUntil = 0
   private timeoutMs = unknownLeaseTimeoutMs
   private repeat = repeat
+  /** Until when these are not asked by preference. */
+  private readonly distrusted = new Map<string, number>()
 
   constructor(options: UplinkOptions) {
     this.options = options
@@ -46,12 +51,12 @@ export class Uplink {
     this.repeat = { ...repeat, maxMs: Math.min(repeat.maxMs, leaseMs / 6) }
   }
 
-  /** Asks until a coordinator has answered. Throws `attempt_aborted` when the signal fires first. */
-  async ask<T>(request: UplinkRequest, signal: AbortSignal): Promise<T> {
+  /** Asks until a coordinator has answered, the `preferred` one first. Throws `attempt_aborted` when the signal fires first. */
+  async ask<T>(request: UplinkRequest, signal: AbortSignal, preferred?: string): Promise<T> {
     const payload = JSON.stringify({ v: protocolVersion, ...request })
     for (let failures = 0, silent = false; ; ) {
       if (signal.aborted) throw new BatonError('attempt_aborted', 'the worker stops')
-      const asked: Promise<Answer<T>> = this.once<T>(payload, signal, silent)
+      const asked: Promise<Answer<T>> = this.once<T>(payload, signal, { silent, preferred: failures === 0 ? preferred : undefined })
       if (request.type === 'report') await failpointAfter('worker.after-report-sent', () => this.options.bus.answers(1_000))
       const reply: Answer<T> = await asked
       if (typeof reply === 'object' && reply.status === 'ok') return reply.body
@@ -69,27 +74,45 @@ export class Uplink {
     }
   }
 
-  private async once<T>(payload: string, signal: AbortSignal, silent: boolean): Promise<Answer<T>> {
+  private async once<T>(payload: string, signal: AbortSignal, how: { silent: boolean; preferred: string | undefined }): Promise<Answer<T>> {
     const { bus } = this.options
-    const { subject, chosen } = this.addressee(silent)
+    const { subject, asked } = this.addressee(how)
     try {
       const reply = JSON.parse(await bus.request(subject, payload, { timeoutMs: this.timeoutMs, signal })) as Reply<T> // a coordinator's word is trusted
-      if (reply.status !== 'ok') this.coordinator = undefined
-      else if (!chosen && reply.coordinator !== undefined) this.stay(reply.coordinator)
+      if (reply.status !== 'ok') this.distrust(asked)
+      else if (asked === undefined && reply.coordinator !== undefined) this.stay(reply.coordinator)
       return reply
     } catch (error) {
       if (!(error instanceof NoReplyError)) throw error
-      this.coordinator = undefined
+      this.distrust(asked)
       return error.reason === 'timeout' ? 'silence' : undefined
     }
   }
 
-  /** `chosen`: the coordinator that it stays with. */
-  private addressee(silent: boolean): { subject: string; chosen: boolean } {
+  /** `asked`: the one coordinator that is meant. */
+  private addressee({ silent, preferred }: { silent: boolean; preferred: string | undefined }): { subject: string; asked: string | undefined } {
     const { subjects } = this.options
-    if (silent) return { subject: subjects.everyCoordinator, chosen: false } // U2
-    const chosen = this.coordinator !== undefined && performance.now() < this.stayUntil
-    return { subject: chosen && this.coordinator !== undefined ? subjects.coordinator(this.coordinator) : subjects.coordinators, chosen }
+    if (silent) return { subject: subjects.everyCoordinator, asked: undefined } // U2
+    const own = performance.now() < this.stayUntil ? this.coordinator : undefined
+    const asked = preferred !== undefined && this.trusts(preferred) ? preferred : own
+    return { subject: asked === undefined ? subjects.coordinators : subjects.coordinator(asked), asked }
+  }
+
+  private trusts(coordinator: string): boolean {
+    const until = this.distrusted.get(coordinator)
+    if (until === undefined) return true
+    if (performance.now() < until) return false
+    this.distrusted.delete(coordinator)
+    return true
+  }
+
+  /** It did not answer as it should (U3). */
+  private distrust(coordinator: string | undefined): void {
+    if (coordinator === undefined || coordinator === this.coordinator) this.coordinator = undefined
+    if (coordinator === undefined) return
+    const now = performance.now()
+    for (const [id, until] of this.distrusted) if (until <= now) this.distrusted.delete(id)
+    this.distrusted.set(coordinator, now + distrustMs)
   }
 
   private stay(coordinator: string): void {

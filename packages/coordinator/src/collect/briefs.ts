@@ -131,6 +131,11 @@ export class Briefs {
     for (const { id } of task.subtasks) this.subtasks.delete(id)
   }
 
+  /** Whether it is remembered at all. */
+  knows(subtask: string): boolean {
+    return this.subtasks.has(subtask)
+  }
+
   of(subtask: string): Brief | undefined {
     const known = this.subtasks.get(subtask)
     if (!known || known.after.length > maxDependencies) return undefined

@@ -19,6 +19,8 @@ interface RingerOptions {
   readonly log: Logger
   /** The spans of these jobs, by their ids; none where nothing is traced. Never rejects. */
   readonly trace?: ((rows: readonly QueuedRow[]) => Promise<ReadonlyMap<string, Span>>) | undefined
+  /** The coordinator that knows a subtask's task well, where that is known. */
+  readonly knows?: ((subtask: string) => string | undefined) | undefined
   /** So many jobs were put into queues; for whoever counts. */
   readonly onRung?: ((jobs: number) => void) | undefined
 }
@@ -29,15 +31,17 @@ export class Ringer implements Service {
   private readonly log: Logger
   private readonly onRung: RingerOptions['onRung']
   private readonly trace: RingerOptions['trace']
+  private readonly knows: RingerOptions['knows']
   private readonly retry: Ticker
   private kept: Ring[] = []
   private reason: HeldReason | undefined
 
-  constructor({ queue, retryMs, log, onRung, trace }: RingerOptions) {
+  constructor({ queue, retryMs, log, onRung, trace, knows }: RingerOptions) {
     this.queue = queue
     this.log = log
     this.onRung = onRung
     this.trace = trace
+    this.knows = knows
     this.retry = new Ticker({ name: 'ringer', everyMs: retryMs, log, run: () => this.tryAgain() })
   }
 
@@ -61,11 +65,12 @@ export class Ringer implements Service {
     const rings = rows.map(row => {
       const id = jobId(row.id, row.attempt, row.dispatch)
       const tp = spans?.get(id)?.traceparent
+      const c = this.knows?.(row.id)
       return {
         queue: row.queue,
         id,
         ...(row.ahead && { ahead: true }),
-        delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }) },
+        delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }), ...(c !== undefined && { c }) },
       }
     })
     try {

@@ -43,6 +43,11 @@ export class BatchLane<T, R> {
     return this.waiting.length
   }
 
+  /** Nothing waits, and nothing is out. */
+  get isIdle(): boolean {
+    return !this.sending
+  }
+
   push(item: T): Promise<R> {
     if (this.waiting.length >= (this.options.maxWaiting ?? Number.POSITIVE_INFINITY)) return Promise.reject(new LaneFullError())
     return new Promise((resolve, reject) => {

@@ -103,7 +103,10 @@ class Turn {
     const { calls, together } = this
     const [first, second] = this.scripts
     this.calls = []
-    if (!first || !second || !together || !calls.some(({ defined }) => defined === first)) return sendAll(calls)
+    if (!first || !second || !together || !calls.some(({ defined }) => defined === first)) {
+      sendAll(calls)
+      return
+    }
     for (let start = 0; start < calls.length; ) {
       let end = Math.min(start + maxCalls, calls.length)
       if (end < calls.length && calls[end - 1]?.defined === first) end-- // what comes next belongs to it
