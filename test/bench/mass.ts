@@ -6,7 +6,7 @@ import { median } from './measure.js'
 import type { Variant } from './ratios.js'
 
 export const inFlights = [100, 400] as const
-export const runsPerRound = 5
+export const runsPerRound = 15
 const warmUp = { tasks: 30, inFlight: 20 }
 
 /** All runs of one round with so many tasks in flight. */

@@ -53,6 +53,17 @@ const maxTaken = 100
 const addScript = /^addStandardJob:/
 const takeScript = /^moveToActive:/
 const finishScript = /^moveToFinished:/
+/** Of the record of a job that is taken, nothing else is looked at. */
+const justTheData = `
+local record = type(result) == 'table' and result[1]
+if type(record) == 'table' then
+  for i = 1, #record, 2 do
+    if record[i] == 'data' then
+      result[1] = { 'data', record[i + 1] }
+      break
+    end
+  end
+end`
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
@@ -68,6 +79,7 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
   batchScripts(connection, {
     batched: name => addScript.test(name) || takeScript.test(name) || finishScript.test(name),
     exhausted: name => takeScript.test(name),
+    shorten: name => (takeScript.test(name) || finishScript.test(name) ? justTheData : undefined),
     paired: [name => addScript.test(name), name => takeScript.test(name)],
   })
   const where = maskSecrets(options.url)

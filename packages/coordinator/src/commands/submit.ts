@@ -115,8 +115,8 @@ interface Inserted {
   readonly refused: ReadonlyMap<string, BatonError>
 }
 
-/** Of small graphs, this many subtasks share a statement; a larger graph goes alone. */
-const subtasksPerBatch = 4_000
+/** Of small graphs, this many subtasks share a statement: the first of many tasks run while the others are stored. A larger graph goes alone. */
+const subtasksPerBatch = 1_200
 /** Repeats that are looked up at once, to be shown one after the other. */
 const repeatsPerBatch = 50
 /** Requests of one body that are planned in one turn of the event loop. */

@@ -33,6 +33,8 @@ export interface Resolution {
   /** Slots of the live consumers of that queue, and how many are free. */
   readonly slots: number
   readonly free: number
+  /** Attempts that these slots start in a second when all are busy; null while it is not known how long some of them take. */
+  readonly startsPerSecond: number | null
 }
 
 function offeringFor<P extends ProviderLoad>(route: RouteNeeds, providers: readonly P[]): P[] {
@@ -60,9 +62,9 @@ export function resolveRoute(
   const eligible = eligibleFor(route, providers)
   if (eligible.length === 0) return undefined
   if (route.agent === null && eligible.length === offering.length)
-    return resolution(route.pool, { kind: 'capability', name: route.capability }, eligible)
+    return resolution(route, { kind: 'capability', name: route.capability }, eligible, insight)
   const [best] = scoreAgents({ ...route, slaMs }, eligible, insight)
-  return best && resolution(route.pool, { kind: 'agent', name: best.agent }, groupByAgent(eligible).get(best.agent) ?? [])
+  return best && resolution(route, { kind: 'agent', name: best.agent }, groupByAgent(eligible).get(best.agent) ?? [], insight)
 }
 
 /** Every agent of the pool that covers some of what a route needs, the best first. */
@@ -85,8 +87,19 @@ function capacity(providers: readonly ProviderLoad[]): { slots: number; free: nu
   }
 }
 
-function resolution(pool: string, key: QueueKey, providers: readonly ProviderLoad[]): Resolution {
-  return { queue: queueName(pool, key), key, ...capacity(providers) }
+function resolution(route: RouteNeeds, key: QueueKey, providers: readonly ProviderLoad[], insight: Insight): Resolution {
+  const { pool, capability } = route
+  return { queue: queueName(pool, key), key, ...capacity(providers), startsPerSecond: startsPerSecond(capability, providers, insight) }
+}
+
+function startsPerSecond(capability: string, providers: readonly ProviderLoad[], insight: Insight): number | null {
+  let starts = 0
+  for (const { agent, concurrency } of providers) {
+    const latencyMs = insight.measureOf(agent, capability)?.latencyMs ?? null
+    if (latencyMs === null) return null
+    starts += (concurrency * 1_000) / Math.max(1, latencyMs)
+  }
+  return starts
 }
 
 function groupByAgent<P extends { readonly agent: string }>(providers: readonly P[]): Map<string, P[]> {
@@ -100,9 +113,12 @@ function groupByAgent<P extends { readonly agent: string }>(providers: readonly 
 }
 
 /**
- * How many jobs a queue may hold: two rounds of its live concurrency. Enough that no slot waits for the dispatcher,
- * little enough that what is urgent does not wait behind what is not.
+ * How many jobs a queue may hold: as many as there are free slots, and what the others start within a second; two rounds of
+ * its live concurrency at most, and while it is not known how long an attempt takes. Enough that no slot waits for the
+ * dispatcher, little enough that what is urgent does not wait behind what is not.
  */
-export function queueLimit(slots: number): number {
-  return Math.max(1, 2 * slots)
+export function queueLimit({ slots, free, startsPerSecond }: Pick<Resolution, 'slots' | 'free' | 'startsPerSecond'>): number {
+  const rounds = Math.max(1, 2 * slots)
+  if (startsPerSecond === null) return rounds
+  return Math.min(rounds, Math.max(0, free) + Math.max(1, Math.ceil(startsPerSecond)))
 }

@@ -22,6 +22,8 @@ export class Directory {
   /** Of each route that was asked for since the fleet was last read; null: nobody serves it. */
   private readonly resolutions = new Map<number, Resolution | null>()
   private depths = new Map<string, number>()
+  /** Claims that were granted here from each queue since the fleet was last read: its slots are not free any more. */
+  private readonly granted = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
   /** How agents did so far, by agent and capability. */
@@ -40,6 +42,7 @@ export class Directory {
     this.providers = await readProviders(this.options.db)
     await this.options.routes.read()
     this.resolutions.clear()
+    this.granted.clear()
   }
 
   /** The queues that have a live consumer. */
@@ -134,7 +137,9 @@ export class Directory {
 
   claimed(routeId: number): void {
     const queue = this.resolve(routeId)?.queue
-    if (queue !== undefined) this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
+    if (queue === undefined) return
+    this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
+    this.granted.set(queue, (this.granted.get(queue) ?? 0) + 1)
   }
 
   /** Room for rows that become ready right now: of routes without a backlog, since nothing may overtake. */
@@ -207,6 +212,8 @@ export class Directory {
   }
 
   private roomOf(resolved: Resolution): number {
-    return queueLimit(resolved.slots) - (this.depths.get(resolved.queue) ?? 0)
+    const { queue, slots, startsPerSecond } = resolved
+    const free = resolved.free - (this.granted.get(queue) ?? 0)
+    return queueLimit({ slots, free, startsPerSecond }) - (this.depths.get(queue) ?? 0)
   }
 }

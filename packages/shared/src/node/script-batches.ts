@@ -25,6 +25,8 @@ export interface ScriptBatching {
   readonly batched: (name: string) => boolean
   /** Of these, calls with the same keys that follow one without a result have none either, and are not run: taking from an empty queue. */
   readonly exhausted?: (name: string) => boolean
+  /** Lua that makes `result` shorter, where its caller needs little of it: what is not answered is neither sent nor read. */
+  readonly shorten?: (name: string) => string | undefined
   /** Names of two of these whose calls share commands in a turn that has some of the first. */
   readonly paired?: readonly [first: (name: string) => boolean, second: (name: string) => boolean]
 }
@@ -36,6 +38,7 @@ interface Script {
   readonly lua: string
   readonly numberOfKeys: number
   readonly exhausted: boolean
+  readonly shorten: string | undefined
 }
 
 type Command = (args: readonly Argument[]) => Promise<unknown>
@@ -58,7 +61,7 @@ interface Call {
  * From now on, scripts that are defined on the client are called in batches where `batched` says so. Their pipelines stay
  * as they are.
  */
-export function batchScripts(client: ScriptClient, { batched, exhausted, paired }: ScriptBatching): void {
+export function batchScripts(client: ScriptClient, { batched, exhausted, shorten, paired }: ScriptBatching): void {
   const commands = client as ScriptClient & Record<string, unknown> // ioredis puts what is defined onto the client
   const define = client.defineCommand.bind(client)
   const command = (name: string): Command => {
@@ -75,7 +78,7 @@ export function batchScripts(client: ScriptClient, { batched, exhausted, paired 
     define(name, definition)
     const { lua, numberOfKeys } = definition
     if (numberOfKeys === undefined || !batched(name)) return
-    const script = { lua, numberOfKeys, exhausted: exhausted?.(name) ?? false }
+    const script = { lua, numberOfKeys, exhausted: exhausted?.(name) ?? false, shorten: shorten?.(name) }
     const defined = { script, single: command(name), many: loop(`${name}:many`, [script]) }
     const side = paired?.findIndex(isSide => isSide(name)) ?? -1
     const turn = side === -1 ? new Turn() : pair
@@ -204,6 +207,7 @@ const isEmpty = "not result or (type(result) == 'table' and (not result[1] or re
 function looped(scripts: readonly Script[]): string {
   return `
 local scripts = {${scripts.map(({ lua }) => `function(KEYS, ARGV)\n${lua}\nend`).join(',\n')}}
+local shorten = {${scripts.map(({ shorten }) => (shorten === undefined ? 'false' : `function(result)\n${shorten}\nreturn result\nend`)).join(', ')}}
 local order = ARGV[1]
 local frames, at, key = {}, 1, 0
 for n, count in ipairs({${scripts.map(({ numberOfKeys }) => numberOfKeys).join(', ')}}) do
@@ -212,7 +216,7 @@ for n, count in ipairs({${scripts.map(({ numberOfKeys }) => numberOfKeys).join('
   for position in string.gmatch(ARGV[at + 1], '%d+') do differing[#differing + 1] = tonumber(position) end
   local given = tonumber(ARGV[at + 2])
   for i = 1, given do args[i] = ARGV[at + 2 + i] end
-  frames[n] = { script = scripts[n], keys = keys, args = args, differing = differing, count = count, called = false }
+  frames[n] = { script = scripts[n], shorten = shorten[n], keys = keys, args = args, differing = differing, count = count, called = false }
   key = key + count
   at = at + 2 + given
 end
@@ -227,6 +231,7 @@ for call = 1, #order do
   end
   frame.called = true
   local result = frame.script(frame.keys, frame.args)
+  if frame.shorten and result then result = frame.shorten(result) end
   results[call] = result or false
   ${scripts.length === 1 && scripts[0]?.exhausted ? `if ${isEmpty} then break end` : ''}
 end
