@@ -3,7 +3,7 @@ import { createLogger } from '@baton/shared/node'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Agent, type AgentContext, defineAgent } from './agent.js'
 import { lostClaim } from './executor.js'
-import { type Answer, grant, type Script } from './testing/fake-coordinator.js'
+import { type Answer, grant, type Script, startFakeCoordinator } from './testing/fake-coordinator.js'
 import { delivery, type ExecutorStage, startExecutor } from './testing/start-executor.js'
 
 let stage: ExecutorStage
@@ -124,6 +124,16 @@ describe('a report', () => {
       expect(coordinator.of('claim')).toHaveLength(1)
       expect(coordinator.of('report')[1]?.items).toMatchObject([{ subtask: '8', attempt: 2, claim_id: claimId }])
       expect([executor.claiming.size, executor.active.size]).toEqual([0, 0])
+    })
+
+    test('asks the coordinator that knows the task, for all of it', async () => {
+      const { executor, coordinator } = await on({ claim: () => busy, report: () => busy })
+      const knowing = await startFakeCoordinator(stage.bus, { report: handing(1, {}) }, { id: 'knowing', alone: true })
+      const following = await executor.deliver(echo, { ...delivery, c: 'knowing' }, spare)
+      expect(following?.delivery).toEqual({ v: 1, s: '8', a: 2, c: 'knowing' })
+      await following?.run()
+      expect(knowing.requests.map(({ type }) => type)).toEqual(['claim', 'report', 'claim', 'report'])
+      expect(coordinator.requests).toEqual([])
     })
 
     test('without its brief claims it', async () => {

@@ -112,3 +112,27 @@ test('a request is given up when its signal is aborted, also while it waits for 
   await expect(makeUplink().ask(read, controller.signal)).rejects.toMatchObject({ code: 'attempt_aborted' })
   await expect(makeUplink().ask(read, AbortSignal.abort())).rejects.toMatchObject({ code: 'attempt_aborted' })
 })
+
+test('a request for a coordinator of its own goes there, and the worker stays with the other one', async () => {
+  const usual = await startFakeCoordinator(connect(), { read: () => ({ body: 'usual' }) }, { id: 'usual' })
+  const knowing = await startFakeCoordinator(connect(), { read: () => ({ body: 'knowing' }) }, { id: 'knowing', alone: true })
+  const uplink = makeUplink()
+  uplink.stickTo('usual', 400)
+  expect(await uplink.ask(read, never, 'knowing')).toBe('knowing')
+  expect(await uplink.ask(read, never)).toBe('usual')
+  expect([usual.requests.length, knowing.requests.length]).toEqual([1, 1])
+})
+
+test.each<[string, Answer | undefined]>([
+  ['is busy', busy],
+  ['does not answer in time', 'silence'],
+  ['is not there', undefined],
+])('a request for a coordinator that %s goes to another, and the next one does at once', async (_, answer) => {
+  const usual = await startFakeCoordinator(connect(), { read: () => ({ body: 'usual' }) }, { id: 'usual' })
+  const knowing = answer && (await startFakeCoordinator(connect(), { read: () => answer }, { id: 'knowing', alone: true }))
+  const uplink = makeUplink()
+  uplink.stickTo('usual', 400)
+  for (let n = 0; n < 3; n++) expect(await uplink.ask(read, never, 'knowing')).toBe('usual')
+  expect(usual.requests).toHaveLength(3)
+  expect(knowing?.requests.length ?? 1).toBe(1)
+})

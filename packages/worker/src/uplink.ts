@@ -90,7 +90,10 @@ export class Uplink {
   }
 
   /** `asked`: the one coordinator that is meant. */
-  private addressee({ silent, preferred }: { silent: boolean; preferred: string | undefined }): { subject: string; asked: string | undefined } {
+  private addressee({ silent, preferred }: { silent: boolean; preferred: string | undefined }): {
+    subject: string
+    asked: string | undefined
+  } {
     const { subjects } = this.options
     if (silent) return { subject: subjects.everyCoordinator, asked: undefined } // U2
     const own = performance.now() < this.stayUntil ? this.coordinator : undefined

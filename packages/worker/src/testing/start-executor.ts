@@ -1,6 +1,6 @@
 /** An executor on a memory bus, opposite a coordinator that a test scripts. */
 import { subjects } from '@baton/shared'
-import { type Logger, MemoryBusHub, silentLogger } from '@baton/shared/node'
+import { type Bus, type Logger, MemoryBusHub, silentLogger } from '@baton/shared/node'
 import { Executor } from '../executor.js'
 import { Runners } from '../isolation/runners.js'
 import { createLanes, type Lanes } from '../lanes.js'
@@ -13,6 +13,8 @@ export interface ExecutorStage {
   readonly lanes: Lanes
   readonly runners: Runners
   readonly coordinator: FakeCoordinator
+  /** Where further coordinators may be. */
+  readonly bus: Bus
   stop(): Promise<void>
 }
 
@@ -35,6 +37,7 @@ export async function startExecutor(
     lanes,
     runners,
     coordinator,
+    bus: theirs,
     stop: async () => {
       stopping.abort()
       await runners.stop()
