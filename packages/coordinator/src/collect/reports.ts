@@ -87,8 +87,9 @@ export class Reports {
       const { verdict, handed } = answer
       if (!handed) return `{"status":"${verdict}"}`
       const bytes = handed.grant === null ? 0 : Buffer.byteLength(handed.grant)
-      room -= bytes
-      return `{"status":"${verdict}","next":${nextText(handed, room >= 0)}}`
+      const fits = bytes <= room
+      if (fits) room -= bytes
+      return `{"status":"${verdict}","next":${nextText(handed, fits)}}`
     })
   }
 
