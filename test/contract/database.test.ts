@@ -1,8 +1,22 @@
 import { startTcpProxy } from '@baton/cli/servers'
+import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { Columns } from '../../packages/coordinator/src/store/columns.js'
 import { type Database, isTransient, isUnavailable, type Queryable, sqlState } from '../../packages/coordinator/src/store/database.js'
 import { cleanUp, eventually, freshDatabase } from '../harness/index.js'
 import { databaseKinds, openPool } from './databases.js'
+
+interface Row {
+  readonly id: string
+  readonly word: string | null
+  readonly words: readonly string[] | null
+  readonly ids: readonly string[] | null
+  readonly n: number | null
+  readonly small: number | null
+  readonly yes: boolean | null
+  readonly uuid: string | null
+  readonly at: string | null
+}
 
 /** The one value of a query. */
 async function value(db: Queryable, text: string, ...params: unknown[]): Promise<unknown> {
@@ -22,6 +36,58 @@ describe.each(databaseKinds)('$name', ({ open }) => {
   beforeAll(async () => {
     db = await open()
     await db.script('create table words (id int primary key, word text not null); create table pairs (a int, b text, unique (a, b));')
+  })
+
+  describe('rows by columns', () => {
+    const columns = new Columns<Row>({
+      ...{ id: 'bigint', word: 'text', words: 'text[]', ids: 'bigint[]', n: 'int', small: 'smallint', yes: 'boolean', uuid: 'uuid' },
+      ...{ at: 'timestamptz' },
+    })
+    const back = async (rows: readonly Row[]) => {
+      const text = `select id, word, words, ids::text[] as ids, n, small, yes, uuid, at from (${columns.rows(2)}) r where $1::int = 7`
+      return (await db.query<Row>({ text }, [7, ...columns.params(rows)])).rows
+    }
+    const some = <T>(values: fc.Arbitrary<T>) => fc.option(values, { freq: 3 })
+    const text = fc.oneof(
+      fc.string({ unit: 'grapheme' }).map(word => word.replaceAll('\u0000', '')),
+      fc.constantFrom('', ' ', 'NULL', 'null', '{}', '{', '"', '\\', '\\"', ',', 'a,b', '\n', '\t', "'", '🧪', '$1', '\\N', '{"a"}'),
+    )
+    const id = fc.bigInt({ min: 1n, max: 2n ** 62n }).map(String)
+
+    test('come back as they were, in order', async () => {
+      const row = fc.record({
+        id,
+        word: some(text),
+        words: some(fc.array(text, { maxLength: 3 })),
+        ids: some(fc.array(id, { maxLength: 3 })),
+        n: some(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })),
+        small: some(fc.integer({ min: -5, max: 5 })),
+        yes: some(fc.boolean()),
+        uuid: some(fc.uuid()),
+        at: some(fc.constant(new Date('2026-11-20T09:00:00.123Z'))),
+      })
+      await fc.assert(
+        fc.asyncProperty(fc.array(row, { maxLength: 6 }), async rows => {
+          expect(await back(rows.map(each => ({ ...each, at: each.at?.toISOString() ?? null }) as Row))).toEqual(rows)
+        }),
+        { numRuns: 150, seed: 1 },
+      )
+    })
+
+    test('what no row has is null in all, and no rows are none', async () => {
+      const bare = { id: '1' } as Row
+      const nothing = { word: null, words: null, ids: null, n: null, small: null, yes: null, uuid: null, at: null }
+      expect(await back([bare, bare])).toEqual([
+        { id: '1', ...nothing },
+        { id: '1', ...nothing },
+      ])
+      expect(await back([])).toEqual([])
+    })
+
+    test('a text that is none is refused as the database would, and not mended', () => {
+      const spoiled = { id: '1', word: 'a \ud800' } as Row
+      expect(() => columns.params([spoiled])).toThrow(expect.objectContaining({ code: '22P05' }))
+    })
   })
 
   describe('types', () => {

@@ -8,6 +8,7 @@
  *
  * Invariants: those of complete.ts. Rows are locked in the order of the items, which is that of their ids.
  */
+import { Columns } from './columns.js'
 import { type CompletedItem, followsCompletion } from './complete.js'
 import type { Queryable, Statement } from './database.js'
 import {
@@ -25,16 +26,20 @@ import {
 import type { Room } from './room.js'
 import type { Started } from './start-known.js'
 
-const times = { leaseMs: '$3', defaultSlaMs: '$4' }
+const times = { leaseMs: '$2', defaultSlaMs: '$3' }
+
+const columns = new Columns<{ n: number; id: string; attempt: number; claim_id: string; output: string } & Partial<HandOverWish>>({
+  ...{ n: 'int', id: 'bigint', attempt: 'int', claim_id: 'uuid', output: 'text' },
+  ...{ child: 'bigint', next: 'text', after: 'bigint[]', child_sla_ms: 'bigint', child_lease_ms: 'bigint', child_deadline_ms: 'bigint' },
+})
 
 const statement: Statement = {
   name: 'complete_running',
   text: `
 with item as (
-  select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, output text, child bigint, next text, after bigint[], child_sla_ms bigint, child_lease_ms bigint, child_deadline_ms bigint)
-  where ${few('i.n')}
+  select * from (${columns.rows(4)}) i where ${few('i.n')}
 ),
-${roomCte('$2')},
+${roomCte('$1')},
 done as (
   update subtask_states s set state = 'completed', finished_at = clock_timestamp(), lease_until = null, sla_until = null, progress = null
   from item i
@@ -80,6 +85,6 @@ export async function completeRunning(
   const sorted = items
     .map(({ id, attempt, claim_id, output, wish }, n) => ({ n, id, attempt, claim_id, output, ...wish }))
     .sort((a, b) => Number(a.id) - Number(b.id))
-  const { rows } = await db.query<CompletedRunning>(statement, [JSON.stringify(sorted), JSON.stringify(room), leaseMs, defaultSlaMs])
+  const { rows } = await db.query<CompletedRunning>(statement, [JSON.stringify(room), leaseMs, defaultSlaMs, ...columns.params(sorted)])
   return rows[0] as CompletedRunning // a select without `from` has one row
 }

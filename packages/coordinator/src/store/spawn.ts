@@ -4,7 +4,7 @@
  */
 import type { Queryable, Statement } from './database.js'
 import { whyGated } from './fragments.js'
-import { type Edge, edgeInput, graphRows, type NewSubtask, subtaskInput } from './submit.js'
+import { type Edge, edgeColumns, edgeRows, graphRows, type NewSubtask, subtaskColumns } from './submit.js'
 
 const lock: Statement = {
   name: 'lock_spawner',
@@ -69,14 +69,14 @@ export async function readSpawnNames(
 const insert: Statement = {
   name: 'spawn_subtasks',
   text: `
-with subtask as materialized (${subtaskInput('$1')}),
+with subtask as materialized (${subtaskColumns.rows(3)}),
 dependent as materialized (
   select s.id from dependencies d join subtask_states s on s.id = d.to_id
-  where d.from_id = $3 -- all of them: what ended before it could start may run again
+  where d.from_id = $1 -- all of them: what ended before it could start may run again
   order by s.id for update of s
 ),
 edge as (
-  select from_id, to_id from (${edgeInput('$2')}) e
+  select from_id, to_id from (${edgeColumns.rows(3 + subtaskColumns.count)}) e
   union all
   select s.id, d.id from subtask s cross join dependent d
 ),
@@ -88,11 +88,11 @@ counted as (
   update tasks k set total = k.total + (select count(*)::int from subtask),
     active = k.active + (select count(*)::int from subtask where state = 'ready'),
     reviewing = k.reviewing + (select count(*)::int from subtask where state = 'awaiting_approval')
-  where k.id = $4
+  where k.id = $2
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, data)
-  select tenant_id, 'subtask.spawned', task_pk, id, json_build_object('by', $3::text)::text from subtask
+  select tenant_id, 'subtask.spawned', task_pk, id, json_build_object('by', $1::text)::text from subtask
   union all
   select tenant_id, 'subtask.' || state, task_pk, id, case when state = 'awaiting_approval' then ${whyGated('gate')} end from subtask where state <> 'pending'
 ),
@@ -108,7 +108,8 @@ export async function insertSpawned(
   tx: Queryable,
   input: { spawner: string; taskPk: string; subtasks: readonly NewSubtask[]; edges: readonly Edge[] },
 ): Promise<void> {
-  await tx.query(insert, [JSON.stringify(input.subtasks), JSON.stringify(input.edges), input.spawner, input.taskPk])
+  const { spawner, taskPk, subtasks, edges } = input
+  await tx.query(insert, [spawner, taskPk, ...subtaskColumns.params(subtasks), ...edgeColumns.params(edgeRows(edges))])
 }
 
 const spawnerOf: Statement = {

@@ -10,6 +10,7 @@
  */
 
 import { deadlineFirst } from './claims.js'
+import { Columns } from './columns.js'
 import type { Queryable, Statement } from './database.js'
 import { few, from } from './fragments.js'
 import { pausedTenants } from './pauses.js'
@@ -42,17 +43,21 @@ export interface Started {
   deadline_in_ms: number | null
 }
 
+const columns = new Columns<KnownClaim & { n: number }>({
+  ...{ n: 'int', id: 'bigint', attempt: 'int', claim_id: 'uuid', agent: 'text', worker_id: 'text', after: 'bigint[]' },
+  ...{ sla_ms: 'bigint', lease_ms: 'bigint', deadline_ms: 'bigint' },
+})
+
 const statement: Statement = {
   name: 'start_known',
   text: `
 with item as (
-  select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, agent text, worker_id text, after bigint[], sla_ms bigint, lease_ms bigint, deadline_ms bigint)
-  where ${few('i.n')}
+  select * from (${columns.rows(3)}) i where ${few('i.n')}
 ),
 -- The order of these probes is fixed: whatever a lateral limit leaves the planner is by the key.
 admitted as materialized (
   select i.*, c.route_id, coalesce(i.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms, case when i.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
-    coalesce(i.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $3::bigint) as own_sla_ms
+    coalesce(i.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $2::bigint) as own_sla_ms
   from item i
   cross join lateral (select s.tenant_id, s.task_pk, s.route_id from subtask_states s where s.id = i.id limit 1) c
   cross join lateral (select t.status, t.orchestrator_id, t.sla_ms from tasks t where t.id = c.task_pk limit 1) k
@@ -65,7 +70,7 @@ admitted as materialized (
 ),
 started as (
   update subtask_states s set state = 'running', claim_id = i.claim_id, worker_id = i.worker_id, agent = i.agent, started_at = clock_timestamp(),
-    lease_ms = i.own_lease_ms, lease_until = clock_timestamp() + coalesce(i.own_lease_ms, $2::int) * interval '1 millisecond',
+    lease_ms = i.own_lease_ms, lease_until = clock_timestamp() + coalesce(i.own_lease_ms, $1::int) * interval '1 millisecond',
     deadline_ms = coalesce(i.agent_deadline_ms, s.deadline_ms), sla_until = clock_timestamp() + i.own_sla_ms * interval '1 millisecond'
   from admitted i
   -- Not plainly by its state: an index on what is queued would invite the planner to read all of that.
@@ -77,7 +82,7 @@ event as (
   select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from started
 )
 select r.n, r.route_id, r.task_pk::text as task_pk, extract(epoch from clock_timestamp() - r.ready_at)::float8 as waited, r.attempt, r.attempt_limit, r.progress,
-  r.sla_ms::float8 as sla_ms, coalesce(r.lease_ms, $2::int)::float8 as lease_ms, ${deadlineFirst('r.deadline_ms')}::float8 as deadline_in_ms
+  r.sla_ms::float8 as sla_ms, coalesce(r.lease_ms, $1::int)::float8 as lease_ms, ${deadlineFirst('r.deadline_ms')}::float8 as deadline_in_ms
 from started r`,
 }
 
@@ -88,7 +93,7 @@ export async function startKnown(
   times: { readonly leaseMs: number; readonly defaultSlaMs: number },
 ): Promise<(Started | undefined)[]> {
   const sorted = items.map((item, n) => ({ n, ...item })).sort((a, b) => Number(a.id) - Number(b.id))
-  const { rows } = await db.query<Started & { n: number }>(statement, [JSON.stringify(sorted), times.leaseMs, times.defaultSlaMs])
+  const { rows } = await db.query<Started & { n: number }>(statement, [times.leaseMs, times.defaultSlaMs, ...columns.params(sorted)])
   const started = new Array<Started | undefined>(items.length)
   for (const { n, ...row } of rows) started[n] = row
   return started

@@ -3,6 +3,7 @@
  * of two equal submissions one inserts, the other finds), I4 (the caller answers only after this committed).
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
+import { Columns } from './columns.js'
 import type { Database, Queryable, Statement } from './database.js'
 import { taskCalled, whyGated } from './fragments.js'
 
@@ -74,20 +75,51 @@ export type Edge = readonly [from: string, to: string, task: string]
 /** How many subtasks one statement inserts; larger graphs take several, in one transaction. */
 const subtasksPerStatement = 5_000
 
+const taskColumns = new Columns<NewTask>({
+  ...{ id: 'bigint', tenant_id: 'int', task_id: 'text', orchestrator_id: 'text', title: 'text', description: 'text', status: 'text' },
+  ...{ priority: 'smallint', metadata: 'text', context: 'text', digest: 'text', field_digests: 'text', callback_url: 'text', plan: 'text' },
+  ...{ sla_ms: 'bigint', due_at: 'timestamptz', total: 'int', active: 'int', reviewing: 'int', blocked: 'int', waits: 'boolean' },
+})
+
+/** What a statement takes of new subtasks. */
+export const subtaskColumns = new Columns<NewSubtask>({
+  ...{ id: 'bigint', uuid: 'uuid', tenant_id: 'int', task_pk: 'bigint', ordinal: 'int', subtask_id: 'text', name: 'text', title: 'text' },
+  ...{ capability: 'text', agent: 'text', requires: 'text[]', input: 'text', sla_ms: 'bigint', queue_wait_ms: 'bigint' },
+  ...{ deadline_ms: 'bigint', lease_ms: 'bigint', backoff_initial_ms: 'bigint', backoff_max_ms: 'bigint', wait_ms: 'bigint' },
+  ...{ whole_ms: 'bigint', on_failure: 'text', requires_approval: 'boolean', isolation: 'text', spawned_by: 'bigint', route_id: 'int' },
+  ...{
+    priority: 'smallint',
+    owner: 'int',
+    state: 'text',
+    unmet: 'int',
+    gate: 'text',
+    attempt: 'int',
+    queue: 'text',
+    attempt_limit: 'smallint',
+  },
+})
+
+interface EdgeRow {
+  readonly from_id: string
+  readonly to_id: string
+  readonly task_pk: string
+}
+
+/** What it takes of their edges; `edgeRows` are the rows. */
+export const edgeColumns = new Columns<EdgeRow>({ from_id: 'bigint', to_id: 'bigint', task_pk: 'bigint' })
+export const edgeRows = (edges: readonly Edge[]): EdgeRow[] => edges.map(([from_id, to_id, task_pk]) => ({ from_id, to_id, task_pk }))
+
 const taskRows = `
 task as (
   insert into tasks (id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked, started_at, start_wanted_at)
   select id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked,
     case when status <> 'planned' then clock_timestamp() end, case when waits then clock_timestamp() end
-  from json_to_recordset($1::json) as t(id bigint, tenant_id int, task_id text, orchestrator_id text, title text, description text, status text, priority smallint, metadata text, context text, digest text, field_digests text, callback_url text, plan text, sla_ms bigint, due_at timestamptz, total int, active int, reviewing int, blocked int, waits boolean)
+  from (${taskColumns.rows(1)}) t
   where not exists (select from tombstones g where g.tenant_id = t.tenant_id and g.task_id = t.task_id)
   order by t.tenant_id, t.task_id
   on conflict (tenant_id, task_id) do nothing
   returning id, tenant_id, task_id, status, total, start_wanted_at
 )`
-
-const subtaskColumns =
-  'id bigint, uuid uuid, tenant_id int, task_pk bigint, ordinal int, subtask_id text, name text, title text, capability text, agent text, requires text[], input text, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, lease_ms bigint, backoff_initial_ms bigint, backoff_max_ms bigint, wait_ms bigint, whole_ms bigint, on_failure text, requires_approval boolean, isolation text, spawned_by bigint, route_id int, priority smallint, owner int, state text, unmet int, gate text, attempt int, queue text, attempt_limit smallint'
 
 /** Rows for subtasks, their states, edges and events; `subtask` and `edge` are CTEs with the rows to insert. */
 export const graphRows = `
@@ -104,10 +136,6 @@ standing as (
 dependency as (
   insert into dependencies (from_id, to_id) select from_id, to_id from edge on conflict do nothing
 )`
-
-export const subtaskInput = (param: string): string => `select * from json_to_recordset(${param}::json) as s(${subtaskColumns})`
-export const edgeInput = (param: string): string =>
-  `select (e ->> 0)::bigint as from_id, (e ->> 1)::bigint as to_id, (e ->> 2)::bigint as task_pk from json_array_elements(${param}::json) e`
 
 const stateEvents = `
   select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt,
@@ -131,10 +159,10 @@ const insertAll: Statement = {
   text: `
 with ${taskRows},
 subtask as materialized (
-  select * from (${subtaskInput('$2')}) s where ${insertedTask('s.task_pk')}
+  select * from (${subtaskColumns.rows(1 + taskColumns.count)}) s where ${insertedTask('s.task_pk')}
 ),
 edge as (
-  select * from (${edgeInput('$3')}) e where ${insertedTask('e.task_pk')}
+  select * from (${edgeColumns.rows(1 + taskColumns.count + subtaskColumns.count)}) e where ${insertedTask('e.task_pk')}
 ),
 ${graphRows},
 event as (
@@ -158,8 +186,8 @@ select id::text as id from task`,
 const insertMore: Statement = {
   name: 'insert_subtasks',
   text: `
-with subtask as materialized (${subtaskInput('$1')}),
-edge as (${edgeInput('$2')}),
+with subtask as materialized (${subtaskColumns.rows(1)}),
+edge as (${edgeColumns.rows(1 + subtaskColumns.count)}),
 ${graphRows},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data) ${stateEvents}
@@ -195,29 +223,21 @@ export async function insertTasksIn(tx: Queryable, graph: NewGraph): Promise<Set
 /** Adds subtasks and edges to a task that is there; within a transaction that holds it. */
 export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubtask[], edges: readonly Edge[]): Promise<void> {
   for (let i = 0; i < subtasks.length; i += subtasksPerStatement)
-    await tx.query(insertMore, [rowsText(subtasks.slice(i, i + subtasksPerStatement)), '[]'])
+    await tx.query(insertMore, [...subtaskColumns.params(subtasks.slice(i, i + subtasksPerStatement)), ...edgeColumns.params([])])
   for (let i = 0; i < edges.length; i += subtasksPerStatement * 4)
-    await tx.query(insertMore, ['[]', JSON.stringify(edges.slice(i, i + subtasksPerStatement * 4))])
+    await tx.query(insertMore, [
+      ...subtaskColumns.params([]),
+      ...edgeColumns.params(edgeRows(edges.slice(i, i + subtasksPerStatement * 4))),
+    ])
 }
 
 async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {
-  const { rows } = await db.query<{ id: string }>(insertAll, [rowsText(tasks), rowsText(subtasks), JSON.stringify(edges)])
+  const { rows } = await db.query<{ id: string }>(insertAll, [
+    ...taskColumns.params(tasks),
+    ...subtaskColumns.params(subtasks),
+    ...edgeColumns.params(edgeRows(edges)),
+  ])
   return new Set(rows.map(r => r.id))
-}
-
-/**
- * Rows as JSON, without what they do not have: most columns of most rows are null, and a key that is not there reads as null.
- * Put together by hand, because this is most of what a subtask costs on its way in; keys are names of columns.
- */
-function rowsText(rows: readonly object[]): string {
-  let text = ''
-  for (const row of rows) {
-    let members = ''
-    for (const [key, value] of Object.entries(row))
-      if (value !== null) members += `${members === '' ? '' : ','}"${key}":${typeof value === 'number' ? value : JSON.stringify(value)}`
-    text += `${text === '' ? '' : ','}{${members}}`
-  }
-  return `[${text}]`
 }
 
 export interface StoredDigest {
