@@ -36,8 +36,8 @@ export class Claims {
 
   /** A `ClaimReply` for each, in order, as JSON text. Throws `LaneFullError`, or the database's error when nothing could be committed. */
   async take(workerId: string, items: readonly ClaimItem[]): Promise<string[]> {
-    const results = await Promise.all(
-      items.map(i => this.lane.push({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })),
+    const results = await this.lane.pushAll(
+      items.map(i => ({ id: i.subtask, attempt: i.attempt, claim_id: i.claim_id, agent: i.agent, worker_id: workerId })),
     )
     return results.map(result => {
       const { status, grant } = result.ok ? result.value : { status: 'gone', grant: null }

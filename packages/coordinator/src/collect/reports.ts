@@ -80,7 +80,27 @@ export class Reports {
 
   /** A `ReportReply` for each, in order, as JSON text. Throws `LaneFullError`, or the database's error when nothing could be committed. */
   async take(items: readonly unknown[]): Promise<string[]> {
-    const answers = await Promise.all(items.map(item => this.takeOne(item)))
+    const answers = new Array<Answer | Rejected>(items.length)
+    // What is nearly every report shares one promise.
+    const plain: { readonly n: number; readonly result: ReportedResult }[] = []
+    const others: Promise<void>[] = []
+    for (const [n, item] of items.entries()) {
+      const { report, problem } = judge(item)
+      const result = report && plainResult(report)
+      if (!report) answers[n] = rejected(problem)
+      else if (result) plain.push({ n, result })
+      else
+        others.push(
+          this.takeOne(report).then(answer => {
+            answers[n] = answer
+          }),
+        )
+    }
+    const [results] = await Promise.all([this.results.pushAll(plain.map(({ result }) => result)), ...others])
+    for (const [i, result] of results.entries()) {
+      const n = plain[i]?.n
+      if (n !== undefined) answers[n] = result.ok ? result.value : notStored(result.reason)
+    }
     let room = replyBytes
     return answers.map(answer => {
       if (!('verdict' in answer)) return JSON.stringify(answer)
@@ -93,10 +113,7 @@ export class Reports {
     })
   }
 
-  private async takeOne(item: unknown): Promise<Answer | Rejected> {
-    const judged = judge(item)
-    if (judged.report === undefined) return rejected(judged.problem)
-    const { report } = judged
+  private async takeOne(report: ReportItem): Promise<Answer | Rejected> {
     const { outcome } = report
     switch (outcome.kind) {
       case 'completed':
@@ -111,13 +128,8 @@ export class Reports {
   }
 
   private async completed(report: ReportItem, outcome: Extract<Outcome, { kind: 'completed' }>): Promise<Answer | Rejected> {
-    const { subtask: id, attempt, claim_id, tp, next } = report
-    const item: CompletedItem = { id, attempt, claim_id, output: outcome.output, ...(tp !== undefined && { tp }) }
+    const item = completedItem(report, outcome.output)
     const began = Date.now()
-    if (!outcome.artifacts && !outcome.spawn && !outcome.spawn_chunked && outcome.output !== null) {
-      const result = await this.results.push({ ...item, output: outcome.output, next })
-      return result.ok ? result.value : notStored(result.reason)
-    }
     const { database, after, room, spawner, artifacts, log } = this.options
     const [result] = await runBatch<CompletedItem, ExtrasOutcome>(
       [item],
@@ -200,6 +212,18 @@ export class Reports {
       log,
     )
   }
+}
+
+/** A result that travelled whole and brings nothing beside its output; undefined: it does. */
+function plainResult(report: ReportItem): ReportedResult | undefined {
+  const { outcome, next } = report
+  if (outcome.kind !== 'completed' || outcome.output === null || outcome.artifacts || outcome.spawn || outcome.spawn_chunked)
+    return undefined
+  return { ...completedItem(report, outcome.output), output: outcome.output, next }
+}
+
+function completedItem({ subtask: id, attempt, claim_id, tp }: ReportItem, output: string | null): CompletedItem {
+  return { id, attempt, claim_id, output, ...(tp !== undefined && { tp }) }
 }
 
 type Judged = { report: ReportItem; problem?: never } | { report?: never; problem: Failure }

@@ -46,6 +46,35 @@ describe('batches', () => {
     expect(await results).toEqual(['B', 'C', 'D', 'E'])
   })
 
+  test('items that are pushed together are answered together, though they travel in several batches', async () => {
+    const { lane: l, batches, answer } = lane()
+    const results = l.pushAll(['a', 'b', 'c', 'd'])
+    const single = l.push('e')
+    for (let n = 0; n < 2; n++) {
+      await turn()
+      answer()
+    }
+    expect([await results, await single]).toEqual([['A', 'B', 'C', 'D'], 'E'])
+    expect(batches).toEqual([
+      ['a', 'b', 'c'],
+      ['d', 'e'],
+    ])
+    expect(await l.pushAll([])).toEqual([])
+  })
+
+  test('where one of them fails all do, and nobody else', async () => {
+    const { lane: l, answer } = lane()
+    const results = l.pushAll(['a', 'b', 'c', 'd'])
+    const single = l.push('e')
+    results.catch(() => undefined) // looked at below
+    await turn()
+    answer({ error: new Error('no') })
+    await turn()
+    answer()
+    await expect(results).rejects.toThrow('no')
+    expect(await single).toBe('E')
+  })
+
   test('a lane that rests gathers meanwhile, until the rest is over or something urgent comes', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {

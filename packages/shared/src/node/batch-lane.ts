@@ -23,7 +23,16 @@ export interface BatchLaneOptions<T, R> {
 interface Waiting<T, R> {
   readonly item: T
   readonly size: number
-  readonly resolve: (result: R) => void
+  readonly group: Group<R>
+  /** Its place in the group. */
+  readonly at: number
+}
+
+/** Items that were pushed together are answered together. */
+interface Group<R> {
+  readonly results: R[]
+  left: number
+  readonly resolve: (results: R[]) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -49,16 +58,27 @@ export class BatchLane<T, R> {
   }
 
   push(item: T): Promise<R> {
-    if (this.waiting.length >= (this.options.maxWaiting ?? Number.POSITIVE_INFINITY)) return Promise.reject(new LaneFullError())
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ item, size: this.options.sizeOf?.(item) ?? 0, resolve, reject })
-      if (this.options.rest?.urgent(item)) this.endRest?.()
-      if (!this.sending) {
-        this.sending = true
-        // When this turn of the event loop has read every socket that had something: what came together travels together.
-        setImmediate(() => void this.run())
-      }
-    })
+    return new Promise((resolve, reject) => this.add([item], { resolve: ([result]) => resolve(result as R), reject })) // one for each
+  }
+
+  /** One result for each item, in order; rejects when one of them does. */
+  pushAll(items: readonly T[]): Promise<R[]> {
+    return items.length === 0 ? Promise.resolve([]) : new Promise((resolve, reject) => this.add(items, { resolve, reject }))
+  }
+
+  private add(items: readonly T[], how: Pick<Group<R>, 'resolve' | 'reject'>): void {
+    const { maxWaiting = Number.POSITIVE_INFINITY, sizeOf, rest } = this.options
+    if (this.waiting.length >= maxWaiting) {
+      how.reject(new LaneFullError())
+      return
+    }
+    const group: Group<R> = { results: new Array<R>(items.length), left: items.length, ...how }
+    for (const [at, item] of items.entries()) this.waiting.push({ item, size: sizeOf?.(item) ?? 0, group, at })
+    if (rest && items.some(rest.urgent)) this.endRest?.()
+    if (this.sending) return
+    this.sending = true
+    // When this turn of the event loop has read every socket that had something: what came together travels together.
+    setImmediate(() => void this.run())
   }
 
   /** Resolves when nothing waits and nothing is out. */
@@ -91,13 +111,13 @@ export class BatchLane<T, R> {
   private async sendOne(batch: Waiting<T, R>[]): Promise<void> {
     try {
       const results = await this.options.send(batch.map(w => w.item))
-      batch.forEach((w, i) => {
+      for (const [i, { group, at }] of batch.entries()) {
         if (i < results.length)
-          w.resolve(results[i] as R) // noUncheckedIndexedAccess cannot see the bound
-        else w.reject(new Error('the batch was answered with too few results'))
-      })
+          answer(group, at, results[i] as R) // noUncheckedIndexedAccess cannot see the bound
+        else group.reject(new Error('the batch was answered with too few results'))
+      }
     } catch (error) {
-      for (const w of batch) w.reject(error)
+      for (const { group } of batch) group.reject(error)
     }
   }
 
@@ -112,6 +132,12 @@ export class BatchLane<T, R> {
     }
     return this.waiting.splice(0, count)
   }
+}
+
+function answer<R>(group: Group<R>, at: number, result: R): void {
+  group.results[at] = result
+  group.left--
+  if (group.left === 0) group.resolve(group.results)
 }
 
 /** Thrown by `push` when too many items wait already. */
