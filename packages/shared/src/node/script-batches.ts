@@ -85,8 +85,14 @@ export function batchScripts(client: ScriptClient, { batched, exhausted, shorten
     turn.scripts[Math.max(0, side)] = defined
     const [first, second] = turn.scripts
     if (first && second) turn.together = loop(`${name}:paired`, [first.script, { ...second.script, exhausted: false }])
-    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => turn.call(defined, args.flat())
+    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => turn.call(defined, listed(args))
   }
+}
+
+/** Arguments come one by one, or as a list, which is nearly always: then it is taken as it is. */
+function listed(args: readonly (Argument | readonly Argument[])[]): readonly Argument[] {
+  const [only] = args
+  return args.length === 1 && Array.isArray(only) ? only : args.flat()
 }
 
 /** The calls of one script, or of two that are paired, that are made in one turn of the event loop. */
@@ -155,17 +161,17 @@ interface Part {
 }
 
 function partOf(defined: Defined, calls: readonly Call[]): Part | undefined {
-  const own = calls.filter(call => call.defined === defined)
-  const [first, ...others] = own
+  const [first, ...others] = calls.filter(call => call.defined === defined)
   if (!first || others.some(({ args }) => args.length !== first.args.length)) return undefined
-  const differing = first.args.flatMap((value, i) => (others.every(({ args }) => isSame(args[i], value)) ? [] : [i]))
+  const differing: number[] = []
+  for (const [i, value] of first.args.entries()) if (!others.every(({ args }) => isSame(args[i], value))) differing.push(i)
   return { defined, first, differing }
 }
 
 function byKeys(calls: readonly Call[], numberOfKeys: number): Call[][] {
   const groups = new Map<string, Call[]>()
   for (const call of calls) {
-    const keys = JSON.stringify(call.args.slice(0, numberOfKeys))
+    const keys = call.args.slice(0, numberOfKeys).join('\n')
     const group = groups.get(keys)
     if (group) group.push(call)
     else groups.set(keys, [call])
