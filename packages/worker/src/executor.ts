@@ -8,7 +8,7 @@
  * delivery finished. E3 what was handed over runs, or is given back.
  */
 import { randomUUID } from 'node:crypto'
-import { BatonError, deliverySchema, failure, type Grant, type HandedOver, type Outcome, protocolVersion } from '@baton/shared'
+import { BatonError, deliverySchema, failure, type Grant, type HandedOver, type Outcome, protocolVersion, type ReportItem } from '@baton/shared'
 import { failpoint, type Logger, type NextJob } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
@@ -157,14 +157,14 @@ export class Executor {
 
   private async report(attempt: Attempt, granted: Granted, outcome: Outcome, tp: string | undefined): Promise<NextJob | undefined> {
     const { subtask, attemptNumber, claimId, coordinator } = granted
-    const item = { subtask, attempt: attemptNumber, claim_id: claimId, ...(tp !== undefined && { tp }) }
     const next = outcome.kind === 'completed' ? this.wish(granted) : undefined
-    const reply = await this.options.lanes.report({ ...item, outcome, ...(next && { next }) }, coordinator)
+    const item: ReportItem = { subtask, attempt: attemptNumber, claim_id: claimId, outcome, tp, next }
+    const reply = await this.options.lanes.report(item, coordinator)
     this.options.observer?.reported(attempt.agentName, reply.status)
     this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
-      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure } }, coordinator)
+      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure }, next: undefined }, coordinator)
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
     else if (next && reply.next) return this.handedOver(granted, reply.next, next.claim_id)
     return undefined

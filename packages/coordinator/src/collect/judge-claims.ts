@@ -30,7 +30,9 @@ export async function judgeClaims(means: Means, items: readonly ClaimedItem[]): 
   if (known.length > 0) {
     const started = await startKnown(
       database,
-      known.map(({ item, brief: { after, sla_ms, lease_ms, deadline_ms } }) => ({ ...item, after, sla_ms, lease_ms, deadline_ms })),
+      known.map(({ item: { id, attempt, claim_id, agent, worker_id }, brief: { after, sla_ms, lease_ms, deadline_ms } }) => {
+        return { id, attempt, claim_id, agent, worker_id, after, sla_ms, lease_ms, deadline_ms }
+      }),
       means,
     )
     for (const [i, { n, brief }] of known.entries()) {
