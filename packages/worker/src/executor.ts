@@ -8,7 +8,16 @@
  * delivery finished. E3 what was handed over runs, or is given back.
  */
 import { randomUUID } from 'node:crypto'
-import { BatonError, deliverySchema, failure, type Grant, type HandedOver, type Outcome, protocolVersion, type ReportItem } from '@baton/shared'
+import {
+  BatonError,
+  deliverySchema,
+  failure,
+  type Grant,
+  type HandedOver,
+  type Outcome,
+  protocolVersion,
+  type ReportItem,
+} from '@baton/shared'
 import { failpoint, type Logger, type NextJob } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
