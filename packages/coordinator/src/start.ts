@@ -72,6 +72,7 @@ import { StandingGauges } from './observe/standing-gauges.js'
 import { TaskTraces } from './observe/task-traces.js'
 import { ModelPlanner } from './plan/model/model-planner.js'
 import { createPlanner } from './plan/planner.js'
+import { readInstallation } from './store/artifacts.js'
 import type { Database } from './store/database.js'
 import { IdSource } from './store/ids.js'
 import { migrate } from './store/migrate.js'
@@ -187,6 +188,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       }),
     into: options.artifacts?.into ?? 'postgres',
   })
+  if (!options.artifacts && (await readInstallation(database)).used)
+    log.warn('the database tells of artifacts in a directory, which BATON_ARTIFACTS_DIR does not name: they cannot be read here')
   const artifactSweeper =
     options.artifacts && new Ticker({ name: 'artifact sweeper', everyMs: durations.sweepArtifactsMs, log, run: () => artifacts.sweep() })
 

@@ -25,11 +25,12 @@ export function toProblem(error: BatonError, requestId: string): Problem {
   }
 }
 
-/** Headers that belong to an error: `Allow`, `Retry-After`, `WWW-Authenticate`. */
+/** Headers that belong to an error: `Allow`, `Content-Range`, `Retry-After`, `WWW-Authenticate`. */
 export function problemHeaders(error: BatonError): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' }
   if (error.code === 'unauthorized') headers['www-authenticate'] = 'Bearer realm="baton"'
-  const { retry_after_seconds: retryAfter, allow } = error.extra ?? {}
+  const { retry_after_seconds: retryAfter, allow, bytes } = error.extra ?? {}
+  if (error.code === 'range_not_satisfiable' && typeof bytes === 'number') headers['content-range'] = `bytes */${bytes}`
   if (typeof retryAfter === 'number') headers['retry-after'] = String(Math.ceil(retryAfter))
   if (Array.isArray(allow)) headers.allow = allow.join(', ')
   return headers
