@@ -50,8 +50,8 @@ export class Attempt {
   private ownLog: Logger | undefined
   private decide: ((outcome: Outcome) => void) | undefined
   private ended = false
-  private readonly artifacts = new Map<string, ArtifactRef>()
-  private readonly spawned: SubtaskRequest[] = []
+  private artifacts: Map<string, ArtifactRef> | undefined
+  private spawned: SubtaskRequest[] | undefined
   private unsentProgress: string | undefined
   private released = false
   private streamed: OutputStream | undefined
@@ -135,9 +135,14 @@ export class Attempt {
     const startedAt = Date.now()
     const signal = () => this.signal
     const log = () => this.log
+    const newPort = () => this.port()
+    let port: ClaimPort | undefined
     return {
       grant,
-      port: this.port(),
+      get port() {
+        port ??= newPort()
+        return port
+      },
       get signal() {
         return signal()
       },
@@ -172,14 +177,15 @@ export class Attempt {
   private async completed(output: string): Promise<Outcome> {
     const inline = Buffer.byteLength(output) <= maxInlineBytes
     if (!inline) await this.upload(outputChunkName, Buffer.from(output))
-    const spawn = this.spawned.length > 0 ? JSON.stringify(this.spawned) : ''
+    const { spawned, artifacts } = this
+    const spawn = spawned ? JSON.stringify(spawned) : ''
     const spawnInline = Buffer.byteLength(spawn) <= maxInlineBytes / 2
     if (!spawnInline) await this.upload(spawnChunkName, Buffer.from(spawn))
     return {
       kind: 'completed',
       output: inline ? output : null,
-      ...(this.artifacts.size > 0 && { artifacts: [...this.artifacts.values()] }),
-      ...(this.spawned.length > 0 && (spawnInline ? { spawn: this.spawned } : { spawn_chunked: true })),
+      ...(artifacts && { artifacts: [...artifacts.values()] }),
+      ...(spawned && (spawnInline ? { spawn: spawned } : { spawn_chunked: true })),
     }
   }
 
@@ -208,7 +214,10 @@ export class Attempt {
       saveProgress: text => {
         this.unsentProgress = text
       },
-      spawn: subtask => void this.spawned.push(subtask),
+      spawn: subtask => {
+        this.spawned ??= []
+        this.spawned.push(subtask)
+      },
       stream: chunk => this.stream().push(chunk),
       note: ask =>
         uplink.ask<NoteReply>({ type: 'note', worker_id: workerId, subtask: this.subtask, claim_id: this.claimId, ask }, this.signal),
@@ -233,6 +242,7 @@ export class Attempt {
 
   private async putArtifact({ name, mediaType, data }: ArtifactToStore): Promise<ArtifactRef> {
     const artifact = { name, media_type: mediaType, ...(await this.upload(name, data)) }
+    this.artifacts ??= new Map()
     this.artifacts.set(name, artifact)
     return artifact
   }

@@ -24,7 +24,7 @@ import {
   redisEndpoint,
   type Slots,
 } from '@baton/shared/node'
-import { type MinimalJob, Worker, type WorkerOptions } from 'bullmq'
+import { type MinimalJob, type RedisQueueBackend, Worker, type WorkerOptions } from 'bullmq'
 import { Redis } from 'ioredis'
 
 interface BullmqConsumerOptions {
@@ -179,8 +179,10 @@ interface Taken {
   readonly delivery: unknown
 }
 
+type Argument = string | number | boolean | Buffer
+
 /** What BullMQ reads of a job that is finished. */
-const finishedJobOptions = { attempts: 1 }
+const modelJob = { id: '\u0000job', opts: { attempts: 1 } } as MinimalJob & { readonly id: string } // the rest of it is not read
 
 /**
  * A BullMQ worker without its own loop and without its `Job`, which costs more than the scripts in Redis: it takes,
@@ -190,6 +192,8 @@ class Fetcher extends Worker {
   private readonly token: string
   /** Jobs that are put in and were not taken out yet. */
   private readonly entering = new Set<string>()
+  /** The arguments of the script that finishes a job, with and without taking the next, for a job of no queue. */
+  private readonly finishing = new Map<boolean, readonly Argument[]>()
 
   constructor(queue: string, options: WorkerOptions) {
     super(queue, null, options)
@@ -202,6 +206,10 @@ class Fetcher extends Worker {
     void this.startStalledCheckTimer()
   }
 
+  private get finisher(): RedisQueueBackend {
+    return this.backend as unknown as RedisQueueBackend // a worker on Redis has no other
+  }
+
   /** Up to `count` jobs, by one command. */
   async take(count: number): Promise<Taken[]> {
     const replies = await Promise.all(Array.from({ length: count }, () => this.backend.moveToActive(this.token)))
@@ -211,9 +219,18 @@ class Fetcher extends Worker {
   /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
   async finish(id: string, andTake: boolean): Promise<Taken | undefined> {
     this.lockManager.untrackJob(id)
-    const job = { id, opts: finishedJobOptions } as MinimalJob // the rest of it is not read
-    const { result } = await this.backend.moveToCompleted(job, null, true, this.token, andTake)
-    return this.taken(result)
+    return this.taken(await this.finisher.moveToFinished(id, this.finishArguments(id, andTake)))
+  }
+
+  /** BullMQ packs the options of each call anew, which are the same for all jobs of a queue: only what tells of the job is put in. */
+  private finishArguments(id: string, andTake: boolean): Argument[] {
+    const known = this.finishing.get(andTake)
+    const model = known ?? this.finisher.moveToCompletedArgs(modelJob, null, true, this.token, andTake)
+    if (!known) this.finishing.set(andTake, model)
+    return model.map(value => {
+      if (typeof value === 'number' && value > 1e12) return Date.now() // when it was finished
+      return typeof value === 'string' && value.endsWith(modelJob.id) ? `${value.slice(0, -modelJob.id.length)}${id}` : value
+    })
   }
 
   /**

@@ -49,8 +49,13 @@ export const maxProgressBytes = 16_384
 const maxUnderWayBytes = 1024 * 1024
 
 export function createContext(run: Run): AgentContext {
-  const { grant, port } = run
+  const { grant } = run
   let spawned = 0
+  // Made for whoever asks for it: most agents never do.
+  let stream: AgentContext['stream'] | undefined
+  let notes: AgentContext['notes'] | undefined
+  let dependencies: AgentContext['dependencies'] | undefined
+  let artifacts: AgentContext['artifacts'] | undefined
   return {
     taskId: grant.task_id,
     taskTitle: grant.task_title,
@@ -75,21 +80,23 @@ export function createContext(run: Run): AgentContext {
       if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
       if (Buffer.byteLength(text) > maxProgressBytes)
         throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
-      port.saveProgress(text)
+      run.port.saveProgress(text)
     },
-    stream: streamTo(port),
-    notes: createNotes(port),
-    dependencies: createDependencies(grant, port),
-    artifacts: {
-      put: async (name, data, options) => {
-        if (!artifactNameSchema.safeParse(name).success)
-          throw new BatonError(
-            'result_invalid',
-            `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`,
-          )
-        const mediaType = options?.mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
-        return port.putArtifact({ name, mediaType, data: typeof data === 'string' ? Buffer.from(data) : data })
-      },
+    get stream() {
+      stream ??= streamTo(run.port)
+      return stream
+    },
+    get notes() {
+      notes ??= createNotes(run.port)
+      return notes
+    },
+    get dependencies() {
+      dependencies ??= createDependencies(grant, run.port)
+      return dependencies
+    },
+    get artifacts() {
+      artifacts ??= artifactsOf(run.port)
+      return artifacts
     },
     spawn: subtask => {
       const parsed = subtaskRequestSchema.safeParse(subtask)
@@ -101,10 +108,22 @@ export function createContext(run: Run): AgentContext {
       if (spawned >= maxSpawnedPerReport)
         throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
       spawned++
-      port.spawn(parsed.data)
+      run.port.spawn(parsed.data)
     },
   }
 }
+
+const artifactsOf = (port: ClaimPort): AgentContext['artifacts'] => ({
+  put: async (name, data, options) => {
+    if (!artifactNameSchema.safeParse(name).success)
+      throw new BatonError(
+        'result_invalid',
+        `${JSON.stringify(name)} is not a name for an artifact; use letters, digits, \`_\`, \`.\`, \`-\`, \`/\` and spaces, at most 200`,
+      )
+    const mediaType = options?.mediaType ?? (typeof data === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
+    return port.putArtifact({ name, mediaType, data: typeof data === 'string' ? Buffer.from(data) : data })
+  },
+})
 
 /** What is wrong with a chunk is thrown at once, so that who does not wait learns it too; what follows is nobody's fault. */
 function streamTo(port: ClaimPort): AgentContext['stream'] {

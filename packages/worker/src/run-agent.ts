@@ -31,7 +31,7 @@ export const inlineRunner = (agent: Agent): Runner => ({ run: run => runAgent(ag
 
 async function outputOf(agent: Agent, run: Run): Promise<string> {
   const context = createContext(run)
-  let input = await resolveInput(run.grant, run.port, context.dependencies)
+  let input = await resolveInput(run, context)
   if (agent.input) {
     const checked = await checkWith(agent.input, input)
     if (!checked.ok) throw new BatonError('input_invalid', `the input does not fit agent ${agent.name}: ${checked.problems.join('; ')}`)

@@ -105,14 +105,14 @@ function firstsOf(items: readonly ReportedResult[]): Placed[] {
 function wishesOf(items: readonly Placed[], { briefs, idle }: Means): WishingResult[] {
   const completing = new Set<string>()
   const wished = new Set<string>()
-  return items.map(({ item: { next, ...item } }) => {
-    completing.add(item.id)
-    const child = next && briefs.follower(item.id, completing)
-    if (!child || wished.has(child.id) || !(next.spare || idle(child.route_id))) return item
+  return items.map(({ item: { id, attempt, claim_id, output, next } }) => {
+    completing.add(id)
+    const child = next && briefs.follower(id, completing)
+    if (!child || wished.has(child.id) || !(next.spare || idle(child.route_id))) return { id, attempt, claim_id, output }
     wished.add(child.id)
-    const { id, after, sla_ms, lease_ms, deadline_ms } = child
+    const { after, sla_ms, lease_ms, deadline_ms } = child
     const terms = { child_sla_ms: sla_ms, child_lease_ms: lease_ms, child_deadline_ms: deadline_ms }
-    return { ...item, wish: { child: id, next: next.claim_id, after, ...terms } }
+    return { id, attempt, claim_id, output, wish: { child: child.id, next: next.claim_id, after, ...terms } }
   })
 }
 

@@ -66,6 +66,7 @@ function open(url: URL, name: string): Promise<NatsConnection> {
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreClusterUpdates: false,
+    noAsyncTraces: true, // an error object for each request, in case that it fails
   })
 }
 
