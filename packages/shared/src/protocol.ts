@@ -47,7 +47,11 @@ export const deliverySchema = z.object({
   /** W3C trace context of the task. */
   tp: z.string().optional(),
   /** The coordinator that knows the task best: claims and reports are answered there with the least work. */
-  c: z.string().optional(),
+  c: z
+    .string()
+    .regex(/^[a-z0-9-]{1,100}$/i)
+    .optional()
+    .catch(undefined),
 })
 export type Delivery = z.infer<typeof deliverySchema>
 

@@ -23,6 +23,7 @@ import {
   type QueueConsumer,
   redisEndpoint,
   type Slots,
+  Turn,
 } from '@baton/shared/node'
 import { type MinimalJob, type RedisQueueBackend, Worker, type WorkerOptions } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -45,8 +46,6 @@ const cutOff = /connection (?:is )?close/i
 const enterMs = 1_000
 /** How long a consumption that stops waits for a Redis that is away. */
 const farewellMs = 2_000
-/** Jobs that a slot takes from one queue before the agent's other queues get their turn. */
-const jobsPerTurn = 20
 /** Jobs that are asked for at once, at most. */
 const maxTaken = 100
 /** The scripts that add a job, that take one, and that finish one and take the next. */
@@ -219,7 +218,11 @@ class Fetcher extends Worker {
   /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
   async finish(id: string, andTake: boolean): Promise<Taken | undefined> {
     this.lockManager.untrackJob(id)
-    return this.taken(await this.finisher.moveToFinished(id, this.finishArguments(id, andTake)))
+    try {
+      return this.taken(await this.finisher.moveToFinished(id, this.finishArguments(id, andTake)))
+    } finally {
+      this.lockManager.untrackJob(id) // a slow Redis may have answered only now that it was taken
+    }
   }
 
   /** BullMQ packs the options of each call anew, which are the same for all jobs of a queue: only what tells of the job is put in. */
@@ -385,15 +388,16 @@ class QueueLoop {
   /** Runs a job and, while the slot is its own, what the job brought, or whatever the queue hands over when the job is finished. */
   private async work(first: Taken): Promise<void> {
     const { slots, log, queue } = this.options
+    const turn = new Turn()
     let job: Taken | undefined = first
     try {
-      for (let n = 1; job; n++) {
+      while (job) {
         if (this.isStopping) {
           slots.passed()
           return await this.fetcher.giveBack(job) // Q2
         }
-        const last: string | undefined = await this.run(job)
-        job = last === undefined ? undefined : await this.finishAndTake(last, n < jobsPerTurn)
+        const last: string | undefined = await this.run(job, turn)
+        job = last === undefined ? undefined : await this.finishAndTake(last, !turn.isOver)
       }
     } catch (error) {
       // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
@@ -449,12 +453,14 @@ class QueueLoop {
    * Works off a job, and what it brings. Answers with the id of the one that is left to be finished: a job is finished whatever
    * became of the attempt, as the coordinator alone retries.
    */
-  private async run({ id, delivery }: Taken): Promise<string | undefined> {
+  private async run({ id, delivery }: Taken, turn: Turn): Promise<string | undefined> {
     const { onJob, log, queue } = this.options
     this.unended++
     let last = id
     try {
-      for (let next = await onJob(id, delivery); next; next = await next.run()) {
+      turn.next()
+      for (let next = await onJob(id, delivery, turn); next; next = await next.run()) {
+        turn.next()
         if (!(await this.goOn(last, next))) return undefined
         last = next.id
       }

@@ -1,5 +1,5 @@
 import { failure, type Outcome, type ReportItem } from '@baton/shared'
-import { createLogger } from '@baton/shared/node'
+import { createLogger, Turn } from '@baton/shared/node'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Agent, type AgentContext, defineAgent } from './agent.js'
 import { lostClaim } from './executor.js'
@@ -180,8 +180,8 @@ describe('a report', () => {
     })
 
     test.each([
-      ['twenty in a row while no other slot is free', false, 20],
-      ['as many as there are while others are', true, 50],
+      ['while its slot has its turn and no other one is free', false, 20],
+      ['as many times as there are while others are', true, 50],
     ])('is asked for: %s', async (_, hasSpare, runs) => {
       const { executor } = await on({
         report: ({ items }, n) => {
@@ -189,8 +189,13 @@ describe('a report', () => {
           return wished ? handing(49)(items, n) : answered({ status: 'accepted' })
         },
       })
-      let following = await executor.deliver(echo, delivery, { hasSpare: () => hasSpare })
-      while (following) following = await following.run()
+      const turn = new Turn()
+      turn.next()
+      let following = await executor.deliver(echo, delivery, { hasSpare: () => hasSpare, turn })
+      while (following) {
+        turn.next()
+        following = await following.run()
+      }
       expect(outcomes()).toHaveLength(runs)
     })
   })

@@ -18,7 +18,7 @@ import {
   protocolVersion,
   type ReportItem,
 } from '@baton/shared'
-import { failpoint, type Logger, type NextJob } from '@baton/shared/node'
+import { failpoint, type Logger, type NextJob, type Turn } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
@@ -40,15 +40,14 @@ interface ExecutorOptions {
 }
 
 const defaultGraceMs = 10_000
-/** Subtasks that a slot goes on with in a row while all others are in use: then others have their turn. */
-const maxInTurn = 20
-
 /** A slot's place in its worker. */
 export interface Place {
   /** The claim of the delivery was answered. */
   readonly onClaimed?: () => void
   /** Whether the agent has slots that nobody uses. */
   readonly hasSpare?: () => boolean
+  /** Of the slot's turn: while all slots are in use, it is given back when the turn is over. */
+  readonly turn?: Pick<Turn, 'isOver'>
 }
 
 /** An attempt that was granted. */
@@ -62,8 +61,6 @@ interface Granted {
   /** The coordinator that knows its task. */
   readonly coordinator: string | undefined
   readonly place: Place
-  /** How many its slot had in a row, this one included. */
-  readonly inTurn: number
 }
 
 export class Executor {
@@ -114,7 +111,7 @@ export class Executor {
     const claimId = randomUUID()
     const grant = await this.claim(agent, { subtask, attemptNumber, claimId, coordinator })
     place.onClaimed?.()
-    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place, inTurn: 1 })
+    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place })
   }
 
   private async claim(
@@ -180,19 +177,20 @@ export class Executor {
   }
 
   /** The claim under which the slot of `granted` would go on. */
-  private wish({ place, inTurn }: Granted): { claim_id: string; spare: boolean } | undefined {
+  private wish({ place }: Granted): { claim_id: string; spare: boolean } | undefined {
     const spare = place.hasSpare?.() ?? false
-    return this.draining || (!spare && inTurn >= maxInTurn) ? undefined : { claim_id: randomUUID(), spare }
+    return this.draining || (!spare && place.turn?.isOver) ? undefined : { claim_id: randomUUID(), spare }
   }
 
-  private handedOver({ agent, place, inTurn, coordinator }: Granted, next: HandedOver, claimId: string): NextJob {
+  private handedOver({ agent, place, coordinator }: Granted, next: HandedOver, claimId: string): NextJob {
     const { subtask, attempt: attemptNumber, job, tp } = next
     // Its lease is kept from now on.
     this.asked.set(claimId, subtask)
     const briefed = async (): Promise<Granted | undefined> => {
+      if (next.grant) this.options.observer?.claimed(agent.name, 'granted')
       const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, coordinator }))
       this.asked.delete(claimId)
-      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place, inTurn: inTurn + 1 }
+      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place }
     }
     return {
       id: job,
@@ -209,7 +207,7 @@ export class Executor {
         const granted = await briefed()
         if (!granted) return
         const { lanes } = this.options
-        const held = failure('unavailable', 'its queue is paused: it gives out no jobs')
+        const held = failure('unavailable', 'its queue gave out no job: it is paused, or limited')
         await lanes.report({ subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } })
       },
     }

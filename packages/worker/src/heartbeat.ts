@@ -3,7 +3,8 @@
  *
  * Invariants: H1 a heartbeat always fits into one message; progress that has no room waits for the next one. H2 a claim is
  * listed from when it is asked for: it may be granted and its answer lost, and its lease must not run out while it is
- * repeated.
+ * repeated. One that a report names is listed when its answer has come: until then nobody knows of which subtask it is, and
+ * the report is repeated sooner than a lease runs out.
  */
 import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'

@@ -7,7 +7,16 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type HostedAgent, queueName, subjects, type WorkerInfo, workerWordSchema } from '@baton/shared'
-import { type Bus, type BusSubscription, type Consumption, Door, type Logger, type QueueConsumer, Slots } from '@baton/shared/node'
+import {
+  type Bus,
+  type BusSubscription,
+  type Consumption,
+  Door,
+  type Logger,
+  type OnJob,
+  type QueueConsumer,
+  Slots,
+} from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Executor, lostClaim } from './executor.js'
@@ -138,13 +147,13 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const door = new Door(maxUnclaimed)
   for (const agent of agents) {
     const slots = new Slots(agent.concurrency, door)
-    const onJob = (_id: string, delivery: unknown) => {
+    const onJob: OnJob = (_id, delivery, turn) => {
       let inside = true
       const pass = () => {
         if (inside) slots.passed()
         inside = false
       }
-      return executor.deliver(agent, delivery, { onClaimed: pass, hasSpare: () => slots.free > 0 }).finally(pass)
+      return executor.deliver(agent, delivery, { onClaimed: pass, hasSpare: () => slots.free > 0, turn }).finally(pass)
     }
     const queues = [
       queueName(pool, { kind: 'agent', name: agent.name }),

@@ -1,15 +1,18 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Queryable } from '../store/database.js'
-import type { Routes } from '../store/routes.js'
+import type { Route, Routes } from '../store/routes.js'
 import { Directory } from './directory.js'
 
-const route = { id: 1, pool: 'shared', capability: 'build', requires: [], agent: null }
+const build: Route = { id: 1, pool: 'shared', capability: 'build', requires: [], agent: null }
+/** Work for this agent alone: it goes to its own queue. */
+const pinned = (id: number, capability: string): Route => ({ id, pool: 'shared', capability, requires: [], agent: 'a' })
 
 /** One agent with ten slots, of which seven are in use. */
-async function directory() {
-  const provider = { worker_id: 'w', pool: 'shared', agent: 'a', capabilities: ['build'], concurrency: 10, active: 7, lagging: false }
+async function directory(routes_: readonly Route[] = [build]) {
+  const capabilities = ['build', 'x', 'y']
+  const provider = { worker_id: 'w', pool: 'shared', agent: 'a', capabilities, concurrency: 10, active: 7, lagging: false }
   const db = { query: async () => ({ rows: [provider], rowCount: 1 }) } as unknown as Queryable // it reads the fleet, and nothing else
-  const routes = { known: new Map([[1, route]]), read: async () => undefined } as unknown as Routes // as far as it is asked
+  const routes = { known: new Map(routes_.map(route => [route.id, route])), read: async () => undefined } as unknown as Routes // as far as it is asked
   const made = new Directory({ db, routes })
   await made.refresh()
   return made
@@ -24,18 +27,39 @@ test('a queue takes two rounds until it is measured how long the work takes; the
   expect(room(fleet)).toBe(5)
 })
 
-test('a slot that was granted is not free any more, until the fleet is read again', async () => {
+test('what is queued takes of the room, until it is claimed', async () => {
   const fleet = await directory()
   fleet.setMeasures([{ agent: 'a', capability: 'build', attempts: 9, successRate: 1, latencyMs: 5_000 }])
   await fleet.refresh()
-  fleet.queued('shared.c.build')
-  expect(room(fleet)).toBe(4)
+  for (let n = 0; n < 4; n++) fleet.queued('shared.c.build')
+  expect(room(fleet)).toBe(1)
   fleet.claimed(1)
-  expect(room(fleet)).toBe(4)
-  for (let n = 0; n < 9; n++) fleet.claimed(1)
-  expect(room(fleet)).toBe(2) // a second's worth stays, however little is free
-  await fleet.refresh()
-  expect(room(fleet)).toBe(5)
+  expect(room(fleet)).toBe(2)
+})
+
+describe('routes that share a queue', () => {
+  const shares = (fleet: Directory) => fleet.backlogRoom().map(({ route_id, room }) => [route_id, room])
+
+  test('share its room, and each is the first by turns', async () => {
+    const fleet = await directory([pinned(2, 'x'), pinned(3, 'y')])
+    fleet.setBacklog([2, 3])
+    const turns = [shares(fleet), shares(fleet), shares(fleet)]
+    expect(turns.map(turn => turn[0]?.[0])).toEqual([2, 3, 2])
+    for (const turn of turns) expect(turn.map(([, room]) => room)).toEqual([10, 5])
+  })
+
+  test('where there is room for one, the more urgent has it', async () => {
+    const fleet = await directory([pinned(2, 'x'), pinned(3, 'y')])
+    for (let n = 0; n < 19; n++) fleet.queued('shared.a.a')
+    fleet.setBacklog(
+      [2, 3],
+      new Map([
+        [2, 3],
+        [3, 0],
+      ]),
+    )
+    for (let n = 0; n < 4; n++) expect(shares(fleet)).toEqual([[3, 1]])
+  })
 })
 
 test('a queue is idle while nothing waits in it', async () => {

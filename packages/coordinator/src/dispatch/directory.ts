@@ -22,10 +22,11 @@ export class Directory {
   /** Of each route that was asked for since the fleet was last read; null: nobody serves it. */
   private readonly resolutions = new Map<number, Resolution | null>()
   private depths = new Map<string, number>()
-  /** Claims that were granted here from each queue since the fleet was last read: its slots are not free any more. */
-  private readonly granted = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
+  /** The most urgent priority of the ready rows of each route, as it was last read; a lower number is more urgent. */
+  private urgency: ReadonlyMap<number, number> = new Map()
+  private turns = 0
   /** How agents did so far, by agent and capability. */
   private measures: ReadonlyMap<string, Measure> = new Map()
   private readonly insight: Insight = {
@@ -42,7 +43,6 @@ export class Directory {
     this.providers = await readProviders(this.options.db)
     await this.options.routes.read()
     this.resolutions.clear()
-    this.granted.clear()
   }
 
   /** The queues that have a live consumer. */
@@ -117,9 +117,11 @@ export class Directory {
     this.depths = new Map(depths.map(d => [d.queue, d.depth]))
   }
 
-  setBacklog(routeIds: readonly number[]): void {
+  /** `urgency`: see there. */
+  setBacklog(routeIds: readonly number[], urgency: ReadonlyMap<number, number> = new Map()): void {
     this.backlog.clear()
     for (const id of routeIds) this.backlog.add(id)
+    this.urgency = urgency
   }
 
   /** Ready rows of this route were left behind. */
@@ -137,9 +139,7 @@ export class Directory {
 
   claimed(routeId: number): void {
     const queue = this.resolve(routeId)?.queue
-    if (queue === undefined) return
-    this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
-    this.granted.set(queue, (this.granted.get(queue) ?? 0) + 1)
+    if (queue !== undefined) this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
   }
 
   /** Room for rows that become ready right now: of routes without a backlog, since nothing may overtake. */
@@ -147,10 +147,15 @@ export class Directory {
     return this.rooms(id => !this.backlog.has(id))
   }
 
-  /** Room for the backlog, each queue's shared out among its routes. */
+  /** Room for the backlog, each queue's shared out among its routes: the most urgent first, equals by turns. */
   backlogRoom(): Room {
     const left = new Map<string, number>()
-    return this.rooms(id => this.backlog.has(id)).flatMap(({ route_id, queue, room }) => {
+    const rooms = this.rooms(id => this.backlog.has(id))
+    const first = this.turns++ % Math.max(1, rooms.length)
+    const inTurn = [...rooms.slice(first), ...rooms.slice(0, first)]
+    const urgencyOf = ({ route_id }: RouteRoom) => this.urgency.get(route_id) ?? 0
+    inTurn.sort((a, b) => urgencyOf(a) - urgencyOf(b)) // stable
+    return inTurn.flatMap(({ route_id, queue, room }) => {
       const available = Math.min(room, left.get(queue) ?? room)
       left.set(queue, available - Math.ceil(available / 2))
       const share = this.sharers(queue) > 1 ? Math.ceil(available / 2) : available
@@ -212,8 +217,6 @@ export class Directory {
   }
 
   private roomOf(resolved: Resolution): number {
-    const { queue, slots, startsPerSecond } = resolved
-    const free = resolved.free - (this.granted.get(queue) ?? 0)
-    return queueLimit({ slots, free, startsPerSecond }) - (this.depths.get(queue) ?? 0)
+    return queueLimit(resolved) - (this.depths.get(resolved.queue) ?? 0)
   }
 }

@@ -125,7 +125,8 @@ export class Dispatcher implements Service {
       demand = await readDemand(database)
     }
     this.wakeIn(demand.retry_in_ms)
-    if (demand.ready.some(id => !directory.route(id))) await directory.refresh()
+    const ready = demand.ready.map(({ route_id }) => route_id)
+    if (ready.some(id => !directory.route(id))) await directory.refresh()
     const served = directory.servedQueues
     this.overtaking.keep(served)
     const orphaned = demand.depths.map(d => d.queue).filter(queue => !served.has(queue))
@@ -133,10 +134,13 @@ export class Dispatcher implements Service {
     const routable = demand.blocked.filter(id => directory.resolves(id))
     if (routable.length > 0)
       this.changed(await unblockRoutable(database, { provided: routable, roomy: routable.filter(id => directory.hasRoom(id)) }))
-    const unroutable = demand.ready.filter(id => !directory.resolves(id))
+    const unroutable = ready.filter(id => !directory.resolves(id))
     if (unroutable.length > 0) await this.block(unroutable)
     directory.setDepths(demand.depths.filter(d => !orphaned.includes(d.queue)))
-    directory.setBacklog([...new Set([...demand.ready, ...routable])].filter(id => directory.resolves(id)))
+    directory.setBacklog(
+      [...new Set([...ready, ...routable])].filter(id => directory.resolves(id)),
+      new Map(demand.ready.map(({ route_id, priority }) => [route_id, priority])),
+    )
   }
 
   private async block(routes: readonly number[]): Promise<void> {

@@ -14,8 +14,8 @@ import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
 
 export interface Demand {
-  /** Routes with ready rows. */
-  ready: number[]
+  /** Routes with ready rows, each with the most urgent priority of these. */
+  ready: { route_id: number; priority: number }[]
   /** Routes with blocked rows. */
   blocked: number[]
   /** Jobs that are queued, per queue. */
@@ -29,7 +29,9 @@ const demand: Statement = {
   text: `
 with recursive ${readyRoutes}
 select
-  (select coalesce(json_agg(route_id), '[]') from ready where route_id is not null) as ready,
+  (select coalesce(json_agg(json_build_object('route_id', r.route_id, 'priority',
+      (select s.priority from subtask_states s where s.state = 'ready' and s.route_id = r.route_id order by s.route_id, s.priority limit 1))), '[]')
+    from ready r where r.route_id is not null) as ready,
   (select coalesce(json_agg(distinct route_id), '[]') from subtask_states where state = 'blocked') as blocked,
   (select coalesce(json_agg(q), '[]') from (
     select queue, count(*)::int as depth from subtask_states where state = 'queued' group by queue) q) as depths,

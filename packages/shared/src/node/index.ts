@@ -32,7 +32,7 @@ export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silen
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'
 export { connectNatsBus } from './nats-bus.js'
-export { type Consumption, Door, type NextJob, type OnJob, type QueueConsumer, type Ring, Slots, type TaskQueue } from './queue.js'
+export { type Consumption, Door, type NextJob, type OnJob, type QueueConsumer, type Ring, Slots, type TaskQueue, Turn } from './queue.js'
 export { hopelessRedisError, type RedisEndpoint, redisEndpoint } from './redis-url.js'
 export { batchScripts, type ScriptBatching, type ScriptClient } from './script-batches.js'
 export { type Service, startAll } from './service.js'

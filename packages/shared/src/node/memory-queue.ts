@@ -3,7 +3,7 @@
  * rings again for all that Postgres says is queued.
  */
 import type { Delivery } from '../protocol.js'
-import type { Consumption, NextJob, OnJob, QueueConsumer, Ring, Slots, TaskQueue } from './queue.js'
+import { type Consumption, type NextJob, type OnJob, type QueueConsumer, type Ring, type Slots, type TaskQueue, Turn } from './queue.js'
 
 interface MemoryJob {
   readonly id: string
@@ -77,7 +77,7 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
         }
         taken++
         const job = queue.waiting.shift() as MemoryJob // its length was just checked
-        const run = work(queue, job.id, async () => onJob(job.id, job.delivery))
+        const run = work(queue, job.id, async turn => onJob(job.id, job.delivery, turn))
           .catch(() => undefined) // the consumer's own business; the job is finished all the same
           .then(() => {
             running.delete(run)
@@ -122,11 +122,14 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
 }
 
 /** Works off a job, and whatever its slot goes on with. */
-async function work({ known, active }: Queue, first: string, run: () => Promise<NextJob | undefined>): Promise<void> {
+async function work({ known, active }: Queue, first: string, run: (turn: Turn) => Promise<NextJob | undefined>): Promise<void> {
+  const turn = new Turn()
   let id = first
   try {
     active.set(id, performance.now())
-    for (let next = await run(); next; next = await next.run()) {
+    turn.next()
+    for (let next = await run(turn); next; next = await next.run()) {
+      turn.next()
       active.delete(id)
       known.delete(id)
       id = next.id

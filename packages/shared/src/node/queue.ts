@@ -37,8 +37,28 @@ export interface NextJob {
   giveBack(): Promise<void>
 }
 
-/** Works off a job; resolves when it may be finished, and with what the slot goes on with. */
-export type OnJob = (id: string, delivery: unknown) => Promise<NextJob | undefined>
+/** Works off a job; resolves when it may be finished, and with what the slot goes on with. `turn`: that of its slot. */
+export type OnJob = (id: string, delivery: unknown, turn: Turn) => Promise<NextJob | undefined>
+
+/** So many jobs of one queue a slot works off before others have their turn, and for so long. */
+const jobsOfTurn = 20
+const turnMs = 500
+
+/** What a slot works off of one queue before it is given back, so that an agent's other queues come to it, too. */
+export class Turn {
+  private readonly began = performance.now()
+  private jobs = 0
+
+  /** A job begins. */
+  next(): void {
+    this.jobs++
+  }
+
+  /** The slot should be given back after the job at hand. */
+  get isOver(): boolean {
+    return this.jobs >= jobsOfTurn || performance.now() - this.began >= turnMs
+  }
+}
 
 export interface Consumption {
   /** Takes no further job; resolves when those taken are finished. */
