@@ -34,7 +34,7 @@ export function endsByWait(client: Client, signal: AbortSignal): Ends {
 const pollMs = 10
 const silentMs = 300_000
 /** How far a look reaches back behind what the last one saw: a task's end is stamped before it is committed. */
-const overlapMs = 60
+const overlapMs = 40
 /** An end that was committed later than that is found by a look at each open task, now and then. */
 const thoroughEveryMs = 1_000
 
