@@ -53,7 +53,7 @@ test('24: cut off between COMMIT and its answer: one accepted result', async () 
     // The result is at the server, and waits for this lock; its answer will not get through.
     await eventually(async () => {
       const waiting = await fleet.rows(
-        `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%claim_id uuid, output text%'`,
+        `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%set state = ''completed'', finished_at%'`,
       )
       expect(waiting).toHaveLength(1)
     })
