@@ -137,6 +137,7 @@ export class Attempt {
     const log = () => this.log
     const newPort = () => this.port()
     let port: ClaimPort | undefined
+    let deadline: Date | undefined
     return {
       grant,
       get port() {
@@ -147,7 +148,8 @@ export class Attempt {
         return signal()
       },
       get deadline() {
-        return new Date(startedAt + Math.min(grant.sla_ms, grant.deadline_in_ms ?? Number.POSITIVE_INFINITY))
+        deadline ??= new Date(startedAt + Math.min(grant.sla_ms, grant.deadline_in_ms ?? Number.POSITIVE_INFINITY))
+        return deadline
       },
       get log() {
         return log()

@@ -71,6 +71,8 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     ...endpoint,
     maxRetriesPerRequest: null,
     socketTimeout: silentMs,
+    // A take that had run and is sent again takes another job, and nobody knows of the first one.
+    autoResendUnfulfilledCommands: false,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
   })

@@ -98,22 +98,30 @@ export class Dispatcher implements Service {
     }
     const rooms = directory.backlogRoom().map(each => ({ ...each, room: Math.min(each.room, maxClaimed) }))
     if (rooms.length === 0) return false
-    const wanted = rooms.map(room => ({ ...room, after: this.heldUp.after(room.route_id) }))
+    const wanted = rooms.map(room => ({
+      ...room,
+      after: this.heldUp.after(room.route_id),
+      last_owner: this.heldUp.lastOwner(room.route_id),
+    }))
     const { jobs: rows, cut } = await claimReady(database, wanted)
     if (rows.length > 0) failpoint('dispatch.after-claim')
     for (const row of rows) directory.queued(row.queue)
-    for (const { route_id, room } of rooms) {
-      const full = rows.filter(r => r.route_id === route_id).length >= room
+    let more = rows.length > 0 || cut.length > 0
+    for (const { route_id, room, after } of wanted) {
+      const found = rows.filter(r => r.route_id === route_id)
+      const full = found.length >= room
       this.heldUp.looked(
         route_id,
         cut.filter(c => c.route_id === route_id),
-        full,
+        { full, rows: found },
       )
-      // A route that gave less than it had room for has nothing left.
-      if (!full) this.lastLook = Number.NEGATIVE_INFINITY
+      if (full) continue
+      // A route that gave less than it had room for has nothing left, or nothing behind where the looking began.
+      this.lastLook = Number.NEGATIVE_INFINITY
+      if (after.length > 0) more = true
     }
     await ringer.ring(this.overtaking.order(rows))
-    return rows.length > 0 || cut.length > 0
+    return more
   }
 
   /** The whole demand, and what has to move before anything can be claimed. */

@@ -50,7 +50,7 @@ const claim: Statement = {
   name: 'claim_ready',
   text: `
 with want as (
-  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json)
+  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json, last_owner int)
 ),
 picked as materialized (
   select p.id, w.route_id, w.queue, p.priority, p.owner, p.task_pk
@@ -100,11 +100,11 @@ picked as materialized (
       where t.runs
     ),
     fair as (
-      select o.id, o.priority, o.tenant_id, row_number() over (partition by o.priority, o.tenant_id order by o.place, o.owner) as place from owned o
+      select o.id, o.priority, o.tenant_id, o.owner, row_number() over (partition by o.priority, o.tenant_id order by o.place, o.owner <= coalesce(w.last_owner, 0), o.owner) as place from owned o
     )
     (select f.id, null::smallint as priority, null::int as owner, null::bigint as task_pk
     from fair f
-    order by f.priority, f.place, f.tenant_id
+    order by f.priority, f.place, f.owner <= coalesce(w.last_owner, 0), f.tenant_id
     limit w.room)
     union all
     -- Where the looking was broken off.
@@ -143,6 +143,8 @@ export interface TurnPlace {
 export interface WantedRows extends RouteRoom {
   /** Of these owners, look behind these places only. */
   readonly after?: readonly TurnPlace[] | undefined
+  /** The owner who was served last: among equals, those with a higher number come before the others. */
+  readonly last_owner?: number | undefined
 }
 
 /** A row that was claimed for its queue, and whose it is. */
