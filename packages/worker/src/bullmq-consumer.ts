@@ -71,8 +71,6 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     ...endpoint,
     maxRetriesPerRequest: null,
     socketTimeout: silentMs,
-    // A take that had run and is sent again takes another job, and nobody knows of the first one.
-    autoResendUnfulfilledCommands: false,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
   })
@@ -251,10 +249,18 @@ class Fetcher extends Worker {
       if (other) await this.giveBack(other)
       // Of several that come at once, one may have taken what another one brought.
       if (this.entering.has(id)) await immediate()
-      return !this.entering.has(id)
+      return !this.entering.has(id) || (await this.holds(id))
     } finally {
       this.entering.delete(id)
     }
+  }
+
+  /** Whether it has the job all the same: after a reconnect the driver sends again what had run, and finds nothing any more. */
+  private async holds(id: string): Promise<boolean> {
+    const client = await this.client
+    if ((await client.get(`${this.toKey(id)}:lock`)) !== this.token) return false
+    this.lockManager.trackJob(id, this.token, Date.now())
+    return true
   }
 
   /** Gives a job back to the queue, for another worker. */
