@@ -188,14 +188,16 @@ const modelJob = { id: '\u0000job', opts: { attempts: 1 } } as MinimalJob & { re
  * holds locks, finishes.
  */
 class Fetcher extends Worker {
+  private readonly redis: Redis
   private readonly token: string
   /** Jobs that are put in and were not taken out yet. */
   private readonly entering = new Set<string>()
   /** The arguments of the script that finishes a job, with and without taking the next, for a job of no queue. */
   private readonly finishing = new Map<boolean, readonly Argument[]>()
 
-  constructor(queue: string, options: WorkerOptions) {
+  constructor(queue: string, options: WorkerOptions & { readonly connection: Redis }) {
     super(queue, null, options)
+    this.redis = options.connection
     this.token = this.id
   }
 
@@ -257,8 +259,7 @@ class Fetcher extends Worker {
 
   /** Whether it has the job all the same: after a reconnect the driver sends again what had run, and finds nothing any more. */
   private async holds(id: string): Promise<boolean> {
-    const client = await this.client
-    if ((await client.get(`${this.toKey(id)}:lock`)) !== this.token) return false
+    if ((await this.redis.get(`${this.toKey(id)}:lock`)) !== this.token) return false
     this.lockManager.trackJob(id, this.token, Date.now())
     return true
   }
