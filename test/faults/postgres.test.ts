@@ -37,7 +37,8 @@ async function completedAtOnce(prefix: string, count: number) {
   expect(subtasks.filter(({ state, attempt }) => state !== 'completed' || attempt !== 1)).toEqual([])
   const own = new Set(subtasks.map(({ uuid }) => uuid))
   expect(history.journal.filter(({ event, key }) => event === 'start' && own.has(key))).toHaveLength(count)
-  expect(history.jobs).toEqual([]) // every report was answered, every job finished
+  // Every report was answered, and every job is finished when its worker has heard so.
+  await eventually(async () => expect((await shared().history()).jobs).toEqual([]))
 }
 
 test('24: cut off between COMMIT and its answer: one accepted result', async () => {
