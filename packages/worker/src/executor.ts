@@ -40,6 +40,7 @@ interface ExecutorOptions {
 }
 
 const defaultGraceMs = 10_000
+
 /** A slot's place in its worker. */
 export interface Place {
   /** The claim of the delivery was answered. */
@@ -186,29 +187,20 @@ export class Executor {
     const { subtask, attempt: attemptNumber, job, tp } = next
     // Its lease is kept from now on.
     this.asked.set(claimId, subtask)
-    const briefed = async (): Promise<Granted | undefined> => {
-      if (next.grant) this.options.observer?.claimed(agent.name, 'granted')
-      const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, coordinator }))
-      this.asked.delete(claimId)
-      return grant && { agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place }
-    }
+    if (next.grant) this.options.observer?.claimed(agent.name, 'granted')
     return {
       id: job,
-      delivery: {
-        ...{ v: protocolVersion, s: subtask, a: attemptNumber },
-        ...(tp !== undefined && { tp }),
-        ...(coordinator !== undefined && { c: coordinator }),
-      },
+      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, tp, c: coordinator },
       run: async () => {
-        const granted = await briefed()
-        return granted && this.run(granted)
+        const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, coordinator }))
+        this.asked.delete(claimId)
+        return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place })
       },
+      // It was granted, and needs no brief for that.
       giveBack: async () => {
-        const granted = await briefed()
-        if (!granted) return
-        const { lanes } = this.options
         const held = failure('unavailable', 'its queue gave out no job: it is paused, or limited')
-        await lanes.report({ subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } })
+        const item = { subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } } as const
+        await this.options.lanes.report(item, coordinator).finally(() => this.asked.delete(claimId))
       },
     }
   }

@@ -157,7 +157,7 @@ export class Briefs {
   }
 }
 
-const inOrder = (ids: readonly string[]): string[] => (ids.length === 1 ? [...ids] : [...ids].sort((a, b) => Number(a) - Number(b)))
+const inOrder = (ids: readonly string[]): string[] => [...ids].sort((a, b) => Number(a) - Number(b))
 
 function grantText(task: NewTask, row: NewSubtask, started: Omit<Started, 'waited'>, dependencies: readonly { view: string }[]): string {
   const { attempt, attempt_limit, progress, sla_ms, lease_ms, deadline_in_ms } = started

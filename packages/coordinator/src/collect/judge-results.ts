@@ -8,9 +8,9 @@
 import { jobId } from '@baton/shared'
 import { failpoint } from '@baton/shared/node'
 import { completeAttempts, type ReportVerdict } from '../store/complete.js'
-import { completeRunning, type HandedRow, type InlineResult, type WishingResult } from '../store/complete-running.js'
+import { completeRunning, type InlineResult, type WishingResult } from '../store/complete-running.js'
 import type { Queryable } from '../store/database.js'
-import type { EffectsRow } from '../store/fragments.js'
+import type { EffectsRow, QueuedRow } from '../store/fragments.js'
 import { readHanded } from '../store/handed.js'
 import type { Room } from '../store/room.js'
 import type { Briefs } from './briefs.js'
@@ -31,7 +31,8 @@ interface Means {
 }
 
 /** What the worker of a result goes on with. */
-export interface Handed extends Pick<HandedRow, 'id' | 'attempt' | 'dispatch' | 'queue' | 'route_id' | 'task_pk'> {
+export interface Handed extends QueuedRow {
+  readonly task_pk: string
   readonly claim_id: string
   /** A `Grant` as JSON text; null where it has to be claimed for its brief. */
   readonly grant: string | null
@@ -63,7 +64,7 @@ export async function judgeResults(means: Means, items: readonly ReportedResult[
   }
   const handed = new Map<number, Handed>()
   const rowOf = new Map(rows.map(row => [row.id, row]))
-  for (const [i, { wish }] of rowOf.size === 0 ? [] : wishes.entries()) {
+  for (const [i, { wish }] of wishes.entries()) {
     const row = wish && rowOf.get(wish.child)
     const n = firsts[i]?.n
     if (row && n !== undefined) handed.set(n, { ...row, claim_id: wish.next, grant: briefs.of(row.id)?.grant(row) ?? null, again: false })

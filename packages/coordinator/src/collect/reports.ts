@@ -163,7 +163,7 @@ export class Reports {
     for (const n of refused) this.acknowledge(items[n])
     if (handed.size === 0) return verdicts.map(verdict => ({ verdict }))
     const jobs = [...handed.values()].filter(job => !job.again)
-    this.tellOfClaims(handed)
+    this.tellOfClaims(jobs)
     const traces = await after.handedOver(jobs)
     return verdicts.map((verdict, n) => {
       const job = handed.get(n)
@@ -172,17 +172,12 @@ export class Reports {
   }
 
   /** What was handed over was claimed with it. */
-  private tellOfClaims(handed: ReadonlyMap<number, Handed>): void {
-    const { observer } = this.options
-    if (!observer) return
-    const claims: { claim_id: string; attempt: number }[] = []
-    const verdicts: ItemResult<ClaimVerdict>[] = []
-    for (const { attempt, claim_id, route_id, task_pk, again } of handed.values()) {
-      if (again) continue
-      claims.push({ claim_id, attempt })
-      verdicts.push({ ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited: 0 } })
-    }
-    if (claims.length > 0) observer.claimed(claims, verdicts)
+  private tellOfClaims(jobs: readonly Handed[]): void {
+    if (jobs.length === 0) return
+    const verdicts = jobs.map(({ route_id, task_pk }): ItemResult<ClaimVerdict> => {
+      return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited: 0 } }
+    })
+    this.options.observer?.claimed(jobs, verdicts)
   }
 
   /** A result that came after a cancel was asked for is dropped; that it came shows that the agent has ended. */

@@ -18,6 +18,8 @@ interface Kept {
   readonly since: number | undefined
 }
 
+const keyOf = ({ priority, owner }: Pick<TurnPlace, 'priority' | 'owner'>): string => `${priority} ${owner}`
+
 export class HeldUp {
   /** By route, then by priority and owner. */
   private readonly places = new Map<number, Map<string, Kept>>()
@@ -59,16 +61,16 @@ export class HeldUp {
     const kept = this.places.get(routeId) ?? new Map<string, Kept>()
     this.places.set(routeId, kept)
     // Who had nothing behind his place has his next turn at the beginning, whatever others still have.
-    const served = new Set(rows.map(({ priority, owner }) => `${priority} ${owner}`))
+    const served = new Set(rows.map(keyOf))
     for (const [key, { since }] of kept) if (since === undefined && !served.has(key)) kept.delete(key)
     for (const { priority, owner, task_pk } of rows) {
-      const key = `${priority} ${owner}`
+      const key = keyOf({ priority, owner })
       const known = kept.get(key)
       if (known?.since !== undefined) continue // the held-up ones come before
       if (!known || BigInt(task_pk) > BigInt(known.place.task_pk)) kept.set(key, { place: { priority, owner, task_pk }, since: undefined })
     }
     for (const place of places) {
-      const key = `${place.priority} ${place.owner}`
+      const key = keyOf(place)
       kept.set(key, { place, since: kept.get(key)?.since ?? this.now() })
     }
   }

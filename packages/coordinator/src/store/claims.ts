@@ -9,7 +9,7 @@
  */
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
-import { few, from } from './fragments.js'
+import { few, from, mayTake } from './fragments.js'
 import { pausedMs, pausedTenants } from './pauses.js'
 
 export interface ClaimedItem {
@@ -80,8 +80,7 @@ judged as materialized (
     coalesce(d.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms,
     case when d.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
     t.suspect and exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id) as crowded,
-    w.agent is not null and (r.agent is null or r.agent = t.agent)
-      and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities as eligible,
+    w.agent is not null and ${mayTake('r', 'w', 't.agent')} as eligible,
     k.task_id, k.title as task_title, k.context, d.subtask_id, d.uuid, d.name, d.title, d.capability, d.input, d.isolation
   from target t
   join subtasks d on d.id = t.id

@@ -36,6 +36,14 @@ room as materialized (
  */
 export const few = (column: string): string => `${column} between 0 and 1000000000`
 
+/** Whether an agent on a worker may take work of a route. Aliases of `routes` and `worker_agents`, and the agent's name. */
+export const mayTake = (route: string, worker: string, agent: string): string =>
+  `(${route}.agent is null or ${route}.agent = ${agent}) and (${route}.capability = any (${worker}.capabilities) or ${route}.capability = ${route}.agent) and ${route}.requires <@ ${worker}.capabilities`
+
+/** Whether subtask `id` depends on just these, which are in order (K1 of start-known.ts). */
+export const dependsOnJust = (id: string, after: string): string =>
+  `array(select e.from_id from dependencies e where e.to_id = ${id} order by e.from_id) = ${after}`
+
 /**
  * The task of a tenant that a caller means by its `task_id`. The tenant's column is hidden from the planner, so that the index
  * that begins with the `task_id` is the only one that it can use. `k`: the alias of `tasks` and a dot, or nothing.
@@ -146,8 +154,7 @@ const admittedAtOnce = (defaultSlaMs: string): string => `
     cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = t.route_id limit 1) n
     cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = t.worker_id and x.agent = t.agent limit 1) w
     where t.next is not null and q.queue = t.from_queue and o.status = 'running'
-      and (n.agent is null or n.agent = t.agent) and (n.capability = any (w.capabilities) or n.capability = n.agent) and n.requires <@ w.capabilities
-      and array(select e.from_id from dependencies e where e.to_id = t.id order by e.from_id) = t.after
+      and ${mayTake('n', 'w', 't.agent')} and ${dependsOnJust('t.id', 't.after')}
   ) h on true`
 
 const started = (leaseMs: string): string => `,

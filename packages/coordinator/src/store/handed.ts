@@ -1,16 +1,11 @@
 /** What was handed over to the worker that reported a result. */
 import type { Queryable, Statement } from './database.js'
-import { few } from './fragments.js'
+import { few, type QueuedRow } from './fragments.js'
 
-interface HandedAgain {
+interface HandedAgain extends QueuedRow {
   n: number
   /** The claim that it runs under. */
   claim_id: string
-  id: string
-  attempt: number
-  dispatch: number
-  queue: string
-  route_id: number
   task_pk: string
 }
 

@@ -12,7 +12,7 @@
 import { deadlineFirst } from './claims.js'
 import { Columns } from './columns.js'
 import type { Queryable, Statement } from './database.js'
-import { few, from } from './fragments.js'
+import { dependsOnJust, few, from, mayTake } from './fragments.js'
 import { pausedTenants } from './pauses.js'
 
 export interface KnownClaim {
@@ -65,8 +65,7 @@ admitted as materialized (
   cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = c.route_id limit 1) r
   cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = i.worker_id and x.agent = i.agent limit 1) w
   where k.status in ('running', 'blocked', 'needs_review') and o.status = 'running' and c.tenant_id <> all ${pausedTenants}
-    and (r.agent is null or r.agent = i.agent) and (r.capability = any (w.capabilities) or r.capability = r.agent) and r.requires <@ w.capabilities
-    and array(select e.from_id from dependencies e where e.to_id = i.id order by e.from_id) = i.after
+    and ${mayTake('r', 'w', 'i.agent')} and ${dependsOnJust('i.id', 'i.after')}
 ),
 started as (
   update subtask_states s set state = 'running', claim_id = i.claim_id, worker_id = i.worker_id, agent = i.agent, started_at = clock_timestamp(),

@@ -73,7 +73,7 @@ export function batchScripts(client: ScriptClient, { batched, exhausted, shorten
     define(name, { lua: looped(scripts), numberOfKeys: scripts.reduce((sum, { numberOfKeys }) => sum + numberOfKeys, 0) })
     return command(name)
   }
-  const pair = new Turn()
+  const pair = new Calls()
   client.defineCommand = (name, definition) => {
     define(name, definition)
     const { lua, numberOfKeys } = definition
@@ -81,11 +81,11 @@ export function batchScripts(client: ScriptClient, { batched, exhausted, shorten
     const script = { lua, numberOfKeys, exhausted: exhausted?.(name) ?? false, shorten: shorten?.(name) }
     const defined = { script, single: command(name), many: loop(`${name}:many`, [script]) }
     const side = paired?.findIndex(isSide => isSide(name)) ?? -1
-    const turn = side === -1 ? new Turn() : pair
-    turn.scripts[Math.max(0, side)] = defined
-    const [first, second] = turn.scripts
-    if (first && second) turn.together = loop(`${name}:paired`, [first.script, { ...second.script, exhausted: false }])
-    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => turn.call(defined, listed(args))
+    const calls = side === -1 ? new Calls() : pair
+    calls.scripts[Math.max(0, side)] = defined
+    const [first, second] = calls.scripts
+    if (first && second) calls.together = loop(`${name}:paired`, [first.script, { ...second.script, exhausted: false }])
+    commands[name] = (...args: readonly (Argument | readonly Argument[])[]) => calls.call(defined, listed(args))
   }
 }
 
@@ -96,7 +96,7 @@ function listed(args: readonly (Argument | readonly Argument[])[]): readonly Arg
 }
 
 /** The calls of one script, or of two that are paired, that are made in one turn of the event loop. */
-class Turn {
+class Calls {
   readonly scripts: [first?: Defined, second?: Defined] = []
   together: Command | undefined
   private calls: Call[] = []
