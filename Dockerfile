@@ -25,5 +25,5 @@ EXPOSE 7420
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.BATON_PORT || process.env.PORT || 7420}/healthz`).then(answer => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Without a shell in between, so that SIGTERM reaches the process: a worker drains, a coordinator finishes what it took.
-ENTRYPOINT ["node", "--max-semi-space-size=32", "packages/cli/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--initial-old-space-size=128", "packages/cli/dist/main.js"]
 CMD ["up"]

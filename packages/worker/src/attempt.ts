@@ -39,7 +39,7 @@ interface AttemptOptions {
   readonly log: Logger
 }
 
-export class Attempt {
+export class Attempt implements Run {
   readonly subtask: string
   readonly claimId: string
   readonly agentName: string
@@ -48,6 +48,9 @@ export class Attempt {
   private controller: AbortController | undefined
   private aborted: BatonError | undefined
   private ownLog: Logger | undefined
+  private ownPort: ClaimPort | undefined
+  private ownDeadline: Date | undefined
+  private startedAt = 0
   private decide: ((outcome: Outcome) => void) | undefined
   private ended = false
   private artifacts: Map<string, ArtifactRef> | undefined
@@ -101,6 +104,7 @@ export class Attempt {
       this.ended = true
       return { outcome: Promise.resolve(this.failed(this.aborted)), settled: Promise.resolve() }
     }
+    this.startedAt = Date.now()
     const outcome = new Promise<Outcome>(resolve => {
       const timer = setTimeout(
         () => this.abort(new BatonError('attempt_timed_out', `the attempt exceeded its SLA of ${grant.sla_ms} ms`)),
@@ -119,7 +123,7 @@ export class Attempt {
   }
 
   private async run(): Promise<Outcome> {
-    const ended = await this.options.runner.run(this.asRun())
+    const ended = await this.options.runner.run(this)
     if (this.streamed) await this.streamed.flushed(this.signal) // whoever follows is told of them before the end
     if (ended.kind === 'failed') return this.failedAs(ended.failure)
     try {
@@ -129,46 +133,35 @@ export class Attempt {
     }
   }
 
-  /** What only some agents ask for is made when it is asked for. */
-  private asRun(): Run {
-    const { grant } = this.options
-    const startedAt = Date.now()
-    const signal = () => this.signal
-    const log = () => this.log
-    const newPort = () => this.port()
-    let port: ClaimPort | undefined
-    let deadline: Date | undefined
-    return {
-      grant,
-      get port() {
-        port ??= newPort()
-        return port
-      },
-      get signal() {
-        return signal()
-      },
-      get deadline() {
-        deadline ??= new Date(startedAt + Math.min(grant.sla_ms, grant.deadline_in_ms ?? Number.POSITIVE_INFINITY))
-        return deadline
-      },
-      get log() {
-        return log()
-      },
-    }
-  }
-
   /** What lines about it begin with. */
   get named(): { task_id: string; subtask_id: string; attempt: number; agent: string } {
     const { grant, agent } = this.options
     return { task_id: grant.task_id, subtask_id: grant.subtask_id, attempt: grant.attempt, agent: agent.name }
   }
 
-  private get log(): Logger {
+  get grant(): Grant {
+    return this.options.grant
+  }
+
+  // What only some agents ask for is made when it is asked for.
+
+  get port(): ClaimPort {
+    this.ownPort ??= this.createPort()
+    return this.ownPort
+  }
+
+  get deadline(): Date {
+    const { sla_ms, deadline_in_ms } = this.grant
+    this.ownDeadline ??= new Date(this.startedAt + Math.min(sla_ms, deadline_in_ms ?? Number.POSITIVE_INFINITY))
+    return this.ownDeadline
+  }
+
+  get log(): Logger {
     this.ownLog ??= this.options.log.child(this.named)
     return this.ownLog
   }
 
-  private get signal(): AbortSignal {
+  get signal(): AbortSignal {
     if (!this.controller) {
       this.controller = new AbortController()
       if (this.aborted) this.controller.abort(this.aborted)
@@ -202,7 +195,7 @@ export class Attempt {
     return { kind: 'failed', failure: reason, ...saved }
   }
 
-  private port(): ClaimPort {
+  private createPort(): ClaimPort {
     const { uplink, workerId } = this.options
     let made: ClaimReader | undefined
     const reader = () => {

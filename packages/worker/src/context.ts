@@ -48,69 +48,104 @@ export const maxProgressBytes = 16_384
 /** Chunks that wait although nobody waits for them. */
 const maxUnderWayBytes = 1024 * 1024
 
-export function createContext(run: Run): AgentContext {
-  const { grant } = run
-  let spawned = 0
+class Context implements AgentContext {
+  readonly taskId: string
+  readonly taskTitle: string
+  readonly subtaskId: string
+  readonly name: string
+  readonly idempotencyKey: string
+  readonly attempt: number
+  readonly context: unknown
+  readonly savedProgress: unknown
+  readonly #run: Run
+  #spawned = 0
   // Made for whoever asks for it: most agents never do.
-  let stream: AgentContext['stream'] | undefined
-  let notes: AgentContext['notes'] | undefined
-  let dependencies: AgentContext['dependencies'] | undefined
-  let artifacts: AgentContext['artifacts'] | undefined
-  return {
-    taskId: grant.task_id,
-    taskTitle: grant.task_title,
-    subtaskId: grant.subtask_id,
-    name: grant.name,
-    idempotencyKey: grant.uuid,
-    attempt: grant.attempt,
-    get signal() {
-      return run.signal
-    },
-    get deadline() {
-      return run.deadline
-    },
-    get log() {
-      return run.log
-    },
-    context: grant.context === null ? {} : (JSON.parse(grant.context) as unknown),
-    savedProgress: grant.progress === null ? null : (JSON.parse(grant.progress) as unknown),
-    progress: value => {
-      const problem = jsonProblem(value, 8)
-      const text = problem ? '' : (JSON.stringify(value) ?? 'null')
-      if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
-      if (Buffer.byteLength(text) > maxProgressBytes)
-        throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
-      run.port.saveProgress(text)
-    },
-    get stream() {
-      stream ??= streamTo(run.port)
-      return stream
-    },
-    get notes() {
-      notes ??= createNotes(run.port)
-      return notes
-    },
-    get dependencies() {
-      dependencies ??= createDependencies(grant, run.port)
-      return dependencies
-    },
-    get artifacts() {
-      artifacts ??= artifactsOf(run.port)
-      return artifacts
-    },
-    spawn: subtask => {
-      const parsed = subtaskRequestSchema.safeParse(subtask)
-      if (!parsed.success)
-        throw new BatonError(
-          'spawn_invalid',
-          `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
-        )
-      if (spawned >= maxSpawnedPerReport)
-        throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
-      spawned++
-      run.port.spawn(parsed.data)
-    },
+  #stream: AgentContext['stream'] | undefined
+  #notes: AgentContext['notes'] | undefined
+  #dependencies: AgentContext['dependencies'] | undefined
+  #artifacts: AgentContext['artifacts'] | undefined
+
+  constructor(run: Run) {
+    const { grant } = run
+    this.#run = run
+    this.taskId = grant.task_id
+    this.taskTitle = grant.task_title
+    this.subtaskId = grant.subtask_id
+    this.name = grant.name
+    this.idempotencyKey = grant.uuid
+    this.attempt = grant.attempt
+    this.context = grant.context === null ? {} : (JSON.parse(grant.context) as unknown)
+    this.savedProgress = grant.progress === null ? null : (JSON.parse(grant.progress) as unknown)
   }
+
+  get signal(): AbortSignal {
+    return this.#run.signal
+  }
+
+  get deadline(): Date {
+    return this.#run.deadline
+  }
+
+  get log(): Logger {
+    return this.#run.log
+  }
+
+  get stream(): AgentContext['stream'] {
+    this.#stream ??= streamTo(this.#run.port)
+    return this.#stream
+  }
+
+  get notes(): AgentContext['notes'] {
+    this.#notes ??= createNotes(this.#run.port)
+    return this.#notes
+  }
+
+  get dependencies(): AgentContext['dependencies'] {
+    this.#dependencies ??= createDependencies(this.#run.grant, this.#run.port)
+    return this.#dependencies
+  }
+
+  get artifacts(): AgentContext['artifacts'] {
+    this.#artifacts ??= artifactsOf(this.#run.port)
+    return this.#artifacts
+  }
+
+  readonly progress = (value: unknown): void => {
+    const problem = jsonProblem(value, 8)
+    const text = problem ? '' : (JSON.stringify(value) ?? 'null')
+    if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
+    if (Buffer.byteLength(text) > maxProgressBytes)
+      throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
+    this.#run.port.saveProgress(text)
+  }
+
+  readonly spawn = (subtask: SubtaskRequest): void => {
+    const parsed = subtaskRequestSchema.safeParse(subtask)
+    if (!parsed.success)
+      throw new BatonError(
+        'spawn_invalid',
+        `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
+      )
+    if (this.#spawned >= maxSpawnedPerReport)
+      throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
+    this.#spawned++
+    this.#run.port.spawn(parsed.data)
+  }
+}
+
+/**
+ * Getters of a context's own, so that a copy (`{ ...context, log }`) has what they give. All contexts share these functions:
+ * a literal with getters makes new ones each time, and V8 a hidden class for them, which lives until the next full
+ * collection, with all that the getters reach.
+ */
+const getters = (['signal', 'deadline', 'log', 'stream', 'notes', 'dependencies', 'artifacts'] as const).map(
+  name => [name, { ...Object.getOwnPropertyDescriptor(Context.prototype, name), enumerable: true }] as const,
+)
+
+export function createContext(run: Run): AgentContext {
+  const context = new Context(run)
+  for (const [name, getter] of getters) Object.defineProperty(context, name, getter)
+  return context
 }
 
 const artifactsOf = (port: ClaimPort): AgentContext['artifacts'] => ({

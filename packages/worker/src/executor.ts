@@ -18,7 +18,7 @@ import {
   protocolVersion,
   type ReportItem,
 } from '@baton/shared'
-import { failpoint, type Logger, type NextJob, type Turn } from '@baton/shared/node'
+import { failpoint, type Logger, type NextJob, SlotMap, type Turn } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
@@ -66,7 +66,7 @@ interface Granted {
 
 export class Executor {
   private readonly options: ExecutorOptions
-  private readonly attempts = new Map<string, Attempt>()
+  private readonly attempts = new SlotMap<string, Attempt>()
   private readonly asked = new Map<string, string>()
   private draining = false
 
@@ -75,7 +75,7 @@ export class Executor {
   }
 
   /** Attempts that run at present. */
-  get active(): ReadonlyMap<string, Attempt> {
+  get active(): Pick<SlotMap<string, Attempt>, 'size' | 'get' | 'keys' | 'values'> {
     return this.attempts
   }
 

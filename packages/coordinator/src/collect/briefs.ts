@@ -8,6 +8,7 @@
  * is not remembered at all.
  */
 import { type DependencyView, type Grant, maxInlineBytes } from '@baton/shared'
+import { SlotMap } from '@baton/shared/node'
 import type { KnownClaim, Started } from '../store/start-known.js'
 import type { Edge, NewSubtask, NewTask } from '../store/submit.js'
 
@@ -23,8 +24,8 @@ const defaultLimits: BriefsLimits = { subtasks: 20_000, subtasksOfTask: 2_000, c
 /** As many as a grant lists. */
 const maxDependencies = 100
 
-interface KnownTask {
-  readonly row: NewTask
+/** Of a task's row no more than a brief says: the rest is long, and is let go of. */
+interface KnownTask extends Pick<NewTask, 'task_id' | 'title' | 'context'> {
   readonly subtasks: readonly NewSubtask[]
   characters: number
 }
@@ -53,8 +54,8 @@ interface Follower extends Pick<KnownClaim, 'id' | 'after' | 'sla_ms' | 'lease_m
 
 export class Briefs {
   private readonly limits: BriefsLimits
-  private readonly tasks = new Map<string, KnownTask>()
-  private readonly subtasks = new Map<string, KnownSubtask>()
+  private readonly tasks = new SlotMap<string, KnownTask>()
+  private readonly subtasks = new SlotMap<string, KnownSubtask>()
   private characters = 0
 
   constructor(limits: Partial<BriefsLimits> = {}) {
@@ -67,7 +68,8 @@ export class Briefs {
     let characters = row.context.length
     for (const { input } of subtasks) characters += input?.length ?? 0
     if (subtasks.length > limits.subtasksOfTask || characters > limits.characters / 8) return
-    const task = { row, subtasks, characters }
+    const { task_id, title, context } = row
+    const task = { task_id, title, context, subtasks, characters }
     this.tasks.set(row.id, task)
     this.characters += characters
     for (const subtask of subtasks) this.subtasks.set(subtask.id, { task, row: subtask, after: [], before: [], view: undefined })
@@ -80,7 +82,7 @@ export class Briefs {
 
   private forget(): void {
     const { limits } = this
-    for (const [oldest] of this.tasks) {
+    for (const oldest of this.tasks.keys()) {
       if (this.subtasks.size <= limits.subtasks && this.characters <= limits.characters) break
       this.ended(oldest)
     }
@@ -124,9 +126,8 @@ export class Briefs {
 
   /** Nothing of the task will be claimed any more; or it is forgotten. */
   ended(taskPk: string): void {
-    const task = this.tasks.get(taskPk)
+    const task = this.tasks.delete(taskPk)
     if (!task) return
-    this.tasks.delete(taskPk)
     this.characters -= task.characters
     for (const { id } of task.subtasks) this.subtasks.delete(id)
   }
@@ -153,13 +154,13 @@ export class Briefs {
     if (3 * characters > maxInlineBytes || 3 * (row.input?.length ?? 0) > maxInlineBytes) return undefined
     dependencies.sort((a, b) => a.ordinal - b.ordinal)
     const { sla_ms, lease_ms, deadline_ms } = row
-    return { after, sla_ms, lease_ms, deadline_ms, grant: started => grantText(task.row, row, started, dependencies) }
+    return { after, sla_ms, lease_ms, deadline_ms, grant: started => grantText(task, row, started, dependencies) }
   }
 }
 
 const inOrder = (ids: readonly string[]): string[] => [...ids].sort((a, b) => Number(a) - Number(b))
 
-function grantText(task: NewTask, row: NewSubtask, started: Omit<Started, 'waited'>, dependencies: readonly { view: string }[]): string {
+function grantText(task: KnownTask, row: NewSubtask, started: Omit<Started, 'waited'>, dependencies: readonly { view: string }[]): string {
   const { attempt, attempt_limit, progress, sla_ms, lease_ms, deadline_in_ms } = started
   const brief: Omit<Grant, 'dependencies' | 'more_dependencies'> = {
     task_id: task.task_id,

@@ -19,6 +19,7 @@ import {
   type PlanView,
   plainValue,
   priorities,
+  type TaskView,
 } from '@baton/shared'
 import { BatchLane, failpoint } from '@baton/shared/node'
 import type { Span } from '@baton/shared/observe'
@@ -95,6 +96,22 @@ export interface Prepared {
 }
 
 type Stored = 'new' | 'existing' | BatonError
+
+class Created {
+  readonly kind = 'created'
+  private readonly prepared: Prepared
+  private readonly now: () => Date
+
+  constructor(prepared: Prepared, now: () => Date) {
+    this.prepared = prepared
+    this.now = now
+  }
+
+  /** Made for whoever looks at it: many who send batches do not. */
+  get task(): TaskView {
+    return viewOfNew(this.prepared, this.now())
+  }
+}
 
 /** A request whose task exists: the same, or in conflict with it. */
 interface Repeat {
@@ -220,14 +237,7 @@ export class Submitter {
       if (repeated instanceof BatonError) throw repeated
       return repeated
     }
-    if (!prepared.task.waits)
-      return {
-        kind: 'created',
-        // Made for whoever looks at it: many who send batches do not.
-        get task() {
-          return viewOfNew(prepared, now())
-        },
-      }
+    if (!prepared.task.waits) return new Created(prepared, now)
     await this.options.startWaiting()
     return { kind: 'created', task: (await this.options.read(caller, request.task_id)).task }
   }

@@ -36,4 +36,5 @@ export { type Consumption, Door, type NextJob, type OnJob, type QueueConsumer, t
 export { hopelessRedisError, type RedisEndpoint, redisEndpoint } from './redis-url.js'
 export { batchScripts, type ScriptBatching, type ScriptClient } from './script-batches.js'
 export { type Service, startAll } from './service.js'
+export { SlotMap } from './slot-map.js'
 export { Ticker } from './ticker.js'
