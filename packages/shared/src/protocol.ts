@@ -52,6 +52,8 @@ export const deliverySchema = z.object({
     .regex(/^[a-z0-9-]{1,100}$/i)
     .optional()
     .catch(undefined),
+  /** It was put before what waits in its queue: its claim and its report go before those of others, too. */
+  f: z.boolean().optional().catch(undefined),
 })
 export type Delivery = z.infer<typeof deliverySchema>
 

@@ -50,6 +50,27 @@ describe('a claim', () => {
     expect(executor.active.size).toBe(0)
   })
 
+  test('of a job that was put before others goes before others, and so does its report', async () => {
+    let letGo: () => void = () => undefined
+    const { executor, coordinator } = await on({
+      claim: async ({ items }, n) => {
+        if (n === 1)
+          await new Promise<void>(resolve => {
+            letGo = resolve
+          })
+        return { body: { results: items.map(() => ({ status: 'granted', grant: grant() })) } }
+      },
+    })
+    const delivered = [executor.deliver(echo, { ...delivery, s: '1' })]
+    await vi.waitFor(() => expect(coordinator.of('claim')).toHaveLength(1))
+    for (const s of ['2', '3', '4']) delivered.push(executor.deliver(echo, { ...delivery, s, ...(s === '4' && { f: true }) }))
+    letGo()
+    await Promise.all(delivered)
+    expect(coordinator.of('claim').map(({ items }) => items.map(({ subtask }) => subtask))).toEqual([['1'], ['4', '2', '3']])
+    const reported = coordinator.of('report').flatMap(({ items }) => items.map(item => (item as { subtask: string }).subtask))
+    expect(reported.indexOf('4')).toBeLessThan(reported.indexOf('2'))
+  })
+
   test('is not made for a job that is no delivery, nor while draining', async () => {
     const { executor, coordinator } = await on()
     for (const data of [null, {}, { v: 1, s: 'x', a: 1 }, 'text']) await executor.deliver(echo, data)

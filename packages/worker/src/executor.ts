@@ -23,7 +23,7 @@ import type { Tracing } from '@baton/shared/observe'
 import type { Agent } from './agent.js'
 import { Attempt } from './attempt.js'
 import type { Runners } from './isolation/runners.js'
-import type { Lanes } from './lanes.js'
+import type { Lanes, Way } from './lanes.js'
 import type { WorkerObserver } from './observer.js'
 import type { Uplink } from './uplink.js'
 
@@ -59,8 +59,8 @@ interface Granted {
   readonly claimId: string
   readonly grant: Grant
   readonly tp: string | undefined
-  /** The coordinator that knows its task. */
-  readonly coordinator: string | undefined
+  /** To the coordinator that knows its task, before others where its job was put before others. */
+  readonly way: Way
   readonly place: Place
 }
 
@@ -107,22 +107,23 @@ export class Executor {
       return undefined
     }
     if (this.draining) return undefined // still due in Postgres; it is rung again
-    const { s: subtask, a: attemptNumber, tp, c: coordinator } = parsed.data
+    const { s: subtask, a: attemptNumber, tp, c: to, f: first } = parsed.data
+    const way = { to, first }
     failpoint('worker.after-fetch')
     const claimId = randomUUID()
-    const grant = await this.claim(agent, { subtask, attemptNumber, claimId, coordinator })
+    const grant = await this.claim(agent, { subtask, attemptNumber, claimId, way })
     place.onClaimed?.()
-    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place })
+    return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, way, place })
   }
 
   private async claim(
     agent: Agent,
-    { subtask, attemptNumber, claimId, coordinator }: Pick<Granted, 'subtask' | 'attemptNumber' | 'claimId' | 'coordinator'>,
+    { subtask, attemptNumber, claimId, way }: Pick<Granted, 'subtask' | 'attemptNumber' | 'claimId' | 'way'>,
   ): Promise<Grant | undefined> {
     const { lanes, log, observer } = this.options
     this.asked.set(claimId, subtask)
     const reply = await lanes
-      .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name }, coordinator)
+      .claim({ subtask, attempt: attemptNumber, claim_id: claimId, agent: agent.name }, way)
       .finally(() => this.asked.delete(claimId))
     observer?.claimed(agent.name, reply.status)
     if (reply.status === 'granted') return reply.grant
@@ -163,15 +164,15 @@ export class Executor {
   }
 
   private async report(attempt: Attempt, granted: Granted, outcome: Outcome, tp: string | undefined): Promise<NextJob | undefined> {
-    const { subtask, attemptNumber, claimId, coordinator } = granted
+    const { subtask, attemptNumber, claimId, way } = granted
     const next = outcome.kind === 'completed' ? this.wish(granted) : undefined
     const item: ReportItem = { subtask, attempt: attemptNumber, claim_id: claimId, outcome, tp, next }
-    const reply = await this.options.lanes.report(item, coordinator)
+    const reply = await this.options.lanes.report(item, way)
     this.options.observer?.reported(attempt.agentName, reply.status)
     this.options.log.debug({ ...attempt.named, status: reply.status }, 'a report was answered')
     if (reply.status === 'rejected') {
       // The result cannot be stored as it is: the attempt failed, and says why.
-      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure }, next: undefined }, coordinator)
+      await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure }, next: undefined }, way)
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
     else if (next && reply.next) return this.handedOver(granted, reply.next, next.claim_id)
     return undefined
@@ -183,24 +184,25 @@ export class Executor {
     return this.draining || (!spare && place.turn?.isOver) ? undefined : { claim_id: randomUUID(), spare }
   }
 
-  private handedOver({ agent, place, coordinator }: Granted, next: HandedOver, claimId: string): NextJob {
+  private handedOver({ agent, place, way: { to } }: Granted, next: HandedOver, claimId: string): NextJob {
     const { subtask, attempt: attemptNumber, job, tp } = next
+    const way = { to } // it has overtaken nobody
     // Its lease is kept from now on.
     this.asked.set(claimId, subtask)
     if (next.grant) this.options.observer?.claimed(agent.name, 'granted')
     return {
       id: job,
-      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, tp, c: coordinator },
+      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, tp, c: to },
       run: async () => {
-        const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, coordinator }))
+        const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, way }))
         this.asked.delete(claimId)
-        return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, coordinator, place })
+        return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, way, place })
       },
       // It was granted, and needs no brief for that.
       giveBack: async () => {
         const held = failure('unavailable', 'its queue gave out no job: it is paused, or limited')
         const item = { subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } } as const
-        await this.options.lanes.report(item, coordinator).finally(() => this.asked.delete(claimId))
+        await this.options.lanes.report(item, way).finally(() => this.asked.delete(claimId))
       },
     }
   }

@@ -59,7 +59,7 @@ test('idle means that everything was answered', async () => {
 test('however many coordinators are named, all are answered, by lanes whose number is bounded', async () => {
   const { lanes, coordinator } = await lanesWith({})
   // None of them is there: whoever is asked instead answers.
-  const replies = await Promise.all(Array.from({ length: 60 }, (_, i) => lanes.claim(claim(i), `gone-${i}`)))
+  const replies = await Promise.all(Array.from({ length: 60 }, (_, i) => lanes.claim(claim(i), { to: `gone-${i}` })))
   expect(replies.every(({ status }) => status === 'granted')).toBe(true)
   expect(coordinator.of('claim').flatMap(({ items }) => items)).toHaveLength(60)
   expect(coordinator.of('claim').length).toBeLessThan(20)

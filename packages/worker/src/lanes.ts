@@ -15,10 +15,15 @@ import {
 import { BatchLane, type BatchLaneOptions } from '@baton/shared/node'
 import type { Uplink } from './uplink.js'
 
+/** `to`: the coordinator that is asked first. `first`: before what waits to be sent. */
+export interface Way {
+  readonly to?: string | undefined
+  readonly first?: boolean | undefined
+}
+
 export interface Lanes {
-  /** `to`: the coordinator that is asked first. */
-  readonly claim: (item: ClaimItem, to?: string) => Promise<ClaimReply>
-  readonly report: (item: ReportItem, to?: string) => Promise<ReportReply>
+  readonly claim: (item: ClaimItem, way?: Way) => Promise<ClaimReply>
+  readonly report: (item: ReportItem, way?: Way) => Promise<ReportReply>
   readonly stream: (item: StreamItem) => Promise<StreamReply>
   whenIdle(): Promise<void>
 }
@@ -41,14 +46,14 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     send: async items => (await uplink.ask<{ results: StreamReply[] }>({ type: 'stream', worker_id: workerId, items }, signal)).results,
   })
   return {
-    claim: async (item, to) => {
+    claim: async (item, { to, first = false } = {}) => {
       // `again`: granted, but the reply had no room. Claims may be repeated: the claim id is the lease token.
       for (;;) {
-        const reply = await claims.to(to).push(item)
+        const reply = await claims.to(to).push(item, { first })
         if (reply.status !== 'again') return reply
       }
     },
-    report: (item, to) => reports.to(to).push(item),
+    report: (item, { to, first = false } = {}) => reports.to(to).push(item, { first }),
     stream: item => streams.push(item),
     whenIdle: async () => {
       await claims.whenIdle()

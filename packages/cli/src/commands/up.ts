@@ -48,7 +48,7 @@ interface Running {
  * where the machine has memory: a task of 100,000 subtasks left a process hundreds of megabytes larger than it needs
  * (`npm run bench -- w4`).
  */
-const heapGrowthPercent = 80
+const heapGrowthPercent = 60
 
 export async function up(options: UpOptions, io: Io): Promise<ExitCode> {
   setFlagsFromString(`--heap-growing-percent=${heapGrowthPercent}`)

@@ -39,6 +39,8 @@ export class Dispatcher implements Service {
   private retryTimer: NodeJS.Timeout | undefined
   private readonly heldUp = new HeldUp()
   private readonly overtaking = new Overtaking()
+  /** What was claimed last is rung while more is claimed. */
+  private ringing: Promise<void> = Promise.resolve()
 
   constructor(options: DispatcherOptions) {
     this.options = options
@@ -53,6 +55,7 @@ export class Dispatcher implements Service {
   async stop(): Promise<void> {
     clearTimeout(this.retryTimer)
     await this.ticker.stop()
+    await this.ringing
   }
 
   /** There is room again, or rows of these routes became ready. */
@@ -94,6 +97,7 @@ export class Dispatcher implements Service {
     }
     if (now - this.lastLook >= lookEveryMs) {
       this.lastLook = now
+      await this.ringing // depths of queues are about to be read
       await this.look()
     }
     const rooms = directory.backlogRoom().map(each => ({ ...each, room: Math.min(each.room, maxClaimed) }))
@@ -120,7 +124,10 @@ export class Dispatcher implements Service {
       this.lastLook = Number.NEGATIVE_INFINITY
       if (after.length > 0) more = true
     }
-    await ringer.ring(this.overtaking.order(rows))
+    const before = this.ringing
+    this.ringing = ringer.ring(this.overtaking.order(rows))
+    if (!more) await this.ringing
+    await before
     return more
   }
 

@@ -70,7 +70,14 @@ export class Ringer implements Service {
         queue: row.queue,
         id,
         ...(row.ahead && { ahead: true }),
-        delivery: { v: protocolVersion, s: row.id, a: row.attempt, ...(tp !== undefined && { tp }), ...(c !== undefined && { c }) },
+        delivery: {
+          v: protocolVersion,
+          s: row.id,
+          a: row.attempt,
+          ...(tp !== undefined && { tp }),
+          ...(c !== undefined && { c }),
+          ...(row.ahead && { f: true }),
+        },
       }
     })
     try {

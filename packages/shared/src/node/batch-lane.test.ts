@@ -46,6 +46,21 @@ describe('batches', () => {
     expect(await results).toEqual(['B', 'C', 'D', 'E'])
   })
 
+  test('what goes first goes before what waits, in its own order, and not before what is out', async () => {
+    const { lane: l, batches, answer } = lane()
+    void l.push('a')
+    await turn()
+    const results = Promise.all([l.push('b'), l.push('c', { first: true }), l.push('d', { first: true }), l.push('e'), l.push('f')])
+    for (let n = 0; n < 2; n++) {
+      answer()
+      await turn()
+      if (n === 0) void l.push('g', { first: true })
+    }
+    answer()
+    expect(batches).toEqual([['a'], ['c', 'd', 'b'], ['g', 'e', 'f']])
+    expect(await results).toEqual(['B', 'C', 'D', 'E', 'F'])
+  })
+
   test('items that are pushed together are answered together, though they travel in several batches', async () => {
     const { lane: l, batches, answer } = lane()
     const results = l.pushAll(['a', 'b', 'c', 'd'])

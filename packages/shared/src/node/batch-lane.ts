@@ -5,7 +5,7 @@
  * Where items can wait a little, a lane may rest after each batch: what comes meanwhile gathers, unless it is urgent.
  *
  * Invariants: L1 every item is settled exactly once. L2 a batch holds at most `maxItems` items and `maxBytes` bytes
- * (a single larger item goes alone). L3 order of arrival is kept. L4 an urgent item waits for the batch under way at most.
+ * (a single larger item goes alone). L3 order of arrival is kept, among those that go first and among the others. L4 an urgent item waits for the batch under way at most.
  */
 
 export interface BatchLaneOptions<T, R> {
@@ -39,6 +39,8 @@ interface Group<R> {
 export class BatchLane<T, R> {
   private readonly options: BatchLaneOptions<T, R>
   private waiting: Waiting<T, R>[] = []
+  /** How many of these, at their beginning, go before the others. */
+  private first = 0
   private sending = false
   private idle: (() => void)[] = []
   private endRest: (() => void) | undefined
@@ -57,8 +59,9 @@ export class BatchLane<T, R> {
     return !this.sending
   }
 
-  push(item: T): Promise<R> {
-    return new Promise((resolve, reject) => this.add([item], { resolve: ([result]) => resolve(result as R), reject })) // one for each
+  /** `first`: before whatever waits and is not. */
+  push(item: T, { first = false }: { readonly first?: boolean } = {}): Promise<R> {
+    return new Promise((resolve, reject) => this.add([item], { resolve: ([result]) => resolve(result as R), reject }, first)) // one for each
   }
 
   /** One result for each item, in order; rejects when one of them does. */
@@ -66,14 +69,18 @@ export class BatchLane<T, R> {
     return items.length === 0 ? Promise.resolve([]) : new Promise((resolve, reject) => this.add(items, { resolve, reject }))
   }
 
-  private add(items: readonly T[], how: Pick<Group<R>, 'resolve' | 'reject'>): void {
+  private add(items: readonly T[], how: Pick<Group<R>, 'resolve' | 'reject'>, first = false): void {
     const { maxWaiting = Number.POSITIVE_INFINITY, sizeOf, rest } = this.options
     if (this.waiting.length >= maxWaiting) {
       how.reject(new LaneFullError())
       return
     }
     const group: Group<R> = { results: new Array<R>(items.length), left: items.length, ...how }
-    for (const [at, item] of items.entries()) this.waiting.push({ item, size: sizeOf?.(item) ?? 0, group, at })
+    for (const [at, item] of items.entries()) {
+      const waiting = { item, size: sizeOf?.(item) ?? 0, group, at }
+      if (first) this.waiting.splice(this.first++, 0, waiting)
+      else this.waiting.push(waiting)
+    }
     if (rest && items.some(rest.urgent)) this.endRest?.()
     if (this.sending) return
     this.sending = true
@@ -130,6 +137,7 @@ export class BatchLane<T, R> {
       bytes += w.size
       count++
     }
+    this.first = Math.max(0, this.first - count)
     return this.waiting.splice(0, count)
   }
 }
