@@ -47,7 +47,7 @@ export {
   matchesEventFilter,
 } from './events.js'
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
-export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson } from './json.js'
+export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson, UnacceptableJson } from './json.js'
 export {
   type Access,
   allows,

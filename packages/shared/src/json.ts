@@ -23,11 +23,28 @@ export class RawJson {
   }
 }
 
+/** An item whose text can be read, and must not be taken. */
+export class UnacceptableJson {
+  readonly error: BatonError
+  /** As far as it could be taken. */
+  readonly value: unknown
+
+  constructor(error: BatonError, value: unknown) {
+    this.error = error
+    this.value = value
+  }
+}
+
 export interface StrictJsonOptions {
   /** How deep arrays and objects may nest; default 64. */
   readonly maxDepth?: number
   /** Keys whose values become `RawJson`, unless they stand inside another such value. */
   readonly rawKeys?: ReadonlySet<string>
+  /**
+   * A key of the outermost object whose list has items that stand for themselves: one that can be read and must not be taken
+   * (what Baton refuses beyond RFC 8259, save for the depth) is `UnacceptableJson`, and its neighbours are not refused with it.
+   */
+  readonly separateItems?: string | undefined
 }
 
 /** Parses `text`, or throws `invalid_json` with the place and the reason. */
@@ -100,13 +117,18 @@ class StrictJsonParser {
   private readonly text: string
   private readonly maxDepth: number
   private readonly rawKeys: ReadonlySet<string>
+  private readonly separateItems: string | undefined
   private at = 0
   private insideRaw = false
+  private insideItem = false
+  /** The first that is wrong with the item. */
+  private wrong: BatonError | undefined
 
   constructor(text: string, options: StrictJsonOptions) {
     this.text = text
     this.maxDepth = options.maxDepth ?? maxJsonDepth
     this.rawKeys = options.rawKeys ?? new Set()
+    this.separateItems = options.separateItems
   }
 
   parse(): unknown {
@@ -150,15 +172,16 @@ class StrictJsonParser {
     for (;;) {
       if (this.text[this.at] !== '"') throw this.problem('a key in double quotes is expected')
       const key = this.string()
-      if (Object.hasOwn(result, key)) throw this.problem(`the key ${JSON.stringify(key)} stands twice in one object`)
-      if (forbiddenKeys.has(key)) throw this.problem(`the key ${JSON.stringify(key)} is not allowed`)
+      if (Object.hasOwn(result, key)) this.refuse(`the key ${JSON.stringify(key)} stands twice in one object`)
+      const forbidden = forbiddenKeys.has(key)
+      if (forbidden) this.refuse(`the key ${JSON.stringify(key)} is not allowed`)
       this.skipSpace()
       this.expect(':')
       this.skipSpace()
       const value = this.member(key, depth)
       if (key === 'constructor' && isObject(plainValue(value)) && Object.hasOwn(plainValue(value) as object, 'prototype'))
-        throw this.problem('the key "constructor" with a "prototype" is not allowed')
-      result[key] = value
+        this.refuse('the key "constructor" with a "prototype" is not allowed')
+      if (!forbidden) result[key] = value
       this.skipSpace()
       if (this.text[this.at] === ',') {
         this.at++
@@ -171,6 +194,7 @@ class StrictJsonParser {
   }
 
   private member(key: string, depth: number): unknown {
+    if (depth === 0 && key === this.separateItems && this.text[this.at] === '[') return this.array(1, true)
     if (this.insideRaw || !this.rawKeys.has(key)) return this.value(depth + 1)
     const begin = this.at
     this.insideRaw = true
@@ -179,7 +203,15 @@ class StrictJsonParser {
     return new RawJson(this.text.slice(begin, this.at), value)
   }
 
-  private array(depth: number): unknown[] {
+  private item(): unknown {
+    this.insideItem = true
+    this.wrong = undefined
+    const value = this.value(2)
+    this.insideItem = false
+    return this.wrong ? new UnacceptableJson(this.wrong, value) : value
+  }
+
+  private array(depth: number, separate = false): unknown[] {
     if (depth >= this.maxDepth) throw this.problem(`the JSON nests deeper than ${this.maxDepth}`)
     const result: unknown[] = []
     this.at++
@@ -189,7 +221,7 @@ class StrictJsonParser {
       return result
     }
     for (;;) {
-      result.push(this.value(depth + 1))
+      result.push(separate ? this.item() : this.value(depth + 1))
       this.skipSpace()
       if (this.text[this.at] === ',') {
         this.at++
@@ -219,7 +251,7 @@ class StrictJsonParser {
     const quoted = this.text.slice(begin, this.at)
     const value = quoted.includes('\\') ? this.unescape(quoted, begin) : quoted.slice(1, -1)
     const problem = textProblem(value)
-    if (problem) throw this.problem(`a string ${problem}`, begin)
+    if (problem) this.refuse(`a string ${problem}`, begin)
     return value
   }
 
@@ -243,9 +275,9 @@ class StrictJsonParser {
       )
     this.at = number.lastIndex
     const value = Number(match[0])
-    if (!Number.isFinite(value)) throw this.problem(`the number ${match[0]} is too large`, begin)
+    if (!Number.isFinite(value)) this.refuse(`the number ${match[0]} is too large`, begin)
     if (Number.isInteger(value) && !Number.isSafeInteger(value))
-      throw this.problem(`the integer ${match[0].slice(0, 40)} is past 2^53; send it as a string`, begin)
+      this.refuse(`the integer ${match[0].slice(0, 40)} is past 2^53; send it as a string`, begin)
     return value
   }
 
@@ -285,6 +317,13 @@ class StrictJsonParser {
       if (c !== 32 && c !== 10 && c !== 13 && c !== 9) return
       this.at++
     }
+  }
+
+  /** What must not be taken, though it can be read. */
+  private refuse(reason: string, at = this.at): void {
+    const problem = this.problem(reason, at)
+    if (!this.insideItem) throw problem
+    this.wrong ??= problem
   }
 
   private problem(reason: string, at = this.at): BatonError {

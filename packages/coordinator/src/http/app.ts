@@ -30,6 +30,8 @@ declare module 'fastify' {
     needed?: Needed
     /** Keys of the body whose values keep their bytes; default: those of submissions. */
     rawKeys?: ReadonlySet<string>
+    /** The key of a list in the body whose items are refused each for itself; default: none. */
+    separateItems?: string
   }
 }
 

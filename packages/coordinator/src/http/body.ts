@@ -12,16 +12,19 @@ const jsonType = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$
 export function installBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
-    parseBody(bytes, request.routeOptions.config.rawKeys),
+    parseBody(bytes, request.routeOptions.config),
   )
   app.addHook('preParsing', async request => {
     if (hasBody(request)) refuseOtherTypes(request)
   })
 }
 
-export function parseBody(bytes: Buffer, rawKeys: ReadonlySet<string> = rawRequestKeys): unknown {
+export function parseBody(
+  bytes: Buffer,
+  { rawKeys = rawRequestKeys, separateItems }: { rawKeys?: ReadonlySet<string> | undefined; separateItems?: string | undefined } = {},
+): unknown {
   if (bytes.length === 0) return undefined
-  return parseStrictJson(decode(bytes), { rawKeys })
+  return parseStrictJson(decode(bytes), { rawKeys, separateItems })
 }
 
 function decode(bytes: Buffer): string {

@@ -67,6 +67,8 @@ export interface BodyReader<B> {
   readonly large?: boolean
   /** Keys whose values keep their bytes, instead of those of submissions. */
   readonly rawKeys?: ReadonlySet<string>
+  /** The key of a list whose items are refused each for itself. */
+  readonly separateItems?: string
 }
 
 export interface Route<P = unknown, Q = unknown, B = unknown> {
@@ -112,7 +114,7 @@ export function register(app: FastifyInstance, route: Route, options: RegisterOp
   app.route({
     method: route.method,
     url: route.path,
-    config: { needed: neededBy(route.id), rawKeys: route.body?.rawKeys },
+    config: { needed: neededBy(route.id), rawKeys: route.body?.rawKeys, separateItems: route.body?.separateItems },
     ...(route.body?.large && { bodyLimit: options.submissionBytes }),
     handler: async (request, reply) => {
       const { status = 200, headers = {}, json, content, events } = await route.answer(read(route, request, reply.raw, options))

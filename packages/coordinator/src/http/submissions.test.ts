@@ -110,3 +110,38 @@ test('execute hands its body on and answers the present status', async () => {
   expect(api.calls.at(-1)).toEqual(['execute', 't-1', { execution_mode: 'manual', checkpoints: ['a'] }])
   expect((await post('/execute/none')).json()).toMatchObject({ status: 404, code: 'task_not_found' })
 })
+
+test('a task of a batch that can be read and not taken is refused alone, by its name', async () => {
+  const { api, post } = testApp()
+  const good = (id: string) => JSON.stringify(task(id))
+  const bad = {
+    half: '{"task_id":"half","title":"\\ud800"}',
+    nul: '{"task_id":"nul","title":"a\\u0000b"}',
+    proto: '{"task_id":"proto","title":"t","metadata":{"__proto__":{"polluted":true}}}',
+    twice: '{"task_id":"twice","title":"t","title":"u"}',
+    large: '{"task_id":"large","title":"t","metadata":{"n":9007199254740993}}',
+    endless: '{"task_id":"endless","title":"t","metadata":{"n":1e999}}',
+  }
+  const body = `{"tasks":[${[good('t-1'), ...Object.values(bad), good('t-2')].join(',')}]}`
+  const { results } = (await post('/tasks/batch', body)).json()
+  expect(results.map((r: { task_id: string; status_code: number }) => [r.task_id, r.status_code])).toEqual([
+    ['t-1', 201],
+    ...Object.keys(bad).map(id => [id, 400]),
+    ['t-2', 201],
+  ])
+  for (const { error } of results.slice(1, -1))
+    expect(error).toMatchObject({ code: 'invalid_json', detail: expect.stringMatching(/line 1, column \d+/) })
+  expect(api.calls).toHaveLength(1)
+  expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
+})
+
+test('what cannot be read refuses the whole batch', async () => {
+  const { api, post } = testApp()
+  for (const body of [
+    '{"tasks":[{"task_id":"a"},{"task_id":"b"]}',
+    `{"tasks":[${'['.repeat(100)}${']'.repeat(100)}]}`,
+    '{"tasks":[],"tasks":[]}',
+  ])
+    expect((await post('/tasks/batch', body)).statusCode).toBe(400)
+  expect(api.calls).toEqual([])
+})

@@ -1,5 +1,13 @@
 /** `POST /orchestrate`, `POST /tasks/batch`, `POST /execute/:task_id`: how work comes in and starts. */
-import { BatonError, type ExecuteRequest, executeRequestSchema, type OrchestrateRequest, type Problem, type TaskView } from '@baton/shared'
+import {
+  BatonError,
+  type ExecuteRequest,
+  executeRequestSchema,
+  type OrchestrateRequest,
+  type Problem,
+  type TaskView,
+  UnacceptableJson,
+} from '@baton/shared'
 import { z } from 'zod'
 import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
 import { maxBatchTasks } from '../limits.js'
@@ -42,7 +50,7 @@ export function submissionRoutes(api: CoordinatorApi): Route[] {
       id: 'orchestrateBatch',
       summary: `Plan up to ${maxBatchTasks} tasks, each answered for itself and in order.`,
       query: z.strictObject({ minimal: flag('Answer without the tasks themselves.').optional() }),
-      body: { schema: namedSchemas.BatchRequest, read: readBatch, large: true },
+      body: { schema: namedSchemas.BatchRequest, read: readBatch, large: true, separateItems: 'tasks' },
       answers: { 200: { description: 'One result for each task.', schema: namedSchemas.BatchResults } },
       errors: ['task_conflict', 'orchestrator_not_found', 'task_limit_reached'],
       async answer({ body, query, caller, requestId }) {
@@ -108,6 +116,7 @@ function readBatch(value: unknown): BatchItem[] {
   if (!frame.ok) throw invalidRequest(frame.issues, 'the batch is not acceptable')
   let issues = 0
   return frame.value.tasks.map((task, n) => {
+    if (task instanceof UnacceptableJson) return { ok: false, taskId: taskIdOf(task.value), error: task.error }
     const result = checkOrchestrateRequest(task)
     if (!result.ok) issues += result.issues.length
     if (issues > maxBatchIssues)
