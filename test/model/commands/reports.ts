@@ -71,14 +71,15 @@ export const completeKind: CommandKind = {
           const settled = await completeAttempts(database, items_, roomOf(rooms))
           return { verdicts: settled.verdicts, refused: [...settled.refused].sort(), ...effectsOf(settled), handed: [] }
         }
-        const followers = await Promise.all(
-          items.flatMap(({ subtask, wish }) => (wish ? [followerOf(database, wish).then(known => [String(subtask), known] as const)] : [])),
+        const known = await Promise.all(
+          items.flatMap(({ subtask, wish }) => (wish ? [followerOf(database, wish).then(brief => [String(subtask), brief] as const)] : [])),
         )
+        const followers = new Map(known.reverse()) // of a subtask that is reported twice, what is known for its first report
         const all: EffectsRow = { jobs: [], tasks: [], ready: [], touched: [] }
         const { verdicts, refused, handed } = await judgeResults(
           {
             database,
-            briefs: { of: () => undefined, completed: () => undefined, follower: id => new Map(followers).get(id) },
+            briefs: { of: () => undefined, completed: () => undefined, follower: id => followers.get(id) },
             room: () => roomOf(rooms),
             idle: () => false,
             leaseMs: long,
