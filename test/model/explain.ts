@@ -48,7 +48,7 @@ export function explain(before: World, commands: readonly Command[], { replies, 
   )
 }
 
-/** Rows that a command changes, names, or only locks because they wait for those. */
+/** Rows that a command changes, names, or only locks because they wait for those, however far away. */
 export function rowsChanged(before: World, command: Command): ReadonlySet<number> {
   const { world } = command.apply(before)
   const rows = new Set<number>(command.names ?? [])
@@ -59,7 +59,7 @@ export function rowsChanged(before: World, command: Command): ReadonlySet<number
   before.reviews.forEach((review, n) => {
     if (JSON.stringify(world.reviews[n]) !== JSON.stringify(review)) rows.add(review.subtask)
   })
-  for (const subtask of before.subtasks.filter(s => rows.has(s.id))) for (const d of dependentsOf(before, subtask)) rows.add(d.id)
+  for (const id of rows) for (const s of before.subtasks) if (s.id === id) for (const d of dependentsOf(before, s)) rows.add(d.id) // what is added comes by, too
   return rows
 }
 

@@ -116,7 +116,11 @@ export class Step {
     const wish = this.wishes.get(subtask.id)
     if (!wish || !subtask.dependsOn.includes(wish.after) || wish.queue !== queueOf(subtask.route)) return false
     const { claim } = wish
-    if (!mayStart(this.before, taskOf(this.before, subtask.task)) || !isEligible(claim.worker, claim.agent, subtask.route)) return false
+    if (
+      !mayStart(this.before.past ?? this.before, taskOf(this.before, subtask.task)) ||
+      !isEligible(claim.worker, claim.agent, subtask.route)
+    )
+      return false
     this.move(subtask, 'hand_over')
     const { subtask: id, attempt, dispatch, queue } = this.book(subtask)
     subtask.claim = claim
@@ -212,8 +216,9 @@ export class Step {
   /** Straight into the queue: only where nothing waits for the same route, and the task runs. */
   private fastPath(subtask: Subtask): boolean {
     const task = taskOf(this.before, subtask.task)
-    const waiting = this.before.subtasks.some(s => s.route === subtask.route && s.state === 'ready')
-    const held = this.world.features.fastPathAsksOrchestrator ? !mayStart(this.before, task) : this.before.paused
+    const seen = this.before.past ?? this.before
+    const waiting = seen.subtasks.some(s => s.route === subtask.route && s.state === 'ready')
+    const held = this.world.features.fastPathAsksOrchestrator ? !mayStart(seen, task) : seen.paused
     return !waiting && statusSeen(this.before, task) === 'running' && !held
   }
 

@@ -148,7 +148,7 @@ export interface World {
   orchestrators: Record<string, 'running' | 'paused' | 'idle'>
   /**
    * What a statement saw that began before others changed it: it locks the rows that it is about, and whatever else it
-   * looks at (the task's status, who else runs) may be one behind. Null but for commands that race.
+   * looks at (the task's status, who else runs, what is ready of a route, what is paused) may be one behind. Null but for commands that race.
    */
   readonly past: World | null
   /** Everything of the tenant is paused. */

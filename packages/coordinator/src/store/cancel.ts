@@ -57,7 +57,8 @@ reached as (
   select task_pk, max(ordinal) as ordinal from batch group by task_pk
 ),
 advanced as (
-  update tasks k set swept_to = greatest(k.swept_to, r.ordinal) from reached r where k.id = r.task_pk
+  -- Of what another sweep has meanwhile brought to its end, nothing must be left: the next sweep would begin in the middle.
+  update tasks k set swept_to = greatest(k.swept_to, r.ordinal) from reached r where k.id = r.task_pk and k.unswept
 ),
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)

@@ -267,7 +267,7 @@ const recount: Statement = {
 with ${countedAnew("coalesce(bool_or(state = 'cancelled' or (state = 'failed' and on_failure <> 'continue')), false) as broken")},
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
-  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, unswept = false, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
+  update tasks k set active = c.active, reviewing = c.reviewing, blocked = c.blocked, total = c.total, broken = c.broken, unswept = false, swept_to = 0, finished_at = null, cancel_requested_at = null, sla_alerts = 0,
     status = case when k.status = 'paused' then k.status when c.active > 0 then 'running' when c.reviewing > 0 then 'needs_review' else 'blocked' end
   from counted c where k.id = $1
   returning k.id, k.tenant_id, k.status
