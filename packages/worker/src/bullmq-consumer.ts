@@ -453,7 +453,7 @@ class QueueLoop {
         return await this.fetcher.finish(job, andTake && !this.isStopping)
       } catch (error) {
         if (this.isStopping || !(error instanceof Error && cutOff.test(error.message))) throw error
-        await this.pause() // what travelled with others is not sent again by the driver
+        await this.pause() // whether it ran is unknown; what is finished already is not finished again
       }
     }
   }

@@ -7,9 +7,9 @@ import type { Database } from '../store/database.js'
 import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, type Shifted, unblockRoutable } from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { Directory } from './directory.js'
-import { HeldUp } from './held-up.js'
 import { Overtaking } from './overtaking.js'
 import type { Ringer } from './ringer.js'
+import { Turns } from './turns.js'
 
 interface DispatcherOptions {
   readonly database: Database
@@ -37,7 +37,7 @@ export class Dispatcher implements Service {
   private lastLook = Number.NEGATIVE_INFINITY
   private lastFleetLook = Number.NEGATIVE_INFINITY
   private retryTimer: NodeJS.Timeout | undefined
-  private readonly heldUp = new HeldUp()
+  private readonly turns = new Turns()
   private readonly overtaking = new Overtaking()
   /** What was claimed last is rung while more is claimed. */
   private ringing: Promise<void> = Promise.resolve()
@@ -104,8 +104,8 @@ export class Dispatcher implements Service {
     if (rooms.length === 0) return false
     const wanted = rooms.map(room => ({
       ...room,
-      after: this.heldUp.after(room.route_id),
-      last_owner: this.heldUp.lastOwner(room.route_id),
+      after: this.turns.after(room.route_id),
+      last_owner: this.turns.lastOwner(room.route_id),
     }))
     const { jobs: rows, cut } = await claimReady(database, wanted)
     if (rows.length > 0) failpoint('dispatch.after-claim')
@@ -114,7 +114,7 @@ export class Dispatcher implements Service {
     for (const { route_id, room, after } of wanted) {
       const found = rows.filter(r => r.route_id === route_id)
       const full = found.length >= room
-      this.heldUp.looked(
+      this.turns.looked(
         route_id,
         cut.filter(c => c.route_id === route_id),
         { full, rows: found },

@@ -23,9 +23,8 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, path = ''): Check
   // Our own words for what is wrong take several times as long, and nearly nothing is.
   const good = schema.safeParse(value)
   if (good.success) return { ok: true, value: good.data }
-  const result = schema.safeParse(value, { error: sayIssue })
-  if (result.success) return { ok: true, value: result.data }
-  return { ok: false, issues: result.error.issues.flatMap(issue => toFields(issue, schema, path)) }
+  const { error } = schema.safeParse(value, { error: sayIssue })
+  return { ok: false, issues: (error ?? good.error).issues.flatMap(issue => toFields(issue, schema, path)) }
 }
 
 export function invalidRequest(issues: readonly FieldIssue[], what: string, listed = maxListedIssues): BatonError {

@@ -67,7 +67,7 @@ export type InlineResult = CompletedItem & { readonly output: string }
 export type WishingResult = InlineResult & { readonly wish?: HandOverWish | undefined }
 
 /** A subtask that was queued, and started by the worker that completed its last dependency. */
-export type HandedRow = QueuedRow & Omit<Started, 'waited'>
+type HandedRow = QueuedRow & Omit<Started, 'waited'>
 
 export interface CompletedRunning extends EffectsRow {
   /** Positions of the items that were accepted. */

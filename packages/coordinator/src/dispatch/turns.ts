@@ -20,7 +20,7 @@ interface Kept {
 
 const keyOf = ({ priority, owner }: Pick<TurnPlace, 'priority' | 'owner'>): string => `${priority} ${owner}`
 
-export class HeldUp {
+export class Turns {
   /** By route, then by priority and owner. */
   private readonly places = new Map<number, Map<string, Kept>>()
   /** The owner that was served last, by route. */
