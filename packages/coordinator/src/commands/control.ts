@@ -158,13 +158,18 @@ export function createControl(options: ControlOptions) {
     /** Throws `subtask_not_found`, `state_conflict`. */
     async retrySubtask(caller: Caller, taskId: string, subtaskId: string, reason: string): Promise<SubtaskStanding> {
       const found = await subtask(caller, taskId, subtaskId)
-      if (found.state === 'needs_review' && found.review !== null) await decide(caller, found.review, { decision: 'retry', reason })
-      else if (found.state === 'retrying' || found.state === 'blocked') {
-        await retrySubtask(database, found.id, { reason, actor: caller.actor })
+      let retried = false
+      if (found.state === 'needs_review' && found.review !== null) {
+        await decide(caller, found.review, { decision: 'retry', reason })
+        retried = true
+      } else if (found.state === 'retrying' || found.state === 'blocked') {
+        retried = await retrySubtask(database, found.id, { reason, actor: caller.actor })
         after.changed([found.task_pk])
       }
       const now = await subtask(caller, taskId, subtaskId)
-      if (now.cancelling || ended(now.task_status) || !(activeSubtaskStates as readonly SubtaskState[]).includes(now.state))
+      const isActive = (activeSubtaskStates as readonly SubtaskState[]).includes(now.state)
+      // What was retried may have ended already.
+      if (!retried && (now.cancelling || ended(now.task_status) || !isActive))
         throw refused(taskId, subtaskId, now, remedyForRetry(taskId, subtaskId, now))
       after.ready()
       return { subtask_id: found.subtask_id, state: now.state }
