@@ -39,6 +39,19 @@ test('?wait answers at once when the version that the client has is old', async 
   expect(api.calls.map(([name]) => name)).not.toContain('waitForChange')
 })
 
+test('?wait does not wait for a task that has ended, unless its version is named', async () => {
+  const { api, get } = appWithTask()
+  for (const status of ['completed', 'failed', 'cancelled'] as const) {
+    api.put({ ...task, status })
+    expect((await get('/tasks/t-1?wait=60')).json()).toMatchObject({ status })
+  }
+  expect(api.calls.map(([name]) => name)).not.toContain('waitForChange')
+  const answer = get('/tasks/t-1?wait=60', { 'if-none-match': '"v4"' })
+  await vi.waitUntil(() => api.waiting === 1)
+  api.put(task) // it runs again
+  expect((await answer).json()).toMatchObject({ status: 'running' })
+})
+
 test('?wait that ends without a change answers 304, or the task to whoever named no version', async () => {
   const { get } = appWithTask()
   const [tagged, plain] = await Promise.all([get('/tasks/t-1?wait=1', { 'if-none-match': '"v1"' }), get('/tasks/t-1?wait=1')])

@@ -30,7 +30,7 @@ const taskQuery = z.strictObject({
   wait: wholeNumber(
     0,
     maxWaitSeconds,
-    'Seconds to wait for a change: since the version in If-None-Match, else since the moment of asking.',
+    'Seconds to wait for a change: since the version in If-None-Match, else since the moment of asking; without one, a task that has ended is answered at once.',
   ).optional(),
   until: z
     .enum(['change', 'settled'])
@@ -85,8 +85,11 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
         let version = await api.taskVersion(caller, taskId)
         const timeoutMs = (query.wait ?? 0) * 1_000
         const until = query.until ?? 'change'
-        // A task that has settled meanwhile is answered at once; `settled` looks at the status, not at the version.
-        if (timeoutMs > 0 && (until === 'settled' || ifNoneMatch === undefined || namesTag(ifNoneMatch, weakTag(version.version)))) {
+        // A task that has settled meanwhile is answered at once; `settled` looks at the status, not at the version. Whoever names
+        // no version of a task that has ended is not left waiting for a change that will hardly come.
+        const hasEnded = (terminalTaskStatuses as readonly string[]).includes(version.status)
+        const waits = ifNoneMatch === undefined ? !hasEnded : namesTag(ifNoneMatch, weakTag(version.version))
+        if (timeoutMs > 0 && (until === 'settled' || waits)) {
           version = (await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal, until }))) ?? version
         }
         const headers = { etag: weakTag(version.version), 'cache-control': 'private, no-cache' }
