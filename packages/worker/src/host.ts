@@ -60,7 +60,7 @@ export interface Host {
 }
 
 /** Jobs that a worker has fetched and not been granted yet, at most: enough for a batch under way and a large next one. */
-const maxUnclaimed = 200
+const maxUnclaimed = 400
 
 const defaultDrainMs = 30_000
 /** How long the reports of released attempts may take. */
