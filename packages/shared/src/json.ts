@@ -123,6 +123,9 @@ class StrictJsonParser {
   private insideItem = false
   /** The first that is wrong with the item. */
   private wrong: BatonError | undefined
+  private line = 1
+  private lineStart = 0
+  private lineEnd: number | undefined
 
   constructor(text: string, options: StrictJsonOptions) {
     this.text = text
@@ -321,20 +324,30 @@ class StrictJsonParser {
 
   /** What must not be taken, though it can be read. */
   private refuse(reason: string, at = this.at): void {
-    const problem = this.problem(reason, at)
-    if (!this.insideItem) throw problem
-    this.wrong ??= problem
+    if (!this.insideItem) throw this.problem(reason, at)
+    this.wrong ??= this.problem(reason, at)
   }
 
   private problem(reason: string, at = this.at): BatonError {
-    let line = 1
-    let lineStart = 0
-    for (let end = this.text.indexOf('\n'); end !== -1 && end < at; end = this.text.indexOf('\n', lineStart)) {
-      line++
-      lineStart = end + 1
+    const column = at - this.startOfLine(at) + 1
+    return new BatonError('invalid_json', `${reason} (line ${this.line}, column ${column})`)
+  }
+
+  /** Goes on from the last place that was asked for: of many items each may have a place. */
+  private startOfLine(at: number): number {
+    if (at < this.lineStart) [this.line, this.lineStart, this.lineEnd] = [1, 0, undefined]
+    for (;;) {
+      this.lineEnd ??= this.endOfLine()
+      if (this.lineEnd >= at) return this.lineStart
+      this.line++
+      this.lineStart = this.lineEnd + 1
+      this.lineEnd = undefined
     }
-    const column = at - lineStart + 1
-    return new BatonError('invalid_json', `${reason} (line ${line}, column ${column})`)
+  }
+
+  private endOfLine(): number {
+    const end = this.text.indexOf('\n', this.lineStart)
+    return end === -1 ? Number.POSITIVE_INFINITY : end
   }
 }
 

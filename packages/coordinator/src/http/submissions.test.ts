@@ -145,3 +145,13 @@ test('what cannot be read refuses the whole batch', async () => {
     expect((await post('/tasks/batch', body)).statusCode).toBe(400)
   expect(api.calls).toEqual([])
 })
+
+test.each(['\n', ''])('many refusals in one batch cost no more than reading it (%j between them)', async between => {
+  const { post } = testApp()
+  const values = Array.from({ length: 200_000 }, () => '1e999').join(`,${between}`)
+  const tasks = Array.from({ length: 5_000 }, (_, n) => `{"task_id":"t-${n}","title":"\\ud800"}`).join(`,${between}`)
+  const { results } = (await post('/tasks/batch', `{"tasks":[{"task_id":"t","context":[${values}]},${between}${tasks}]}`)).json()
+  expect(results).toHaveLength(5_001)
+  const at = between === '' ? /line 1, column \d{7}/ : /line 205000, column/
+  expect(results.at(-1)).toMatchObject({ status_code: 400, error: { detail: expect.stringMatching(at) } })
+})

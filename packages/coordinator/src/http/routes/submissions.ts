@@ -132,7 +132,7 @@ function readBatch(value: unknown): BatchItem[] {
 
 function taskIdOf(task: unknown): string | null {
   const id = task !== null && typeof task === 'object' && 'task_id' in task ? task.task_id : undefined
-  return typeof id === 'string' ? id.slice(0, 128) : null
+  return typeof id === 'string' ? id.slice(0, 128).replaceAll('\u0000', '').toWellFormed() : null
 }
 
 interface BatchResult {
