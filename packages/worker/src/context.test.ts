@@ -20,6 +20,16 @@ test('a copy of a context has all that the context has', () => {
   expect(run.spawned).toHaveLength(1)
 })
 
+test('a context may be wrapped', () => {
+  const run = testRun(null)
+  const context = createContext(run)
+  for (const wrapped of [Object.create(context) as typeof context, new Proxy(context, {})]) {
+    expect([wrapped.signal, wrapped.log, wrapped.deadline]).toEqual([run.signal, run.log, run.deadline])
+    wrapped.progress(1)
+  }
+  expect(run.progress).toEqual([1, 1])
+})
+
 test('what is made when it is asked for is made once', () => {
   const context = createContext(testRun(null))
   expect(context.notes).toBe(context.notes)

@@ -48,6 +48,19 @@ export const maxProgressBytes = 16_384
 /** Chunks that wait although nobody waits for them. */
 const maxUnderWayBytes = 1024 * 1024
 
+/** Under a symbol, so that who wraps a context (`Object.create`, `Proxy`) reaches it, and not enumerable: a copy has no part of it. */
+const inside = Symbol('inside')
+
+interface Inside {
+  readonly run: Run
+  spawned: number
+  // Made for whoever asks for it: most agents never do.
+  stream?: AgentContext['stream']
+  notes?: AgentContext['notes']
+  dependencies?: AgentContext['dependencies']
+  artifacts?: AgentContext['artifacts']
+}
+
 class Context implements AgentContext {
   readonly taskId: string
   readonly taskTitle: string
@@ -57,17 +70,11 @@ class Context implements AgentContext {
   readonly attempt: number
   readonly context: unknown
   readonly savedProgress: unknown
-  readonly #run: Run
-  #spawned = 0
-  // Made for whoever asks for it: most agents never do.
-  #stream: AgentContext['stream'] | undefined
-  #notes: AgentContext['notes'] | undefined
-  #dependencies: AgentContext['dependencies'] | undefined
-  #artifacts: AgentContext['artifacts'] | undefined
+  declare readonly [inside]: Inside
 
   constructor(run: Run) {
     const { grant } = run
-    this.#run = run
+    Object.defineProperty(this, inside, { value: { run, spawned: 0 } satisfies Inside })
     this.taskId = grant.task_id
     this.taskTitle = grant.task_title
     this.subtaskId = grant.subtask_id
@@ -79,35 +86,35 @@ class Context implements AgentContext {
   }
 
   get signal(): AbortSignal {
-    return this.#run.signal
+    return this[inside].run.signal
   }
 
   get deadline(): Date {
-    return this.#run.deadline
+    return this[inside].run.deadline
   }
 
   get log(): Logger {
-    return this.#run.log
+    return this[inside].run.log
   }
 
   get stream(): AgentContext['stream'] {
-    this.#stream ??= streamTo(this.#run.port)
-    return this.#stream
+    this[inside].stream ??= streamTo(this[inside].run.port)
+    return this[inside].stream
   }
 
   get notes(): AgentContext['notes'] {
-    this.#notes ??= createNotes(this.#run.port)
-    return this.#notes
+    this[inside].notes ??= createNotes(this[inside].run.port)
+    return this[inside].notes
   }
 
   get dependencies(): AgentContext['dependencies'] {
-    this.#dependencies ??= createDependencies(this.#run.grant, this.#run.port)
-    return this.#dependencies
+    this[inside].dependencies ??= createDependencies(this[inside].run.grant, this[inside].run.port)
+    return this[inside].dependencies
   }
 
   get artifacts(): AgentContext['artifacts'] {
-    this.#artifacts ??= artifactsOf(this.#run.port)
-    return this.#artifacts
+    this[inside].artifacts ??= artifactsOf(this[inside].run.port)
+    return this[inside].artifacts
   }
 
   readonly progress = (value: unknown): void => {
@@ -116,7 +123,7 @@ class Context implements AgentContext {
     if (problem) throw new BatonError('result_invalid', `progress ${problem}`)
     if (Buffer.byteLength(text) > maxProgressBytes)
       throw new BatonError('result_too_large', `progress may have at most ${maxProgressBytes} bytes of JSON; store more as an artifact`)
-    this.#run.port.saveProgress(text)
+    this[inside].run.port.saveProgress(text)
   }
 
   readonly spawn = (subtask: SubtaskRequest): void => {
@@ -126,10 +133,10 @@ class Context implements AgentContext {
         'spawn_invalid',
         `the spawned subtask is not acceptable: ${parsed.error.issues.map(i => `${i.path.join('.')} ${i.message}`).join('; ')}`,
       )
-    if (this.#spawned >= maxSpawnedPerReport)
+    if (this[inside].spawned >= maxSpawnedPerReport)
       throw new BatonError('spawn_invalid', `an attempt may spawn at most ${maxSpawnedPerReport} subtasks`)
-    this.#spawned++
-    this.#run.port.spawn(parsed.data)
+    this[inside].spawned++
+    this[inside].run.port.spawn(parsed.data)
   }
 }
 
