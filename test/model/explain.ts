@@ -59,7 +59,7 @@ export function rowsChanged(before: World, command: Command): ReadonlySet<number
   before.reviews.forEach((review, n) => {
     if (JSON.stringify(world.reviews[n]) !== JSON.stringify(review)) rows.add(review.subtask)
   })
-  for (const id of rows) for (const s of before.subtasks) if (s.id === id) for (const d of dependentsOf(before, s)) rows.add(d.id) // what is added comes by, too
+  for (const id of rows) for (const dependent of dependentsOf(before, { id })) rows.add(dependent.id) // what is added comes by, too
   return rows
 }
 

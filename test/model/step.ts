@@ -72,6 +72,11 @@ export class Step {
     this.rooms = rooms
   }
 
+  /** What the command sees of rows that it does not lock. */
+  private get seen(): World {
+    return this.before.past ?? this.before
+  }
+
   move(subtask: Subtask, transition: SubtaskMove): void {
     const { from, to }: { from: readonly SubtaskState[]; to: SubtaskState } = subtaskTransitions[transition]
     if (!from.includes(subtask.state)) throw new IllegalMove(`${transition} of a subtask that is ${subtask.state}`) // M1
@@ -116,11 +121,7 @@ export class Step {
     const wish = this.wishes.get(subtask.id)
     if (!wish || !subtask.dependsOn.includes(wish.after) || wish.queue !== queueOf(subtask.route)) return false
     const { claim } = wish
-    if (
-      !mayStart(this.before.past ?? this.before, taskOf(this.before, subtask.task)) ||
-      !isEligible(claim.worker, claim.agent, subtask.route)
-    )
-      return false
+    if (!mayStart(this.seen, taskOf(this.before, subtask.task)) || !isEligible(claim.worker, claim.agent, subtask.route)) return false
     this.move(subtask, 'hand_over')
     const { subtask: id, attempt, dispatch, queue } = this.book(subtask)
     subtask.claim = claim
@@ -216,9 +217,8 @@ export class Step {
   /** Straight into the queue: only where nothing waits for the same route, and the task runs. */
   private fastPath(subtask: Subtask): boolean {
     const task = taskOf(this.before, subtask.task)
-    const seen = this.before.past ?? this.before
-    const waiting = seen.subtasks.some(s => s.route === subtask.route && s.state === 'ready')
-    const held = this.world.features.fastPathAsksOrchestrator ? !mayStart(seen, task) : seen.paused
+    const waiting = this.seen.subtasks.some(s => s.route === subtask.route && s.state === 'ready')
+    const held = this.world.features.fastPathAsksOrchestrator ? !mayStart(this.seen, task) : this.seen.paused
     return !waiting && statusSeen(this.before, task) === 'running' && !held
   }
 

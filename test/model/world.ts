@@ -219,7 +219,7 @@ export const statusOf = (world: World, { task }: Subtask): TaskStatus => statusS
 
 export const subtasksOf = (world: World, task: Task): Subtask[] => world.subtasks.filter(s => s.task === task.id)
 
-export const dependentsOf = (world: World, subtask: Subtask): Subtask[] => world.subtasks.filter(s => s.dependsOn.includes(subtask.id))
+export const dependentsOf = (world: World, { id }: Pick<Subtask, 'id'>): Subtask[] => world.subtasks.filter(s => s.dependsOn.includes(id))
 
 export const isTerminal = (state: SubtaskState): boolean => (terminalSubtaskStates as readonly SubtaskState[]).includes(state)
 export const hasEnded = (status: TaskStatus): boolean => (terminalTaskStatuses as readonly TaskStatus[]).includes(status)

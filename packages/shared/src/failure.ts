@@ -1,6 +1,7 @@
 /** A failure as data: what travels on a wire and is stored, where an `Error` cannot. */
 import { z } from 'zod'
 import { BatonError, type ErrorCode, errorTable } from './errors.js'
+import { storableText } from './json.js'
 
 export interface Failure {
   /** A code of the error table, or one that the agent chose. */
@@ -70,6 +71,6 @@ function shown(value: object | null): string {
 
 /** Text that a database and a terminal can hold: no NUL, no lone surrogate, bounded. */
 function cut(message: string): string {
-  const clean = message.replaceAll('\u0000', '').toWellFormed()
+  const clean = storableText(message)
   return clean.length > maxMessageLength ? `${clean.slice(0, maxMessageLength - 1).toWellFormed()}…` : clean
 }

@@ -47,7 +47,17 @@ export {
   matchesEventFilter,
 } from './events.js'
 export { type Failure, failure, failureSchema, toFailure } from './failure.js'
-export { canonicalJson, jsonProblem, jsonText, maxJsonDepth, parseStrictJson, plainValue, RawJson, UnacceptableJson } from './json.js'
+export {
+  canonicalJson,
+  jsonProblem,
+  jsonText,
+  maxJsonDepth,
+  parseStrictJson,
+  plainValue,
+  RawJson,
+  storableText,
+  UnacceptableJson,
+} from './json.js'
 export {
   type Access,
   allows,

@@ -96,6 +96,9 @@ function textProblem(text: string): string | undefined {
   return undefined
 }
 
+/** The text without what cannot be stored. */
+export const storableText = (text: string): string => text.replaceAll('\u0000', '').toWellFormed()
+
 /** Serializes with sorted keys, so that two texts of one value are equal (after RFC 8785). */
 export function canonicalJson(value: unknown): string {
   const plain = plainValue(value)

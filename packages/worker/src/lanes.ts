@@ -46,14 +46,14 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     send: async items => (await uplink.ask<{ results: StreamReply[] }>({ type: 'stream', worker_id: workerId, items }, signal)).results,
   })
   return {
-    claim: async (item, { to, first = false } = {}) => {
+    claim: async (item, { to, first } = {}) => {
       // `again`: granted, but the reply had no room. Claims may be repeated: the claim id is the lease token.
       for (;;) {
         const reply = await claims.to(to).push(item, { first })
         if (reply.status !== 'again') return reply
       }
     },
-    report: (item, { to, first = false } = {}) => reports.to(to).push(item, { first }),
+    report: (item, { to, first } = {}) => reports.to(to).push(item, { first }),
     stream: item => streams.push(item),
     whenIdle: async () => {
       await claims.whenIdle()

@@ -60,7 +60,7 @@ export class BatchLane<T, R> {
   }
 
   /** `first`: before whatever waits and is not. */
-  push(item: T, { first = false }: { readonly first?: boolean } = {}): Promise<R> {
+  push(item: T, { first }: { readonly first?: boolean | undefined } = {}): Promise<R> {
     return new Promise((resolve, reject) => this.add([item], { resolve: ([result]) => resolve(result as R), reject }, first)) // one for each
   }
 

@@ -5,6 +5,7 @@ import {
   executeRequestSchema,
   type OrchestrateRequest,
   type Problem,
+  storableText,
   type TaskView,
   UnacceptableJson,
 } from '@baton/shared'
@@ -132,7 +133,7 @@ function readBatch(value: unknown): BatchItem[] {
 
 function taskIdOf(task: unknown): string | null {
   const id = task !== null && typeof task === 'object' && 'task_id' in task ? task.task_id : undefined
-  return typeof id === 'string' ? id.slice(0, 128).replaceAll('\u0000', '').toWellFormed() : null
+  return typeof id === 'string' ? storableText(id.slice(0, 128)) : null
 }
 
 interface BatchResult {
