@@ -7,15 +7,16 @@
  * return must not let a thousand run at once); what waits for a person or is paused keeps nobody from running, and goes
  * on at once when it can.
  */
-import type { Database, Queryable, Statement } from './database.js'
+import type { Database, Queryable } from './database.js'
 import { type ExecuteResult, executeTask, previewExecution } from './execute.js'
 import { taskCalled } from './fragments.js'
+import { prepared } from './statements.js'
 
 const waiting = `start_wanted_at is not null and status = 'planned'`
 
-const want: Statement = {
-  name: 'want_start',
-  text: `
+const want = prepared(
+  'want_start',
+  `
 with wanted as (
   update tasks set start_wanted_at = coalesce(start_wanted_at, clock_timestamp()), execution_mode = $3, checkpoints = $4::text[]
   where ${taskCalled('', '$1', '$2')} and (status = 'planned') is true -- a plain condition would invite the index of all unfinished tasks
@@ -25,7 +26,7 @@ event as (
   insert into events (tenant_id, name, task_pk) select tenant_id, 'task.waiting', id from wanted
 )
 select id from wanted`,
-}
+)
 
 export interface WantedStart {
   readonly tenantId: number
@@ -39,18 +40,15 @@ export async function wantStart(db: Queryable, { tenantId, taskId, mode, checkpo
   await db.query(want, [tenantId, taskId, mode, [...checkpoints]])
 }
 
-const anyWaiting: Statement = {
-  name: 'any_waiting',
-  text: `select exists (select from tasks where ${waiting} and tenant_id > 0) as waiting`,
-}
+const anyWaiting = prepared('any_waiting', `select exists (select from tasks where ${waiting} and tenant_id > 0) as waiting`)
 
 export async function tasksWait(db: Queryable): Promise<boolean> {
   return (await db.query<{ waiting: boolean }>(anyWaiting)).rows[0]?.waiting ?? false
 }
 
-const lock: Statement = {
-  name: 'lock_waiting_orchestrators',
-  text: `
+const lock = prepared(
+  'lock_waiting_orchestrators',
+  `
 with recursive owner(tenant_id, id) as (
   (select k.tenant_id, k.orchestrator_id from tasks k where ${waiting} and k.tenant_id > 0 order by k.tenant_id, k.orchestrator_id limit 1)
   union all
@@ -64,11 +62,11 @@ from owner w
 cross join lateral (
   select x.tenant_id, x.id, x.max_concurrent_tasks from orchestrators x where x.tenant_id = w.tenant_id and x.id = w.id offset 0 for update
 ) o`,
-}
+)
 
-const next: Statement = {
-  name: 'next_to_start',
-  text: `
+const next = prepared(
+  'next_to_start',
+  `
 select n.tenant_id, n.task_id, n.execution_mode, n.checkpoints
 from json_to_recordset($1::json) as l(tenant_id int, id text, max_concurrent_tasks int)
 cross join lateral (
@@ -82,7 +80,7 @@ cross join lateral (
 ) n
 order by n.priority, n.id
 limit $2::bigint`,
-}
+)
 
 interface NextRow {
   tenant_id: number

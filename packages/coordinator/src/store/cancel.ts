@@ -5,9 +5,10 @@
  * What runs is asked to stop: its next report acknowledges that, and after a grace it is forced (fail.ts).
  */
 import { terminalSubtaskStates } from '@baton/shared'
-import type { Database, Statement } from './database.js'
-import { from, sqlList } from './fragments.js'
+import type { Database } from './database.js'
+import { closeReviews, from, sqlList } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
+import { prepared } from './statements.js'
 
 /** How many ended tasks one sweep looks at. */
 const tasksPerSweep = 200
@@ -26,14 +27,14 @@ batch as materialized (
 )`
 const isLeft = `s.state in (${from('cancel')}) and (s.state <> 'running' or s.cancel_requested_at is null)`
 
-const lockLeft: Statement = {
-  name: 'lock_unfinished',
-  text: `with ${batch} select s.id from batch b join subtask_states s on s.id = b.id where ${isLeft} order by s.id for update of s skip locked`,
-}
+const lockLeft = prepared(
+  'lock_unfinished',
+  `with ${batch} select s.id from batch b join subtask_states s on s.id = b.id where ${isLeft} order by s.id for update of s skip locked`,
+)
 
-const sweep: Statement = {
-  name: 'cancel_unfinished',
-  text: `
+const sweep = prepared(
+  'cancel_unfinished',
+  `
 with ${batch},
 target as materialized (
   select s.id, s.state from subtask_states s where s.id = any ($2::bigint[]) and ${isLeft}
@@ -49,10 +50,7 @@ moved as (
   where s.id = t.id
   returning s.id, s.tenant_id, s.task_pk, s.attempt, s.agent, s.worker_id, s.claim_id, t.state as before
 ),
-closed as (
-  update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = 'the task ended' from moved m where r.subtask_pk = m.id and r.status = 'open'
-  returning r.id, r.tenant_id, r.task_pk, r.subtask_pk
-),
+${closeReviews('moved', 'the task ended')},
 reached as (
   select task_pk, max(ordinal) as ordinal from batch group by task_pk
 ),
@@ -70,12 +68,12 @@ select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from moved where before = 'running') as running,
   (select coalesce(json_agg(distinct task_pk::text), '[]') from moved) as touched,
   (select count(*)::int from batch) as looked`,
-}
+)
 
 /** Of tasks that were swept to their end: those of which nothing is left are done with, the others are swept again. */
-const finish: Statement = {
-  name: 'finish_sweep',
-  text: `
+const finish = prepared(
+  'finish_sweep',
+  `
 with swept as materialized (
   select k.id, not exists (
     select from (select d.id from subtasks d where d.task_pk = k.id and d.superseded = 0 offset 0) d
@@ -83,7 +81,7 @@ with swept as materialized (
     where s.state not in (${sqlList(terminalSubtaskStates)})
   ) as done
   from (select id, swept_to from tasks where unswept order by id limit ${tasksPerSweep}) k
-  where not exists (select from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.ordinal > k.swept_to)
+  where not exists (select from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.ordinal > k.swept_to offset 0)
 ),
 ended as (
   update tasks k set
@@ -95,7 +93,7 @@ ended as (
   returning s.done
 )
 select count(*) filter (where done)::int as done from ended`,
-}
+)
 
 interface Looked extends Omit<CancelSweep, 'more'> {
   readonly looked: number

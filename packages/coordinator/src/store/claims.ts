@@ -8,9 +8,10 @@
  * claim gets the same grant), I2 (only queued rows are granted).
  */
 import { maxInlineBytes } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { few, from, mayTake } from './fragments.js'
 import { pausedMs, pausedTenants } from './pauses.js'
+import { prepared } from './statements.js'
 
 export interface ClaimedItem {
   readonly id: string
@@ -61,9 +62,9 @@ export const deadlineFirst = (
       then (select greatest(0, round(${deadlineMs} + ${pausedMs('g', 'r.scheduled_at', 'clock_timestamp()')} - extract(epoch from clock_timestamp() - r.scheduled_at)::float8 * 1000))
         from tasks g where g.id = r.task_pk limit 1) end`
 
-const statement: Statement = {
-  name: 'grant_claims',
-  text: `
+const statement = prepared(
+  'grant_claims',
+  `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, agent text, worker_id text)
   where ${few('i.n')}
@@ -144,7 +145,7 @@ select r.n, case when r.status = 'deferred' then 'held' else r.status end as sta
     'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', dep.more)::text end as grant
 from ruled r
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
-}
+)
 
 interface GrantTimes {
   readonly leaseMs: number

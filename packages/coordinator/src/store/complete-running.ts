@@ -10,7 +10,7 @@
  */
 import { Columns } from './columns.js'
 import { type CompletedItem, followsCompletion } from './complete.js'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import {
   type EffectsRow,
   effects,
@@ -25,6 +25,7 @@ import {
 } from './fragments.js'
 import type { Room } from './room.js'
 import type { Started } from './start-known.js'
+import { prepared } from './statements.js'
 
 const times = { leaseMs: '$2', defaultSlaMs: '$3' }
 
@@ -33,9 +34,9 @@ const columns = new Columns<{ n: number; id: string; attempt: number; claim_id: 
   ...{ child: 'bigint', next: 'text', after: 'bigint[]', child_sla_ms: 'bigint', child_lease_ms: 'bigint', child_deadline_ms: 'bigint' },
 })
 
-const statement: Statement = {
-  name: 'complete_running',
-  text: `
+const statement = prepared(
+  'complete_running',
+  `
 with item as (
   select * from (${columns.rows(4)}) i where ${few('i.n')}
 ),
@@ -58,7 +59,7 @@ select
   ${touched('done')},
   ${handed(times.leaseMs)},
   ${effects}`,
-}
+)
 
 /** A result that travelled whole, and brings nothing beside its output. */
 export type InlineResult = CompletedItem & { readonly output: string }

@@ -1,5 +1,5 @@
 /** Accepts results. Invariants: I1 (one accepted result), I5 (fenced by state, attempt and claim), I13, I15. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import {
   childEvents,
   type EffectsRow,
@@ -17,6 +17,7 @@ import {
   unlockDependents,
 } from './fragments.js'
 import type { Room } from './room.js'
+import { prepared } from './statements.js'
 
 export interface CompletedItem {
   readonly id: string
@@ -122,9 +123,9 @@ ${insertEvents(
   taskEvents,
 )}`
 
-const statement: Statement = {
-  name: 'complete_attempts',
-  text: `
+const statement = prepared(
+  'complete_attempts',
+  `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, output text)
   where ${few('i.n')}
@@ -156,7 +157,7 @@ select
   (select coalesce(json_agg(n), '[]') from judged where refused) as refused,
   ${touched('verdict')},
   ${effects}`,
-}
+)
 
 /** One statement for 1 or 500 results: fences, stores, unlocks, rolls up, tells. */
 export function completeAttempts(db: Queryable, items: readonly CompletedItem[], room: Room): Promise<Completed> {

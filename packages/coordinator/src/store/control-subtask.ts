@@ -3,13 +3,15 @@
  * that; what is in review is decided in reviews.ts instead.
  */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
-import type { Database, Queryable, Statement } from './database.js'
+import type { Database, Queryable } from './database.js'
 import {
   childEvents,
+  closeReviews,
   type EffectsRow,
   effects,
   from,
   gateReviews,
+  inReview,
   insertEvents,
   namedSubtask,
   rollUp,
@@ -22,6 +24,7 @@ import {
 } from './fragments.js'
 import { lockedFirst, lockSubtask } from './locked-first.js'
 import type { Room } from './room.js'
+import { prepared } from './statements.js'
 
 export interface SubtaskPlace {
   readonly tenantId: number
@@ -43,9 +46,9 @@ export interface SubtaskFound {
   review: string | null
 }
 
-const find: Statement = {
-  name: 'find_subtask',
-  text: `
+const find = prepared(
+  'find_subtask',
+  `
 select s.id::text as id, d.subtask_id, s.task_pk::text as task_pk, s.state, k.status as task_status, r.agent, r.pool, s.state = 'running' and s.cancel_requested_at is not null as cancelling,
   (select v.id::text from reviews v where v.subtask_pk = s.id and v.status = 'open' order by v.id limit 1) as review
 from tasks k
@@ -53,7 +56,7 @@ cross join lateral (${namedSubtask('k.id', '$3')}) d
 join subtask_states s on s.id = d.id
 join routes r on r.id = s.route_id
 where ${taskCalled('k.', '$1', '$2')}`,
-}
+)
 
 /** Undefined: there is no such subtask (any more). */
 export async function findSubtask(db: Queryable, { tenantId, taskId, subtaskId }: SubtaskPlace): Promise<SubtaskFound | undefined> {
@@ -76,25 +79,28 @@ part(id) as (
 )`
 
 /** And its task first, while that is planned: what may start is not read in the middle of this (execute.ts). */
-const lockPart: Statement = {
-  name: 'lock_cancelled_part',
-  text: `
+const lockPart = prepared(
+  'lock_cancelled_part',
+  `
 with recursive ${part},
 task as materialized (
-  select k.id from subtask_states s join tasks k on k.id = s.task_pk where s.id = $1 and k.status = 'planned' for update of k
+  -- The status is hidden from the planner, which would read all tasks that are planned.
+  select k.id from tasks k where k.id = (select s.task_pk from subtask_states s where s.id = $1) and k.status || '' = 'planned' for update
 )
 select s.id from part p join subtask_states s on s.id = p.id where (select count(*) from task) >= 0 order by s.id for update of s`,
-}
+)
 
-const cancel: Statement = {
-  name: 'cancel_subtask',
-  text: `
+const cancel = prepared(
+  'cancel_subtask',
+  `
 with recursive ${roomCte('$2')},
 ${part},
 target as materialized (
   select s.id, s.state, d.on_failure, s.id = $1 as chosen, s.cancel_requested_at is not null as cancelling
-  from part p join subtask_states s on s.id = p.id join subtasks d on d.id = s.id join tasks k on k.id = s.task_pk
-  where ${live} and d.superseded = 0
+  from part p join subtask_states s on s.id = p.id
+  cross join lateral (select d.on_failure from subtasks d where d.id = s.id and d.superseded = 0 limit 1) d
+  join tasks k on k.id = s.task_pk
+  where ${live}
   order by s.id
   for update of s
 ),
@@ -119,10 +125,7 @@ moved as (
   where s.id = r.id and r.next is not null
   returning s.id, s.tenant_id, s.task_pk, s.state, s.attempt, s.agent, s.worker_id, s.claim_id, r.state as before, r.chosen, r.on_failure
 ),
-closed as (
-  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'its subtask was cancelled' from moved m where v.subtask_pk = m.id and v.status = 'open'
-  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
-),
+${closeReviews('moved', 'its subtask was cancelled')},
 passed as (select id from moved where chosen and state in ('skipped', 'failed')),
 -- Not completed any more: what was cancelled, or will be when its worker has heard of it.
 broken as (select task_pk from moved where state = 'cancelled' or (state = 'running' and on_failure not in ('skip', 'continue'))),
@@ -155,7 +158,7 @@ select
   (select state from moved where chosen) as state,
   ${touched('moved')},
   ${effects}`,
-}
+)
 
 export interface SubtaskCancelled extends EffectsRow {
   /** Attempts whose workers are to be told. */
@@ -175,11 +178,11 @@ export async function cancelSubtask(
   return rows[0] as SubtaskCancelled // a select without `from` has one row
 }
 
-const retryNow: Statement = {
-  name: 'retry_subtask',
-  text: `
+const retryNow = prepared(
+  'retry_subtask',
+  `
 with target as materialized (
-  select s.id, s.state, s.state = 'blocked' and exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open') as reviewed
+  select s.id, s.state, s.state = 'blocked' and ${inReview('s.id')} as reviewed
   from subtask_states s join tasks k on k.id = s.task_pk
   where s.id = $1 and s.state in ('retrying', 'blocked') and ${live}
   for update of s
@@ -188,10 +191,7 @@ moved as (
   update subtask_states s set state = 'ready', ready_at = clock_timestamp(), run_after = null from target t where s.id = t.id
   returning s.id, s.tenant_id, s.task_pk, s.route_id, t.state as before, t.reviewed
 ),
-closed as (
-  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'a retry was asked for' from moved m where v.subtask_pk = m.id and v.status = 'open'
-  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
-),
+${closeReviews('moved', 'a retry was asked for')},
 ${rollUp(`select task_pk, (before = 'blocked')::int as active, -reviewed::int as reviewing, -(before = 'blocked' and not reviewed)::int as blocked from moved`)},
 ${insertEvents(
   `
@@ -202,7 +202,7 @@ ${insertEvents(
   taskEvents,
 )}
 select (select count(*)::int from moved) as moved`,
-}
+)
 
 /** Makes a subtask ready at once that waits for its backoff or for a provider. False: it is in another state. */
 export async function retrySubtask(database: Database, id: string, why: { reason: string; actor: string }): Promise<boolean> {
@@ -212,12 +212,12 @@ export async function retrySubtask(database: Database, id: string, why: { reason
 }
 
 /** A running attempt ends uncharged; whatever was on its way to a queue starts anew on the new route. */
-const reassign: Statement = {
-  name: 'reassign_subtask',
-  text: `
+const reassign = prepared(
+  'reassign_subtask',
+  `
 with target as materialized (
   select s.id, s.state, s.attempt, s.worker_id, s.claim_id, s.agent, s.queued_at, s.started_at,
-    s.state = 'blocked' and exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open') as reviewed
+    s.state = 'blocked' and ${inReview('s.id')} as reviewed
   from subtask_states s join tasks k on k.id = s.task_pk
   where s.id = $1 and s.state not in (${sqlList(terminalSubtaskStates)}, 'needs_review') and s.cancel_requested_at is null and ${live}
   for update of s
@@ -237,11 +237,7 @@ ended as (
   select id, attempt, claim_id, worker_id, agent, 'released', false, json_build_object('code', 'attempt_aborted', 'message', 'the subtask was reassigned', 'retryable', true)::text, queued_at, started_at
   from target where state = 'running'
 ),
-closed as (
-  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'its subtask was reassigned' from moved m
-  where v.subtask_pk = m.id and v.status = 'open' and v.kind = 'unroutable'
-  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
-),
+${closeReviews('moved', 'its subtask was reassigned', { kind: 'unroutable' })},
 ${rollUp(`select task_pk, (before = 'blocked')::int as active, -reviewed::int as reviewing, -(before = 'blocked' and not reviewed)::int as blocked from moved`)},
 ${insertEvents(
   `
@@ -256,7 +252,7 @@ ${insertEvents(
 select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from target where state = 'running') as running,
   (select state from moved) as state`,
-}
+)
 
 export interface SubtaskReassigned {
   running: { worker_id: string; claim_id: string }[]

@@ -6,6 +6,7 @@ import { type SubtaskState, type TaskStatus, taskTransitions } from '@baton/shar
 import type { Queryable, Statement } from './database.js'
 import { insertEvents, namedSubtask, rollUp, sqlList, taskCalled, taskEvents } from './fragments.js'
 import { closePauses, openPauses } from './pauses.js'
+import { prepared } from './statements.js'
 
 export interface TaskControlResult {
   id: string
@@ -14,9 +15,10 @@ export interface TaskControlResult {
 }
 
 /** A verb for a task: locks it, makes `changes` where the guard lets it, and answers with both statuses. */
-const taskVerb = (verb: 'cancel' | 'pause' | 'resume', changes: string, event: string): Statement => ({
-  name: `${verb}_task`,
-  text: `
+const taskVerb = (verb: 'cancel' | 'pause' | 'resume', changes: string, event: string): Statement =>
+  prepared(
+    `${verb}_task`,
+    `
 with task as materialized (
   select id, tenant_id, status from tasks where ${taskCalled('', '$1', '$2')} for update
 ),
@@ -39,7 +41,7 @@ event as (
   select m.tenant_id, ${event}, m.id, json_build_object('from', k.status, 'to', m.status, 'reason', $3::text, 'by', $4::text)::text from moved m join task k on k.id = m.id where m.status <> k.status
 )
 select k.id::text as id, k.status as before, coalesce(m.status, k.status) as status from task k left join moved m on m.id = k.id`,
-})
+  )
 
 const cancel = taskVerb(
   'cancel',
@@ -77,9 +79,9 @@ export interface SubtaskControlResult {
   gate: string | null
 }
 
-const release: Statement = {
-  name: 'release_subtask',
-  text: `
+const release = prepared(
+  'release_subtask',
+  `
 with named as (
   select d.id, d.subtask_id, k.status as task_status, k.id as task_pk from tasks k cross join lateral (${namedSubtask('k.id', '$3')}) d
   where ${taskCalled('k.', '$1', '$2')}
@@ -103,7 +105,7 @@ ${insertEvents(
 )}
 select t.id::text as id, t.subtask_id, t.task_pk::text as task_pk, t.state as before, coalesce(m.state, t.state) as state, t.task_status, t.gate
 from target t left join moved m on m.id = t.id`,
-}
+)
 
 /** Opens the gate of manual execution or of a checkpoint. Undefined: there is no such subtask. */
 export async function releaseSubtask(
@@ -118,9 +120,9 @@ export async function releaseSubtask(
   return result?.before === 'cancelled' ? ask() : result
 }
 
-const drain: Statement = {
-  name: 'drain_worker',
-  text: `
+const drain = prepared(
+  'drain_worker',
+  `
 with target as materialized (select id, state from workers where id = $1 for update),
 moved as (
   update workers w set drain_requested = true, state = 'draining' from target t where w.id = t.id and t.state in ('starting', 'ready') returning w.id, w.state
@@ -129,7 +131,7 @@ event as (
   insert into events (tenant_id, name, worker_id, data) select 1, 'worker.draining', id, json_build_object('by', $2::text)::text from moved
 )
 select t.id, coalesce(m.state, t.state) as state from target t left join moved m on m.id = t.id`,
-}
+)
 
 /** Asks a worker to take no more work. Undefined: there is no such worker. */
 export async function drainWorker(db: Queryable, workerId: string, actor: string): Promise<{ id: string; state: string } | undefined> {

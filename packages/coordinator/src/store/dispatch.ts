@@ -8,10 +8,24 @@
  */
 import type { SubtaskState } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { type EffectsRow, few, from, insertEvents, type QueuedRow, readyRoutes, rollUp, taskEvents, touched } from './fragments.js'
+import {
+  blockedBefore,
+  closeReviews,
+  type EffectsRow,
+  few,
+  from,
+  inReview,
+  insertEvents,
+  type QueuedRow,
+  readyRoutes,
+  rollUp,
+  taskEvents,
+  touched,
+} from './fragments.js'
 import { lockedFirst } from './locked-first.js'
 import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
+import { prepared } from './statements.js'
 
 export interface Demand {
   /** Routes with ready rows, each with the most urgent priority of these. */
@@ -24,9 +38,9 @@ export interface Demand {
   retry_in_ms: number | null
 }
 
-const demand: Statement = {
-  name: 'read_demand',
-  text: `
+const demand = prepared(
+  'read_demand',
+  `
 with recursive ${readyRoutes}
 select
   (select coalesce(json_agg(json_build_object('route_id', r.route_id, 'priority',
@@ -36,7 +50,7 @@ select
   (select coalesce(json_agg(q), '[]') from (
     select queue, count(*)::int as depth from subtask_states where state = 'queued' group by queue) q) as depths,
   (select extract(epoch from min(run_after) - clock_timestamp())::float8 * 1000 from subtask_states where state = 'retrying') as retry_in_ms`,
-}
+)
 
 /** One look at what is to be done, over partial indexes: its cost follows live work, not history. */
 export async function readDemand(db: Queryable): Promise<Demand> {
@@ -46,9 +60,9 @@ export async function readDemand(db: Queryable): Promise<Demand> {
 /** How many tasks of one owner a claim looks at to find those that may run; the next one goes on behind them. */
 export const maxTasksSeen = 500
 
-const claim: Statement = {
-  name: 'claim_ready',
-  text: `
+const claim = prepared(
+  'claim_ready',
+  `
 with want as (
   select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json, last_owner int)
 ),
@@ -131,7 +145,7 @@ select
   (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id,
     'task_pk', task_pk::text, 'owner', owner, 'priority', priority)), '[]') from queued) as jobs,
   (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'owner', owner, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
-}
+)
 
 /** A place among a route's tasks of one priority and one owner. */
 export interface TurnPlace {
@@ -161,9 +175,9 @@ export async function claimReady(db: Queryable, wanted: readonly WantedRows[]): 
   return (await db.query<ClaimedRows>(claim, [JSON.stringify(wanted)])).rows[0] as ClaimedRows // a select without `from` has one row
 }
 
-const promote: Statement = {
-  name: 'promote_retries',
-  text: `
+const promote = prepared(
+  'promote_retries',
+  `
 with due as materialized (
   select id from subtask_states where state = 'retrying' and run_after <= clock_timestamp() order by id limit $1 for update skip locked
 ),
@@ -171,7 +185,7 @@ moved as (
   update subtask_states s set state = 'ready', ready_at = clock_timestamp(), run_after = null from due where s.id = due.id returning s.id
 )
 select count(*)::int as moved from moved`,
-}
+)
 
 /** Makes up to `limit` retries ready whose backoff ended; says how many. */
 export async function promoteRetries(db: Queryable, limit: number): Promise<number> {
@@ -189,9 +203,10 @@ interface ShiftRule {
   readonly alert?: string
 }
 
-const shift = (name: string, { from, to, guard, changes, event, alert }: ShiftRule): Statement => ({
-  name,
-  text: `
+const shift = (name: string, { from, to, guard, changes, event, alert }: ShiftRule): Statement =>
+  prepared(
+    name,
+    `
 with target as materialized (
   select s.id from subtask_states s where s.state = '${from}' and ${guard} order by s.id limit 500 for update skip locked
 ),
@@ -199,11 +214,7 @@ moved as (
   update subtask_states s set state = '${to}'${from === 'queued' ? ', queue = null' : ''}${from === 'blocked' ? ', ready_at = clock_timestamp()' : ''}
   from target t where s.id = t.id returning s.id, s.tenant_id, s.task_pk, s.route_id
 ),
-closed as (
-  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'a provider is there again'
-  from moved m where '${from}' = 'blocked' and v.subtask_pk = m.id and v.status = 'open' and v.kind = 'unroutable'
-  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
-),
+${closeReviews(`(select id from moved where '${from}' = 'blocked')`, 'a provider is there again', { kind: 'unroutable' })},
 ${rollUp(`select task_pk, ${changes} from moved`)},
 ${insertEvents(
   `
@@ -217,7 +228,7 @@ ${insertEvents(
 )}
 select (select count(*)::int from moved) as moved, (select coalesce(json_agg(distinct route_id), '[]') from moved) as routes, ${touched('moved')},
   (select coalesce(json_agg(json_build_object('id', id::text, 'status', status, 'from', from_status)), '[]') from task_moved where status <> from_status) as tasks`,
-})
+  )
 
 export interface Shifted extends Pick<EffectsRow, 'tasks' | 'touched'> {
   moved: number
@@ -228,7 +239,7 @@ export interface Shifted extends Pick<EffectsRow, 'tasks' | 'touched'> {
 const firstBlocked = `
   select (array_agg(m.tenant_id))[1], 'alert.blocked', null, null, null, r.agent, null, json_build_object('capability', r.capability, 'requires', r.requires, 'subtasks', count(*))::text
   from moved m join routes r on r.id = m.route_id
-  where not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = m.route_id)
+  where not ${blockedBefore('m.route_id')}
   group by r.id, r.agent, r.capability, r.requires`
 
 const block = shift('block_unroutable', {
@@ -239,16 +250,16 @@ const block = shift('block_unroutable', {
   event: 'subtask.blocked',
   alert: firstBlocked,
 })
-const lockBlocked: Statement = {
-  name: 'lock_blocked',
-  text: `select s.id from subtask_states s where s.state = 'blocked' and s.route_id = any ($1::int[]) order by s.id limit 500 for update skip locked`,
-}
+const lockBlocked = prepared(
+  'lock_blocked',
+  `select s.id from subtask_states s where s.state = 'blocked' and s.route_id = any ($1::int[]) order by s.id limit 500 for update skip locked`,
+)
 
 const unblock = shift('unblock_routable', {
   from: 'blocked',
   to: 'ready',
   // What waited longer than its queue wait for workers that were all busy is not helped by their being there, but by room.
-  guard: `s.id = any ($3::bigint[]) and s.route_id = any ($1::int[]) and (s.route_id = any ($2::int[]) or not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open'))`,
+  guard: `s.id = any ($3::bigint[]) and s.route_id = any ($1::int[]) and (s.route_id = any ($2::int[]) or not ${inReview('s.id')})`,
   changes: `1 as active, -(id in (select subtask_pk from closed))::int as reviewing, -(id not in (select subtask_pk from closed))::int as blocked`,
   event: 'subtask.ready',
 })
@@ -281,14 +292,14 @@ export async function recallQueued(db: Queryable, queues: readonly string[]): Pr
   return (await db.query<Shifted>(recall, [[...queues]])).rows[0] as Shifted // as above
 }
 
-const stale: Statement = {
-  name: 'stale_queued',
-  text: `
+const stale = prepared(
+  'stale_queued',
+  `
 select s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id from subtask_states s
 where s.state = 'queued' and s.queued_at <= clock_timestamp() - $1::int * interval '1 millisecond' and s.id > $3
   and ($4::int is null or s.queued_at >= clock_timestamp() - $4 * interval '1 millisecond')
 order by s.id limit $2`,
-}
+)
 
 interface QueuedAge {
   readonly olderThanMs: number
@@ -302,9 +313,9 @@ export async function readStaleQueued(db: Queryable, age: QueuedAge, page: { aft
   return (await db.query<QueuedRow>(stale, [Math.round(age.olderThanMs), page.limit, page.after, youngerThanMs])).rows
 }
 
-const ring: Statement = {
-  name: 'ring_again',
-  text: `
+const ring = prepared(
+  'ring_again',
+  `
 with item as (select * from json_to_recordset($1::json) as i(id bigint, attempt int, dispatch int) where ${few('i.attempt')}),
 target as materialized (
   select s.id, s.state = 'queued' as queued from item i join subtask_states s on s.id = i.id and s.attempt = i.attempt and s.dispatch = i.dispatch
@@ -313,7 +324,7 @@ target as materialized (
 update subtask_states s set dispatch = s.dispatch + 1, queued_at = clock_timestamp()
 from target t where s.id = t.id and t.queued
 returning s.id::text as id, s.attempt, s.dispatch, s.queue, s.route_id`,
-}
+)
 
 /** Takes the next dispatch number for rows whose job is not there: a queue ignores an id that it has seen. */
 export async function ringAgain(db: Queryable, rows: readonly QueuedRow[]): Promise<QueuedRow[]> {

@@ -1,6 +1,7 @@
 /** One cheap look at whether anything is late, so that an idle system runs no sweeps. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { leftAhead } from './fail.js'
+import { prepared } from './statements.js'
 import { atRisk, reviewsDue, tasksTimed } from './warnings.js'
 import { silent } from './workers.js'
 
@@ -25,9 +26,9 @@ export interface Due {
   reviews: boolean
 }
 
-const statement: Statement = {
-  name: 'read_due',
-  text: `
+const statement = prepared(
+  'read_due',
+  `
 select
   clock_timestamp()::text as at,
   exists (select from subtask_states s where s.state = 'running' and (s.lease_until < clock_timestamp() or ${leftAhead('clock_timestamp()', '$1::bigint')})) as lost,
@@ -38,7 +39,7 @@ select
   exists (select from subtask_states where state = 'running' and cancel_requested_at < clock_timestamp() - $2::int * interval '1 millisecond') as unheeded,
   exists (select from subtask_states s where s.state = 'running' and ${atRisk('clock_timestamp()')}) or ${tasksTimed} as timed,
   ${reviewsDue('clock_timestamp()')} as reviews`,
-}
+)
 
 /** `leaseMs`: how long a worker may be silent; `graceMs`: how long an agent may take to heed a cancel. */
 export async function readDue(db: Queryable, { leaseMs, graceMs }: { leaseMs: number; graceMs: number }): Promise<Due> {

@@ -6,6 +6,7 @@
  */
 import type { Queryable, Statement } from './database.js'
 import { taskCalled } from './fragments.js'
+import { prepared } from './statements.js'
 
 /** A place in the order of events. `seq` 0: before all of that transaction. */
 export interface Position {
@@ -89,23 +90,20 @@ select * from (
   (select ${chunkColumns} from stream_chunks where ${which} and ${settled} ${bounded})
 ) both_of_them ${bounded}`
 
-const ofAll: Statement = {
-  name: 'read_events',
-  text: page(`select ${columns} from events where tenant_id = any ($4::int[]) and ${settled} ${bounded}`),
-}
+const ofAll = prepared('read_events', page(`select ${columns} from events where tenant_id = any ($4::int[]) and ${settled} ${bounded}`))
 
-const ofTask: Statement = { name: 'read_task_events', text: page(both('task_pk = $4::bigint')) }
+const ofTask = prepared('read_task_events', page(both('task_pk = $4::bigint')))
 
-const ofTasks: Statement = {
-  name: 'read_tasks_events',
-  // By position, not by task: what is new is little, however many tasks are followed.
-  text: page(`
+/** By position, not by task: what is new is little, however many tasks are followed. */
+const ofTasks = prepared(
+  'read_tasks_events',
+  page(`
 select * from (
   (select ${columns} from events where (tenant_id = any ($4::int[]) or task_pk = any ($5::bigint[])) and ${settled} ${bounded})
   union all
   (select ${chunkColumns} from stream_chunks where task_pk = any ($5::bigint[]) and ${settled} ${bounded})
 ) both_of_them ${bounded}`),
-}
+)
 
 async function read(db: Queryable, statement: Statement, after: Position, limit: number, rest: readonly unknown[]): Promise<EventPage> {
   const { rows } = await db.query<Found>(statement, [after.xid.toString(), after.seq.toString(), limit, ...rest])
@@ -152,16 +150,16 @@ export function readNewEvents(
   return read(db, ofTasks, after, limit, [of.tenantIds, of.taskPks])
 }
 
-const horizon: Statement = { name: 'read_horizon', text: 'select pg_snapshot_xmin(pg_current_snapshot())::text as xid' }
+const horizon = prepared('read_horizon', 'select pg_snapshot_xmin(pg_current_snapshot())::text as xid')
 
 /** Up to where everything is settled. */
 export async function readHorizon(db: Queryable): Promise<Position> {
   return { xid: BigInt((await db.query<{ xid: string }>(horizon)).rows[0]?.xid ?? 0), seq: 0n }
 }
 
-const followed: Statement = {
-  name: 'read_followed_task',
-  text: `
+const followed = prepared(
+  'read_followed_task',
+  `
 select k.id::text, t.xid::text, t.seq::text
 from tasks k
 left join lateral (
@@ -169,7 +167,7 @@ left join lateral (
   order by xid desc, seq desc limit 1
 ) t on k.status in ('completed', 'failed', 'cancelled')
 where ${taskCalled('k.', '$1', '$2')}`,
-}
+)
 
 /** A task, and of one that has ended the place of its terminal event, which need not be settled yet. */
 export async function readFollowedTask(

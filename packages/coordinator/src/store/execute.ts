@@ -1,7 +1,8 @@
 /** Starts a planned task: opens its roots. A task in any other status is only looked at. */
 import type { TaskStatus } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
-import { from, taskCalled, whyGated } from './fragments.js'
+import type { Queryable } from './database.js'
+import { blockedBefore, from, taskCalled, whyGated } from './fragments.js'
+import { prepared } from './statements.js'
 
 export interface ExecuteInput {
   readonly tenantId: number
@@ -25,9 +26,9 @@ const startedAs = `case when c.active > 0 then 'running' when c.reviewing > 0 th
 /** What a root waits for from its start on. */
 const whyOpened = `case state when 'awaiting_approval' then ${whyGated('gate')} when 'blocked' then '{"why":"no live worker offers it"}' end`
 
-const statement: Statement = {
-  name: 'execute_task',
-  text: `
+const statement = prepared(
+  'execute_task',
+  `
 with task as materialized (
   select id, tenant_id, status from tasks where ${taskCalled('', '$1', '$2')} for update
 ),
@@ -81,15 +82,15 @@ event as (
   union all
   select min(o.tenant_id), 'alert.blocked', null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
   from opened o join routes r on r.id = o.route_id
-  where o.state = 'blocked' and not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = o.route_id)
+  where o.state = 'blocked' and not ${blockedBefore('o.route_id')}
   group by r.id, r.agent, r.capability, r.requires
 )
 select k.id::text as id, k.status as from_status, coalesce(s.status, k.status) as status, c.active as ready, c.blocked
 from task k cross join counted c left join started s on s.id = k.id`,
-}
+)
 
 /** Whoever cancels a part of a planned task locks it too (control-subtask.ts), so that its roots are known when they are read. */
-const lock: Statement = { name: 'lock_planned_task', text: `select id from tasks where ${taskCalled('', '$1', '$2')} for update` }
+const lock = prepared('lock_planned_task', `select id from tasks where ${taskCalled('', '$1', '$2')} for update`)
 
 /** Within a transaction of the caller's. Undefined: there is no such task. */
 export async function executeTask(tx: Queryable, input: ExecuteInput): Promise<ExecuteResult | undefined> {
@@ -104,15 +105,15 @@ export async function executeTask(tx: Queryable, input: ExecuteInput): Promise<E
   return rows[0]
 }
 
-const names: Statement = {
-  name: 'task_subtask_names',
-  text: `
+const names = prepared(
+  'task_subtask_names',
+  `
 select k.id::text as id, k.status, k.execution_mode,
   (select o.max_concurrent_tasks from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as max_concurrent_tasks,
-  (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.name = c)) as unknown,
+  (select array_agg(c) from unnest($3::text[]) c where not exists (select from subtasks d where d.task_pk = k.id and d.superseded = 0 and d.name = c offset 0)) as unknown,
   (select array_agg(distinct s.route_id) from subtasks d join subtask_states s on s.id = d.id where d.task_pk = k.id and s.unmet = 0 and s.state = 'pending') as root_routes
 from tasks k where ${taskCalled('k.', '$1', '$2')}`,
-}
+)
 
 export interface ExecutePreview {
   id: string

@@ -26,6 +26,7 @@ import {
 } from './fragments.js'
 import { deadlinePassed } from './pauses.js'
 import type { Room } from './room.js'
+import { prepared } from './statements.js'
 
 export interface FailedItem {
   readonly id: string
@@ -137,9 +138,9 @@ ${insertEvents(
   taskEvents,
 )}`
 
-const reported: Statement = {
-  name: 'fail_attempts',
-  text: `
+const reported = prepared(
+  'fail_attempts',
+  `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, attempt int, claim_id uuid, outcome text, failure text, retryable boolean, charged boolean, saved text)
   where ${few('i.n')}
@@ -157,7 +158,7 @@ select
   ${verdicts},
   ${touched('ended')},
   ${effects}`,
-}
+)
 
 export interface BackoffLimits {
   readonly initialMs: number
@@ -185,9 +186,10 @@ interface SweepRule {
   readonly charged: string
 }
 
-const sweep = (name: string, { due, outcome, code, message, retryable, charged }: SweepRule): Statement => ({
-  name,
-  text: `
+const sweep = (name: string, { due, outcome, code, message, retryable, charged }: SweepRule): Statement =>
+  prepared(
+    name,
+    `
 with ${roomCte('$2')},
 target as materialized (
   select s.id, s.attempt, s.claim_id, ${targetColumns}
@@ -208,7 +210,7 @@ select
   (select coalesce(json_agg(json_build_object('id', id::text, 'worker_id', worker_id, 'claim_id', claim_id)), '[]') from verdict) as ended,
   ${touched('ended')},
   ${effects}`,
-})
+  )
 
 /** A lease of row `s` so far ahead that only a jump of the database's clock can have left it there. */
 export const leftAhead = (at: string, leaseMs: string): string =>

@@ -36,6 +36,27 @@ room as materialized (
  */
 export const few = (column: string): string => `${column} between 0 and 1000000000`
 
+/**
+ * Closes the open reviews of the subtasks in `of`, a relation with a column `id`; yields `closed(id, tenant_id, task_pk, subtask_pk)`.
+ * They are found by probes, and closed by their keys: joined with the open reviews, each subtask would be compared with each of
+ * these. That one is still open is asked of `decided_at`, since the planner would read all open ones if it knew.
+ */
+export const closeReviews = (of: string, why: string, { kind }: { kind?: string } = {}): string => `
+closed as (
+  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = '${why}'
+  where v.decided_at is null and v.id = any (array(
+    select o.id from ${of} m
+    cross join lateral (select r.id from reviews r where r.subtask_pk = m.id and r.status = 'open'${kind === undefined ? '' : ` and r.kind = '${kind}'`} offset 0) o))
+  returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
+)`
+
+/** Whether subtask `id` is in review. `offset` keeps it a probe, where a join would read all open reviews for each row. */
+export const inReview = (id: string): string => `exists (select from reviews v where v.subtask_pk = ${id} and v.status = 'open' offset 0)`
+
+/** Whether something of this route was blocked before this statement. As above. */
+export const blockedBefore = (route: string): string =>
+  `exists (select from subtask_states b where b.state = 'blocked' and b.route_id = ${route} offset 0)`
+
 /** Whether an agent on a worker may take work of a route. Aliases of `routes` and `worker_agents`, and the agent's name. */
 export const mayTake = (route: string, worker: string, agent: string): string =>
   `(${route}.agent is null or ${route}.agent = ${agent}) and (${route}.capability = any (${worker}.capabilities) or ${route}.capability = ${route}.agent) and ${route}.requires <@ ${worker}.capabilities`

@@ -1,6 +1,7 @@
 /** What was handed over to the worker that reported a result. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { few, type QueuedRow } from './fragments.js'
+import { prepared } from './statements.js'
 
 interface HandedAgain extends QueuedRow {
   n: number
@@ -9,9 +10,9 @@ interface HandedAgain extends QueuedRow {
   task_pk: string
 }
 
-const statement: Statement = {
-  name: 'read_handed',
-  text: `
+const statement = prepared(
+  'read_handed',
+  `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, id bigint, claim_id uuid)
   where ${few('i.n')}
@@ -21,7 +22,7 @@ from item i
 join dependencies d on d.from_id = i.id
 join subtask_states s on s.id = d.to_id
 where s.claim_id = i.claim_id and case when s.queue is not null then s.state end = 'running'`,
-}
+)
 
 /** Of completed subtasks, the dependents that run under the claims that their reports named. */
 export async function readHanded(

@@ -2,11 +2,12 @@
  * Draws ids for tasks and subtasks from blocks of 1,000, so that a graph's rows and edges can be written in one
  * statement. Ids are unique, not ordered in time; a block that was not used up when a coordinator ends is lost.
  */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 const blockSize = 1_000
 
-const statement: Statement = { name: 'draw_id_blocks', text: `select nextval('id_blocks')::text as block from generate_series(1, $1)` }
+const statement = prepared('draw_id_blocks', `select nextval('id_blocks')::text as block from generate_series(1, $1)`)
 
 /** `count` ids from blocks of their own, within a transaction. */
 export async function drawIds(tx: Queryable, count: number): Promise<string[]> {

@@ -1,6 +1,7 @@
 /** API keys: never the keys themselves, but their SHA-256. None is ever deleted, so that the history knows who acted. */
 import type { KeyScope } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 export interface KeyRow {
   pk: string
@@ -24,9 +25,9 @@ event as (
   select tenant_id, '${name}', json_build_object('key_id', public_id, 'name', name, 'scope', scope, 'by', ${by}::text)::text from k
 )`
 
-const insert: Statement = {
-  name: 'insert_key',
-  text: `
+const insert = prepared(
+  'insert_key',
+  `
 with k as (
   insert into api_keys (tenant_id, name, key_sha256, scope, created_by)
   select $1, $2, decode($3, 'hex'), $4, $5
@@ -36,7 +37,7 @@ with k as (
 ),
 ${told('key.created', '$5')}
 select ${columns} from k`,
-}
+)
 
 export interface NewKey {
   readonly tenantId: number
@@ -52,13 +53,13 @@ export async function insertKey(db: Queryable, { tenantId, name, hash, scope, by
   return (await db.query<KeyRow>(insert, [tenantId, name, hash, scope, by, atMost])).rows[0]
 }
 
-const list: Statement = {
-  name: 'list_keys',
-  text: `
+const list = prepared(
+  'list_keys',
+  `
 select ${columns} from api_keys k
 where k.tenant_id = $1 and k.id > $2 and ($3 or k.revoked_at is null)
 order by k.id limit $4`,
-}
+)
 
 /** The oldest first. */
 export async function listKeys(
@@ -69,21 +70,21 @@ export async function listKeys(
   return (await db.query<KeyRow>(list, [tenantId, page.after, page.revoked, page.limit])).rows
 }
 
-const one: Statement = { name: 'read_key', text: `select ${columns} from api_keys k where k.tenant_id = $1 and k.public_id = $2` }
+const one = prepared('read_key', `select ${columns} from api_keys k where k.tenant_id = $1 and k.public_id = $2`)
 
 export async function readKey(db: Queryable, tenantId: number, id: string): Promise<KeyRow | undefined> {
   return (await db.query<KeyRow>(one, [tenantId, id])).rows[0]
 }
 
-const revoke: Statement = {
-  name: 'revoke_key',
-  text: `
+const revoke = prepared(
+  'revoke_key',
+  `
 with k as (
   update api_keys set revoked_at = clock_timestamp() where tenant_id = $1 and public_id = $2 and revoked_at is null returning *
 ),
 ${told('key.revoked', '$3')}
 select ${columns} from k`,
-}
+)
 
 /** Undefined: there is none in force. */
 export async function revokeKey(db: Queryable, tenantId: number, id: string, by: string): Promise<KeyRow | undefined> {
@@ -101,9 +102,9 @@ export interface KeyInForce {
 }
 
 // A key never changes but by being revoked: the ids of those in force say all.
-const inForce: Statement = {
-  name: 'keys_in_force',
-  text: `
+const inForce = prepared(
+  'keys_in_force',
+  `
 with stand as (
   select md5(coalesce(string_agg(id::text, ',' order by id), '')) as stamp from api_keys where revoked_at is null
 )
@@ -112,7 +113,7 @@ select stamp, case when stamp is distinct from $1 then (
     'hash', encode(k.key_sha256, 'hex'))), '[]')
   from api_keys k where k.revoked_at is null) end as keys
 from stand`,
-}
+)
 
 /** All keys in force; null: as they were at `stamp`. */
 export async function readKeysInForce(db: Queryable, stamp: string | null): Promise<{ stamp: string; keys: KeyInForce[] | null }> {
@@ -120,12 +121,12 @@ export async function readKeysInForce(db: Queryable, stamp: string | null): Prom
   return rows[0] as { stamp: string; keys: KeyInForce[] | null } // an aggregate has one row
 }
 
-const used: Statement = {
-  name: 'keys_used',
-  text: `
+const used = prepared(
+  'keys_used',
+  `
 update api_keys set last_used_at = date_trunc('minute', clock_timestamp())
 where id = any (array(select id from api_keys where id = any ($1::bigint[]) and last_used_at is distinct from date_trunc('minute', clock_timestamp()) order by id for update skip locked))`,
-}
+)
 
 /** Notes that these keys were used in this minute. */
 export async function noteKeysUsed(db: Queryable, pks: readonly string[]): Promise<void> {

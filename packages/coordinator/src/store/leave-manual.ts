@@ -5,9 +5,10 @@
  * Rows are locked before the task, as reports do it. What a rerun or a new plan put in meanwhile, while the task was still
  * in manual execution, is there once the task is locked, and is looked for again.
  */
-import type { Database, Queryable, Statement } from './database.js'
+import type { Database, Queryable } from './database.js'
 import { insertEvents, rollUp, taskCalled, taskEvents } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
+import { prepared } from './statements.js'
 
 const started = `'running', 'paused', 'blocked', 'needs_review'`
 
@@ -16,14 +17,11 @@ const held = `
   where ${taskCalled('k.', '$1', '$2')} and k.status in (${started}) and s.gate = 'release' and d.name <> all (k.checkpoints)
     and s.state in ('pending', 'awaiting_approval')`
 
-const lock: Statement = {
-  name: 'lock_held_back',
-  text: `select s.id from ${held} order by s.id for update of s`,
-}
+const lock = prepared('lock_held_back', `select s.id from ${held} order by s.id for update of s`)
 
-const release: Statement = {
-  name: 'release_held_back',
-  text: `
+const release = prepared(
+  'release_held_back',
+  `
 with moved as (
   update subtask_states s set gate = null, state = case when s.state = 'awaiting_approval' then 'ready' else s.state end,
     ready_at = case when s.state = 'awaiting_approval' then clock_timestamp() else s.ready_at end,
@@ -38,11 +36,11 @@ ${insertEvents(
   taskEvents,
 )}
 select id from moved`,
-}
+)
 
-const leave: Statement = {
-  name: 'leave_manual',
-  text: `
+const leave = prepared(
+  'leave_manual',
+  `
 with moved as (
   update tasks set execution_mode = 'auto'
   where ${taskCalled('', '$1', '$2')} and execution_mode = 'manual' and status in (${started})
@@ -52,7 +50,7 @@ event as (
   insert into events (tenant_id, name, task_pk, data) select tenant_id, 'task.automatic', id, json_build_object('by', $3::text)::text from moved
 )
 select id::text as id from moved`,
-}
+)
 
 /** The task's number where it was in manual execution until now, else undefined. */
 export async function leaveManual(

@@ -4,6 +4,7 @@
  * closed with the row. Whoever looks at both locks first, and asks with a statement that begins after that.
  */
 import type { Database, Queryable, Statement } from './database.js'
+import { prepared } from './statements.js'
 
 /** `lock` selects the `id`s of the rows that it locks; `work` gets these, in the same transaction. */
 export function lockedFirst<T>(
@@ -22,4 +23,4 @@ export function lockedFirst<T>(
 }
 
 /** One subtask, whatever it is. */
-export const lockSubtask: Statement = { name: 'lock_subtask', text: 'select id from subtask_states where id = $1 for update' }
+export const lockSubtask = prepared('lock_subtask', 'select id from subtask_states where id = $1 for update')

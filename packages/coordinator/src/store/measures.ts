@@ -2,16 +2,17 @@
  * What is measured of agents: how often their attempts succeed, and how long they take. By one coordinator at a time, from
  * the newest events only: however much has happened since the last turn, a turn looks at a bounded sample of it.
  */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 /** What the newest attempt counts; the rest is shared by those before it. */
 const newest = 0.05
 /** What the attempts of a turn count; all the same until there are enough of them. */
 const newShare = `greatest(1 - power(1 - ${newest}, excluded.attempts), excluded.attempts::float8 / (m.attempts + excluded.attempts))`
 
-const measure: Statement = {
-  name: 'measure_agents',
-  text: `
+const measure = prepared(
+  'measure_agents',
+  `
 with turn as materialized (
   select xid, seq from measuring where at < clock_timestamp() - $1::int * interval '1 millisecond' for update skip locked
 ),
@@ -56,7 +57,7 @@ update measuring m set at = clock_timestamp(),
   seq = coalesce((select r.seq from recent r order by r.xid desc, r.seq desc limit 1), m.seq)
 where exists (select from turn)
 returning (select count(*)::int from measured) as measured`,
-}
+)
 
 /** Takes a turn if the last one was `everyMs` ago; a coordinator that does not get it has nothing to do. */
 export async function measureAgents(db: Queryable, { everyMs, sample }: { everyMs: number; sample: number }): Promise<void> {
@@ -72,12 +73,12 @@ export interface MeasureRow {
   latency_ms: number | null
 }
 
-const read: Statement = {
-  name: 'read_measures',
-  text: `
+const read = prepared(
+  'read_measures',
+  `
 select tenant_id, agent, capability, attempts::float8 as attempts, success_rate, latency_ms
 from agent_measures where $1::int is null or tenant_id = $1 order by measured_at desc limit 5000`,
-}
+)
 
 /** The latest of a tenant, or of all of them. */
 export async function readMeasures(db: Queryable, tenantId: number | null): Promise<MeasureRow[]> {

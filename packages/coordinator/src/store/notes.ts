@@ -1,11 +1,12 @@
 /** Notes in Postgres, for local mode; and whose notes a claim may use. */
 import { maxNotes } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import type { NoteStore } from './note-store.js'
+import { prepared } from './statements.js'
 
-const set: Statement = {
-  name: 'set_note',
-  text: `
+const set = prepared(
+  'set_note',
+  `
 with over as (
   delete from notes where task_pk = $1 and runs_out_at <= clock_timestamp() and name <> $2
 )
@@ -14,16 +15,10 @@ select $1, $2, $3, clock_timestamp() + $4::bigint * interval '1 millisecond'
 where (select count(*) from notes where task_pk = $1 and name <> $2 and runs_out_at > clock_timestamp()) < ${maxNotes}
 on conflict (task_pk, name) do update set value = excluded.value, runs_out_at = excluded.runs_out_at
 returning name`,
-}
-const get: Statement = {
-  name: 'get_note',
-  text: 'select value from notes where task_pk = $1 and name = $2 and runs_out_at > clock_timestamp()',
-}
-const remove: Statement = { name: 'delete_note', text: 'delete from notes where task_pk = $1 and name = $2' }
-const list: Statement = {
-  name: 'list_notes',
-  text: 'select name from notes where task_pk = $1 and runs_out_at > clock_timestamp() order by name',
-}
+)
+const get = prepared('get_note', 'select value from notes where task_pk = $1 and name = $2 and runs_out_at > clock_timestamp()')
+const remove = prepared('delete_note', 'delete from notes where task_pk = $1 and name = $2')
+const list = prepared('list_notes', 'select name from notes where task_pk = $1 and runs_out_at > clock_timestamp() order by name')
 
 export function postgresNotes(db: Queryable): NoteStore {
   return {
@@ -37,10 +32,10 @@ export function postgresNotes(db: Queryable): NoteStore {
   }
 }
 
-const holder: Statement = {
-  name: 'task_of_claim',
-  text: "select task_pk::text as task_pk from subtask_states where id = $1 and state = 'running' and claim_id = $2",
-}
+const holder = prepared(
+  'task_of_claim',
+  "select task_pk::text as task_pk from subtask_states where id = $1 and state = 'running' and claim_id = $2",
+)
 
 /** The task whose subtask the claim runs; undefined: it runs nothing (any more). */
 export async function taskOfClaim(db: Queryable, subtask: string, claimId: string): Promise<string | undefined> {

@@ -1,9 +1,10 @@
 /** Orchestrators: the rows that people make and change, and the settings that submissions need of them. */
 import type { OrchestratorLimit, OrchestratorStatus } from '@baton/shared'
 import { defaultOrchestratorId, terminalTaskStatuses } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { sqlList } from './fragments.js'
 import { closePauses, openPauses, pausedTenants } from './pauses.js'
+import { prepared } from './statements.js'
 
 export interface OrchestratorRow {
   tenant_id: number
@@ -49,9 +50,9 @@ event as (
   insert into events (tenant_id, name, data) select o.tenant_id, ${name}, (${data})::text from ${cte} o
 )`
 
-const insert: Statement = {
-  name: 'insert_orchestrator',
-  text: `
+const insert = prepared(
+  'insert_orchestrator',
+  `
 with added as (
   insert into orchestrators (tenant_id, id, ${definitionColumns})
   values ($1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
@@ -61,7 +62,7 @@ with added as (
 ${openPauses('idle', 'orchestrator', 'select tenant_id, id as ref from added')},
 ${orchestratorEvent('added', `'orchestrator.created'`, `json_build_object('orchestrator', o.id, 'name', o.name, 'by', $3::text)`)}
 select ${columns} from added`,
-}
+)
 
 /** A new one is idle. Undefined: the id is, or was, another one's. */
 export async function insertOrchestrator(
@@ -79,14 +80,14 @@ export interface OrchestratorKey {
   readonly id: string
 }
 
-const readOne: Statement = {
-  name: 'read_orchestrator_row',
-  text: `select ${columns} from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null`,
-}
-const lockOne: Statement = {
-  name: 'lock_orchestrator',
-  text: `select ${columns} from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null for update`,
-}
+const readOne = prepared(
+  'read_orchestrator_row',
+  `select ${columns} from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null`,
+)
+const lockOne = prepared(
+  'lock_orchestrator',
+  `select ${columns} from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null for update`,
+)
 
 /** Undefined: there is none, or it was deleted. `lock` holds it until the transaction ends. */
 export async function readOrchestratorRow(
@@ -97,22 +98,22 @@ export async function readOrchestratorRow(
   return (await db.query<OrchestratorRow>(lock ? lockOne : readOne, [tenantId, id])).rows[0]
 }
 
-const known: Statement = { name: 'knows_orchestrator', text: 'select from orchestrators where tenant_id = $1 and id = $2' }
+const known = prepared('knows_orchestrator', 'select from orchestrators where tenant_id = $1 and id = $2')
 
 /** Whether there is one, or was: what it did is told of also when it is deleted. */
 export async function knowsOrchestrator(db: Queryable, { tenantId, id }: OrchestratorKey): Promise<boolean> {
   return (await db.query(known, [tenantId, id])).rows.length > 0
 }
 
-const list: Statement = {
-  name: 'list_orchestrators',
-  text: `
+const list = prepared(
+  'list_orchestrators',
+  `
 select ${columns} from orchestrators o
 where o.tenant_id = $1 and o.deleted_at is null and ($2::text is null or o.status = $2)
   and ($3::text is null or (o.created_at, o.id) > (select c.created_at, c.id from orchestrators c where c.tenant_id = $1 and c.id = $3))
 order by o.created_at, o.id
 limit $4`,
-}
+)
 
 /** The oldest first, those after `after`. */
 export async function listOrchestrators(
@@ -122,9 +123,9 @@ export async function listOrchestrators(
   return (await db.query<OrchestratorRow>(list, [page.tenantId, page.status, page.after, page.limit])).rows
 }
 
-const update: Statement = {
-  name: 'update_orchestrator',
-  text: `
+const update = prepared(
+  'update_orchestrator',
+  `
 with changed as (
   update orchestrators o set (${definitionColumns}) = ($5, $6, $7, $8, $9, $10::int, $11::int, $12::bigint, $13::int, $14::bigint, $15::bigint, $16::bigint),
     updated_at = ${touchedAt('o')}
@@ -133,7 +134,7 @@ with changed as (
 ),
 ${orchestratorEvent('changed', `'orchestrator.updated'`, `json_build_object('orchestrator', o.id, 'changed', $4::json, 'by', $3::text)`)}
 select ${columns} from changed`,
-}
+)
 
 /** `changed` names the fields. The caller holds the row. */
 export async function updateOrchestratorRow(
@@ -146,9 +147,9 @@ export async function updateOrchestratorRow(
   return (await tx.query<OrchestratorRow>(update, params)).rows[0]
 }
 
-const setStatus: Statement = {
-  name: 'set_orchestrator_status',
-  text: `
+const setStatus = prepared(
+  'set_orchestrator_status',
+  `
 with target as materialized (
   select ${columns} from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null for update
 ),
@@ -171,7 +172,7 @@ ${orchestratorEvent(
 select ${columns}, before from moved
 union all
 select ${columns}, status from target where not exists (select from moved)`,
-}
+)
 
 /** Sets it, unless it is the default one; answers with what it is then, and was before. Undefined: there is none. */
 export async function setOrchestratorStatus(
@@ -186,19 +187,19 @@ export async function setOrchestratorStatus(
 
 const unfinished = (alias: string): string => `${alias}.status not in (${sqlList(terminalTaskStatuses)})`
 
-const countOf: Statement = {
-  name: 'count_unfinished',
-  text: `select count(*)::int as count from tasks k where k.tenant_id = $1 and k.orchestrator_id = $2 and ${unfinished('k')}`,
-}
+const countOf = prepared(
+  'count_unfinished',
+  `select count(*)::int as count from tasks k where k.tenant_id = $1 and k.orchestrator_id = $2 and ${unfinished('k')}`,
+)
 
 /** How many tasks of it have not ended; exact only while the caller holds its row. */
 export async function countUnfinished(db: Queryable, { tenantId, id }: OrchestratorKey): Promise<number> {
   return (await db.query<{ count: number }>(countOf, [tenantId, id])).rows[0]?.count ?? 0
 }
 
-const remove: Statement = {
-  name: 'delete_orchestrator',
-  text: `
+const remove = prepared(
+  'delete_orchestrator',
+  `
 with gone as (
   update orchestrators o set deleted_at = clock_timestamp(), updated_at = ${touchedAt('o')}
   where o.tenant_id = $1 and o.id = $2 and o.deleted_at is null
@@ -207,7 +208,7 @@ with gone as (
 ${closePauses('resumed', 'orchestrator', `select tenant_id, id as ref from gone where status <> 'running'`)},
 ${orchestratorEvent('gone', `'orchestrator.deleted'`, `json_build_object('orchestrator', o.id, 'from', o.status, 'by', $3::text)`)}
 select id from gone`,
-}
+)
 
 /** The caller holds the row, and has seen that nothing of it is unfinished. */
 export async function deleteOrchestratorRow(tx: Queryable, { tenantId, id }: OrchestratorKey, actor: string): Promise<void> {
@@ -231,12 +232,12 @@ export interface OrchestratorSettings {
   all_paused: boolean
 }
 
-const readSettings: Statement = {
-  name: 'read_orchestrator',
-  text: `
+const readSettings = prepared(
+  'read_orchestrator',
+  `
 select id, number, status, agent_id, default_worker_agent_id, retry_attempts, queue_wait_ms, deadline_ms, max_tasks, max_concurrent_tasks, tenant_id = any ${pausedTenants} as all_paused
 from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null`,
-}
+)
 
 /** How long a reading serves: a change is seen within this time by submissions; the claim is the gate that counts. */
 const freshMs = 1_000
@@ -260,10 +261,10 @@ export function forgetOrchestrators(db: Queryable): void {
   cache.get(db)?.clear()
 }
 
-const lockLimit: Statement = {
-  name: 'lock_orchestrator_limit',
-  text: 'select max_tasks from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null for update',
-}
+const lockLimit = prepared(
+  'lock_orchestrator_limit',
+  'select max_tasks from orchestrators where tenant_id = $1 and id = $2 and deleted_at is null for update',
+)
 
 /**
  * Holds these orchestrators until the transaction ends, so that neither another submission nor their deletion comes in

@@ -4,12 +4,13 @@
  * is not looked at.
  */
 
-import type { Database, Statement } from './database.js'
+import type { Database } from './database.js'
 import {
   childEvents,
   type EffectsRow,
   effects,
   gateReviews,
+  inReview,
   insertEvents,
   rollUp,
   roomCte,
@@ -20,6 +21,7 @@ import {
 import { lockedFirst } from './locked-first.js'
 import { deadlinePassed, queueWaitPassed } from './pauses.js'
 import type { Room } from './room.js'
+import { prepared } from './statements.js'
 
 const waiting = (state: string): string =>
   `select s.id, s.state, s.task_pk, s.attempt, s.ready_at, s.queue_wait_ms, s.scheduled_at, s.deadline_ms from subtask_states s where s.state = '${state}'`
@@ -30,22 +32,22 @@ const over = (rows: string, at: string): string => `
   from (select w.*, coalesce(w.scheduled_at + w.deadline_ms * interval '1 millisecond' < ${at}, false) as late from (${rows}) w) s
   where (s.late or (s.state <> 'retrying' and s.ready_at + s.queue_wait_ms * interval '1 millisecond' < ${at}))
     and (case when s.late then ${deadlinePassed('s', at)} else ${queueWaitPassed('s', at)} end)
-    and not exists (select from reviews v where v.subtask_pk = s.id and v.status = 'open')`
+    and not ${inReview('s.id')}`
 
-const lockOver: Statement = {
-  name: 'lock_expired_waits',
-  text: `
+const lockOver = prepared(
+  'lock_expired_waits',
+  `
 with candidate as materialized (
   ${over(['ready', 'queued', 'blocked', 'retrying'].map(waiting).join(' union all '), '$2::timestamptz')}
   order by s.id
   limit $1
 )
 select s.id from candidate c join subtask_states s on s.id = c.id order by s.id for update of s skip locked`,
-}
+)
 
-const statement: Statement = {
-  name: 'expire_waits',
-  text: `
+const statement = prepared(
+  'expire_waits',
+  `
 with ${roomCte('$2')},
 target as materialized (
   select s.id, s.tenant_id, s.task_pk, s.route_id, s.state, s.attempt, o.late
@@ -110,7 +112,7 @@ ${insertEvents(
   taskEvents,
 )}
 select (select count(*)::int from ended) as ended, ${touched('ended')}, ${effects}`,
-}
+)
 
 export interface WaitsExpired extends EffectsRow {
   ended: number

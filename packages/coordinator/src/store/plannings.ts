@@ -1,5 +1,6 @@
 /** Which requests a model plans at the moment, so that none is planned twice at once. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 export interface PlanningKey {
   readonly tenantId: number
@@ -8,9 +9,9 @@ export interface PlanningKey {
   readonly digest: string
 }
 
-const claim: Statement = {
-  name: 'claim_planning',
-  text: `
+const claim = prepared(
+  'claim_planning',
+  `
 with forgotten as (
   -- Of the statement, not of the moment: only what is the same for the whole statement can be looked up in an index.
   delete from plannings where ctid = any (array(
@@ -22,7 +23,7 @@ values ($1, $2, $3, $4, clock_timestamp() + $5::int * interval '1 millisecond')
 on conflict (tenant_id, task_id, digest) do update set coordinator_id = excluded.coordinator_id, until_at = excluded.until_at
   where plannings.coordinator_id = excluded.coordinator_id or plannings.until_at < clock_timestamp()
 returning task_id`,
-}
+)
 
 /** Whether this coordinator may plan it now; another one has it for as long as `forMs` otherwise. */
 export async function claimPlanning(
@@ -33,10 +34,10 @@ export async function claimPlanning(
   return (await db.query(claim, [tenantId, taskId, digest, coordinatorId, forMs])).rows.length > 0
 }
 
-const release: Statement = {
-  name: 'release_planning',
-  text: 'delete from plannings where tenant_id = $1 and task_id = $2 and digest = $3 and coordinator_id = $4',
-}
+const release = prepared(
+  'release_planning',
+  'delete from plannings where tenant_id = $1 and task_id = $2 and digest = $3 and coordinator_id = $4',
+)
 
 /** The request is stored, or refused for good. */
 export async function releasePlanning(db: Queryable, { tenantId, taskId, digest }: PlanningKey, coordinatorId: string): Promise<void> {

@@ -2,46 +2,44 @@
 import type { DependencyView } from '@baton/shared'
 import type { ArtifactPlace } from './artifact-store.js'
 import { dependencyList } from './claims.js'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 /** Characters of text, or bytes of an artifact, per page. */
 export const pageSize = 200_000
 
 const holds = "(select s.state = 'running' and s.claim_id = $2 from subtask_states s where s.id = $1)"
 
-const input: Statement = {
-  name: 'page_input',
-  text: `select substr(d.input, $3::int + 1, ${pageSize}) as data, char_length(d.input) as total from subtasks d where d.id = $1 and ${holds}`,
-}
+const input = prepared(
+  'page_input',
+  `select substr(d.input, $3::int + 1, ${pageSize}) as data, char_length(d.input) as total from subtasks d where d.id = $1 and ${holds}`,
+)
 
-const output: Statement = {
-  name: 'page_output',
-  text: `
+const output = prepared(
+  'page_output',
+  `
 select substr(a.output, $4::int + 1, ${pageSize}) as data, char_length(a.output) as total
 from (select from_id from dependencies where to_id = $1 offset 0) e
 cross join lateral (select name from subtasks d where d.id = e.from_id limit 1) d
 cross join lateral (select attempt from subtask_states f where f.id = e.from_id limit 1) f
 cross join lateral (select output from attempts a where a.subtask_pk = e.from_id and a.attempt = f.attempt limit 1) a
 where d.name = $3 and a.output is not null and ${holds}`,
-}
+)
 
-const artifact: Statement = {
-  name: 'page_artifact',
-  text: `
+const artifact = prepared(
+  'page_artifact',
+  `
 select f.media_type, f.stored, f.claim_id, f.bytes, f.sha256, c.data, (select max(n) from chunks l where l.claim_id = f.claim_id and l.name = f.name) as last
 from (select from_id from dependencies where to_id = $1 offset 0) e
 cross join lateral (select name from subtasks d where d.id = e.from_id limit 1) d
 cross join lateral (select claim_id, name, media_type, stored, bytes, sha256 from artifacts f where f.subtask_pk = e.from_id and f.name = $4 limit 1) f
 left join chunks c on c.claim_id = f.claim_id and c.name = f.name and c.n = $5
 where d.name = $3 and ${holds}`,
-}
+)
 
-const list: Statement = {
-  name: 'page_dependencies',
-  text: `select dep.list, dep.more from (${dependencyList('$1', '$3::int')}) dep where ${holds}`,
-}
+const list = prepared('page_dependencies', `select dep.list, dep.more from (${dependencyList('$1', '$3::int')}) dep where ${holds}`)
 
-const held: Statement = { name: 'holds_claim', text: `select coalesce(${holds}, false) as held` }
+const held = prepared('holds_claim', `select coalesce(${holds}, false) as held`)
 
 export interface TextPage {
   data: string

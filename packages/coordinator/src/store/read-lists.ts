@@ -2,6 +2,7 @@
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import type { Queryable, Statement } from './database.js'
 import { type HoldRow, holdColumns, holdJoins } from './read-task.js'
+import { prepared } from './statements.js'
 
 export interface TaskListFilters {
   readonly tenantId: number
@@ -79,9 +80,9 @@ export interface AgentRow {
   lagging: number
 }
 
-const agents: Statement = {
-  name: 'list_agents',
-  text: `
+const agents = prepared(
+  'list_agents',
+  `
 select a.name, a.description, a.domain, a.capabilities, a.skills, a.is_default, a.sla_ms::float8 as sla_ms,
   coalesce(l.workers, 0)::int as workers, coalesce(l.slots, 0)::int as slots, coalesce(l.active, 0)::int as active, coalesce(l.lagging, 0)::int as lagging
 from agents a
@@ -94,7 +95,7 @@ left join (
 ) l on l.agent = a.name
 where a.tenant_id = $1
 order by a.name`,
-}
+)
 
 export async function listAgents(db: Queryable, tenantId: number): Promise<AgentRow[]> {
   return (await db.query<AgentRow>(agents, [tenantId])).rows
@@ -113,16 +114,16 @@ export interface WorkerRow {
   last_heartbeat_at: Date
 }
 
-const workers: Statement = {
-  name: 'list_workers',
-  text: `
+const workers = prepared(
+  'list_workers',
+  `
 select w.id, w.host, w.pid, w.version, w.concurrency, w.active, w.state, w.started_at, w.last_heartbeat_at,
   (select coalesce(json_agg(a.agent order by a.agent), '[]') from worker_agents a where a.worker_id = w.id) as agents
 from workers w
 where $1::text is null or w.id = $1
 order by w.state in ('stopped', 'lost'), w.started_at desc, w.id
 limit 1000`,
-}
+)
 
 export async function listWorkers(db: Queryable, id: string | null): Promise<WorkerRow[]> {
   return (await db.query<WorkerRow>(workers, [id])).rows

@@ -3,6 +3,7 @@ import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@bato
 import type { ArtifactPlace } from './artifact-store.js'
 import type { Queryable, Statement } from './database.js'
 import { few, sqlList, taskCalled } from './fragments.js'
+import { prepared } from './statements.js'
 
 /** What may hold a task up from outside. */
 export interface HoldRow {
@@ -56,16 +57,16 @@ export interface TaskRow extends HoldRow {
   now: Date
 }
 
-const tasks: Statement = {
-  name: 'read_tasks',
-  text: `
+const tasks = prepared(
+  'read_tasks',
+  `
 select w.n, k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
   k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now
 from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
 cross join lateral (select * from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1) k
 cross join lateral (select * from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
 cross join lateral (select * from tenants n where n.id = k.tenant_id limit 1) n`,
-}
+)
 
 /** One for each that is asked for, in order; undefined: there is no such task. */
 export async function readTasks(db: Queryable, wanted: readonly TaskKey[]): Promise<(TaskRow | undefined)[]> {
@@ -89,17 +90,16 @@ export interface Page<Place> extends TaskPk {
 }
 
 /** Asks for rows of several tasks at once: `rows` is a select about row `w` of a list of pages. */
-function pages(name: string, rows: string): Statement {
-  return {
+const pages = (name: string, rows: string): Statement =>
+  prepared(
     name,
-    text: `
+    `
 select w.n, x.*
 from json_to_recordset($1::json) as w(n int, task_pk bigint, after bigint, after_from int, rows int)
 cross join lateral (${rows}
 ) x
 where ${few('w.n')}`,
-  }
-}
+  )
 
 /** The rows of each page, in order. */
 async function readPages<R>(db: Queryable, statement: Statement, wanted: readonly TaskPk[]): Promise<R[][]> {
@@ -186,19 +186,19 @@ export function readSubtasks(db: Queryable, wanted: readonly Page<number>[]): Pr
 /** How many subtasks are looked at to find those that wait; the next page goes on behind them. */
 const maxLookedAt = 10_000
 
-const waiting: Statement = {
-  name: 'read_waiting',
-  text: subtaskRows(
+const waiting = prepared(
+  'read_waiting',
+  subtaskRows(
     `(select * from subtasks where task_pk = $1 and superseded = 0 and ordinal > $2 and ordinal <= $2 + ${maxLookedAt} order by ordinal limit ${maxLookedAt})`,
     `s.state not in (${sqlList(terminalSubtaskStates)}) and (s.state <> 'running' or s.cancel_requested_at is not null)`,
     '$3',
   ),
-}
+)
 
-const lastOrdinal: Statement = {
-  name: 'read_last_ordinal',
-  text: `select ordinal from subtasks where task_pk = $1 and superseded = 0 order by ordinal desc limit 1`,
-}
+const lastOrdinal = prepared(
+  'read_last_ordinal',
+  `select ordinal from subtasks where task_pk = $1 and superseded = 0 order by ordinal desc limit 1`,
+)
 
 /** Up to `limit` subtasks that wait for something, and the ordinal behind which to go on; undefined: there is no more. */
 export async function readWaiting(
@@ -273,7 +273,7 @@ const artifacts = pages(
   'read_artifacts',
   `
 select f.id, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
-from artifacts f join subtasks d on d.id = f.subtask_pk
+from artifacts f cross join lateral (select d.subtask_id, d.superseded from subtasks d where d.id = f.subtask_pk limit 1) d
 where f.task_pk = w.task_pk and d.superseded = 0 and f.id > w.after order by f.id limit w.rows`,
 )
 
@@ -282,14 +282,14 @@ export function readArtifacts(db: Queryable, wanted: readonly Page<number>[]): P
   return readPages(db, artifacts, wanted)
 }
 
-const artifactFacts: Statement = {
-  name: 'read_artifact',
-  text: `
+const artifactFacts = prepared(
+  'read_artifact',
+  `
 select f.media_type, f.sha256, f.bytes, f.claim_id, f.stored
 from tasks k join subtasks d on d.task_pk = k.id join artifacts f on f.subtask_pk = d.id
 where ${taskCalled('k.', '$1', '$2')} and d.subtask_id = $3 and f.name = $4
 order by d.generation desc limit 1`,
-}
+)
 
 export interface ArtifactFacts {
   media_type: string
@@ -347,9 +347,9 @@ export async function readOpenReviews(db: Queryable, wanted: readonly TaskPk[]):
  * The last settled event, plus how many later ones are visible. Transactions may commit in another order than they
  * wrote, so the newest position alone could stay the same while an older one appears.
  */
-const versions: Statement = {
-  name: 'task_versions',
-  text: `
+const versions = prepared(
+  'task_versions',
+  `
 select w.n, k.*,
   (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner,
   (select extract(epoch from n.paused_at)::text from tenants n where n.id = k.tenant_id) as paused,
@@ -360,7 +360,7 @@ cross join lateral (
   select k.id, k.tenant_id, k.orchestrator_id, k.status, k.active, k.reviewing, k.blocked, k.progress_version
   from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1
 ) k`,
-}
+)
 
 export interface TaskVersion {
   id: string

@@ -6,18 +6,19 @@
  * at for the last time; I8, the task stays one.
  */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { sqlList, taskCalled } from './fragments.js'
 import { countedAnew, lockPart, relink, superseding } from './rerun.js'
+import { prepared } from './statements.js'
 import { type Edge, insertSubtasksIn, type NewSubtask } from './submit.js'
 
-const lock: Statement = {
-  name: 'replan_lock',
-  text: `
+const lock = prepared(
+  'replan_lock',
+  `
 select k.id::text as id, k.status, k.unswept, k.priority, k.execution_mode, k.checkpoints,
   (select o.number from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner
 from tasks k where ${taskCalled('k.', '$1', '$2')} for update of k`,
-}
+)
 
 export interface ReplannedTask {
   id: string
@@ -35,9 +36,9 @@ export async function lockForReplan(tx: Queryable, tenantId: number, taskId: str
   return (await tx.query<ReplannedTask>(lock, [tenantId, taskId])).rows[0]
 }
 
-const standing: Statement = {
-  name: 'replan_standing',
-  text: `
+const standing = prepared(
+  'replan_standing',
+  `
 select d.id::text as id, d.name, d.title, s.state, d.spawned_by::text as spawned_by, d.capability, d.agent, d.requires, d.input, d.requires_approval, d.on_failure, d.isolation,
   d.attempt_limit, d.sla_ms::float8 as sla_ms, d.queue_wait_ms::float8 as queue_wait_ms, d.deadline_ms::float8 as deadline_ms, d.lease_ms::float8 as lease_ms,
   d.backoff_initial_ms::float8 as backoff_initial_ms, d.backoff_max_ms::float8 as backoff_max_ms,
@@ -46,7 +47,7 @@ select d.id::text as id, d.name, d.title, s.state, d.spawned_by::text as spawned
 from subtasks d cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s
 where d.task_pk = $1 and d.superseded = 0
 order by d.ordinal limit $2`,
-}
+)
 
 /** A subtask as it stands, with the names of those that it waits for. */
 export interface StandingRow {
@@ -84,17 +85,17 @@ export async function lockStanding(tx: Queryable, ids: readonly string[]): Promi
 const supersede = superseding('replan_supersede', { why: 'the task was planned anew', moot: 'the task was planned anew' })
 
 /** These have dependents now that whoever waits for them does not know of. */
-const linked: Statement = {
-  name: 'replan_linked',
-  text: `
+const linked = prepared(
+  'replan_linked',
+  `
 update subtask_states s set linked_xid = pg_current_xact_id()
 where s.id = any ($1::bigint[]) and s.state not in (${sqlList(terminalSubtaskStates)})`,
-}
+)
 
 /** The counters are read anew under the lock of the task; nothing left to do completes it. */
-const finish: Statement = {
-  name: 'replan_finish',
-  text: `
+const finish = prepared(
+  'replan_finish',
+  `
 with ${countedAnew("coalesce(bool_and(state in ('completed', 'skipped', 'failed')), false) as done")},
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
@@ -114,7 +115,7 @@ event as (
   from moved m, task_row t where m.status <> t.from_status
 )
 select status from moved`,
-}
+)
 
 export interface Replanning {
   readonly taskPk: string
@@ -144,9 +145,9 @@ export async function applyReplan(tx: Queryable, { taskPk, superseded, subtasks,
   return { status: finished?.status ?? 'running', running: rows[0]?.running ?? [] }
 }
 
-const propose: Statement = {
-  name: 'propose_plan',
-  text: `
+const propose = prepared(
+  'propose_plan',
+  `
 with outdated as (
   update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = 'another plan was proposed'
   where r.task_pk = $2 and r.kind = 'plan' and r.status = 'open'
@@ -165,7 +166,7 @@ event as (
   select tenant_id, 'review.created', task_pk, json_build_object('review', id::text, 'kind', 'plan')::text from review
 )
 select id::text as id from review`,
-}
+)
 
 /** Opens a review of a plan; an earlier one of the same task becomes moot. */
 export async function proposePlan(
@@ -176,11 +177,11 @@ export async function proposePlan(
   return rows[0]?.id ?? ''
 }
 
-const readProposed: Statement = {
-  name: 'read_proposal',
-  text: `
+const readProposed = prepared(
+  'read_proposal',
+  `
 select p.proposal, r.digest, r.status from reviews r join proposals p on p.review_id = r.id where r.tenant_id = $1 and r.id = $2 for update of r`,
-}
+)
 
 /** What a review would apply; holds the review until the transaction ends. */
 export async function readProposal(
@@ -191,9 +192,9 @@ export async function readProposal(
   return (await tx.query<{ proposal: string; digest: string; status: string }>(readProposed, [tenantId, reviewId])).rows[0]
 }
 
-const decide: Statement = {
-  name: 'decide_plan',
-  text: `
+const decide = prepared(
+  'decide_plan',
+  `
 with decided as (
   update reviews r set status = 'decided', decision = $3, reason = $4, decided_by = $5, decided_at = clock_timestamp()
   where r.tenant_id = $1 and r.id = $2 and r.status = 'open'
@@ -204,7 +205,7 @@ event as (
   select tenant_id, 'review.decided', task_pk, json_build_object('review', id::text, 'kind', 'plan', 'decision', $3::text, 'reason', $4::text, 'by', $5::text, 'digest', digest)::text from decided
 )
 select id from decided`,
-}
+)
 
 /** Whether it was open until now. */
 export async function decidePlan(

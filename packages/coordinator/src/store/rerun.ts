@@ -11,30 +11,31 @@
  */
 import { type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
-import { sqlList, taskCalled, whyGated } from './fragments.js'
+import { closeReviews, inReview, sqlList, taskCalled, whyGated } from './fragments.js'
 import { drawIds } from './ids.js'
+import { prepared } from './statements.js'
 
-const lockTask: Statement = {
-  name: 'rerun_lock',
-  text: `
+const lockTask = prepared(
+  'rerun_lock',
+  `
 select k.id::text as id, k.status, k.unswept from tasks k where ${taskCalled('k.', '$1', '$2')} for update of k`,
-}
+)
 
-const anythingLeft: Statement = {
-  name: 'rerun_anything_left',
-  text: `
+const anythingLeft = prepared(
+  'rerun_anything_left',
+  `
 select exists (
   select from subtasks d cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s
   where d.task_pk = $1 and d.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)})) as "left"`,
-}
+)
 
 /** What runs again goes on by itself: who asks once more, because an answer was lost, asks for nothing new (R4). */
 const underWay = ['pending', 'awaiting_approval', 'ready', 'queued', 'running', 'retrying', 'blocked'] as const
 
 /** Read once the task is locked: a rerun that was waited for has put others in their places. */
-const readChosen: Statement = {
-  name: 'rerun_chosen',
-  text: `
+const readChosen = prepared(
+  'rerun_chosen',
+  `
 select d.id::text as id, d.name, d.subtask_id, s.state,
   d.generation > 0 and s.state in (${sqlList(underWay)}) and ($4::text is null or d.input = $4) as repeated,
   case when $3 then (
@@ -47,16 +48,18 @@ cross join lateral (
   select d.id, d.name, d.subtask_id, d.generation, d.input from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.subtask_id = x.name
 ) d
 cross join lateral (select s.state from subtask_states s where s.id = d.id limit 1) s`,
-}
+)
 
 /** Whether a subtask let its dependents go on; `s` has its state, `d` its definition. */
 const passed = (s: string, d: string): string =>
   `(${s}.state in ('completed', 'skipped') or (${s}.state = 'failed' and ${d}.on_failure = 'continue'))`
 
+const spawnedBy = (id: string): string => `(select d.id from subtasks d where d.spawned_by = ${id} and d.superseded = 0 offset 0)`
+
 /** The part of the task that runs again, and what of it has no successor. */
-const choose: Statement = {
-  name: 'rerun_choose',
-  text: `
+const choose = prepared(
+  'rerun_choose',
+  `
 with recursive part(id) as (
   select id from unnest($2::bigint[]) id
   union
@@ -77,28 +80,28 @@ with recursive part(id) as (
 ),
 -- R3: what the part spawned, and what that spawned.
 spawned(id) as (
-  select d.id from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.spawned_by in (select id from part)
+  select d.id from part p cross join lateral ${spawnedBy('p.id')} d
   union
-  select d.id from spawned p join subtasks d on d.task_pk = $1 and d.superseded = 0 and d.spawned_by = p.id
+  select d.id from spawned p cross join lateral ${spawnedBy('p.id')} d
 )
 select
   (select coalesce(array_agg(id::text order by id), '{}') from part where id not in (select id from spawned)) as again,
   (select coalesce(array_agg(id::text order by id), '{}') from spawned) as dropped`,
-}
+)
 
 /** Locks the part and what directly depends on it, so that nothing of either moves any more. */
-export const lockPart: Statement = {
-  name: 'rerun_lock_part',
-  text: `
+export const lockPart = prepared(
+  'rerun_lock_part',
+  `
 select s.id
 from (select unnest($1::bigint[]) as id union select e.to_id from dependencies e where e.from_id = any ($1::bigint[])) p join subtask_states s on s.id = p.id
 order by s.id for update of s`,
-}
+)
 
 /** A dependency of the part that is neither in it nor finished: something cancelled in a task that goes on may have one. */
-const unfinishedOutside: Statement = {
-  name: 'rerun_unfinished_outside',
-  text: `
+const unfinishedOutside = prepared(
+  'rerun_unfinished_outside',
+  `
 select d.name, f.name as waits_for
 from unnest($1::bigint[]) p(id)
 cross join lateral (select from_id from dependencies where to_id = p.id offset 0) e
@@ -107,12 +110,13 @@ cross join lateral (select f.name, f.superseded from subtasks f where f.id = e.f
 cross join lateral (select d.name from subtasks d where d.id = p.id limit 1) d
 where f.superseded = 0 and s.state not in (${sqlList(terminalSubtaskStates)}) and e.from_id not in (select unnest($1::bigint[]))
 limit 1`,
-}
+)
 
 /** Ends what of a part is not finished, and takes it out of the plan. `why` and `moot` are ours, and hold no quote. */
-export const superseding = (name: string, { why, moot }: { why: string; moot: string }): Statement => ({
-  name,
-  text: `
+export const superseding = (name: string, { why, moot }: { why: string; moot: string }): Statement =>
+  prepared(
+    name,
+    `
 with target as materialized (
   select s.id, s.state from subtask_states s where s.id = any ($1::bigint[]) order by s.id for update
 ),
@@ -129,11 +133,7 @@ ended as (
   insert into attempts (subtask_pk, attempt, claim_id, worker_id, agent, outcome, charged, queued_at, started_at)
   select id, attempt, claim_id, worker_id, agent, 'cancelled', false, queued_at, started_at from moved where before = 'running'
 ),
-closed as (
-  update reviews r set status = 'closed', decided_at = clock_timestamp(), reason = '${moot}'
-  where r.subtask_pk = any ($1::bigint[]) and r.status = 'open'
-  returning r.id, r.tenant_id, r.task_pk, r.subtask_pk
-),
+${closeReviews('(select unnest($1::bigint[]) as id)', moot)},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
   select tenant_id, 'subtask.cancelled', task_pk, id, nullif(attempt, 0), agent, worker_id, json_build_object('why', '${why}')::text from moved
@@ -142,13 +142,13 @@ event as (
 )
 select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from moved where before = 'running') as running`,
-})
+  )
 const supersede = superseding('rerun_supersede', { why: 'it runs again', moot: 'its subtask runs again' })
 
 /** The next generation's definitions: `$1` are pairs of an old id and its new one, `$2` the chosen ids, whose input `$3` replaces. */
-const define: Statement = {
-  name: 'rerun_define',
-  text: `
+const define = prepared(
+  'rerun_define',
+  `
 with pair as (
   select (p ->> 0)::bigint as old_id, (p ->> 1)::bigint as id from json_array_elements($1::json) p
 )
@@ -158,15 +158,15 @@ select p.id, gen_random_uuid(), d.tenant_id, d.task_pk, d.ordinal, d.generation 
   case when $3::text is not null and d.id = any ($2::bigint[]) then $3 else d.input end, d.attempt_limit, d.sla_ms,
   d.queue_wait_ms, d.deadline_ms, d.lease_ms, d.backoff_initial_ms, d.backoff_max_ms, d.on_failure, d.requires_approval, d.isolation, d.spawned_by
 from pair p join subtasks d on d.id = p.old_id`,
-}
+)
 
 /** The row that took the place of `f`; none when `f` is gone with its spawner. */
 const successor = `(select n.id from subtasks n where n.task_pk = f.task_pk and n.name = f.name and n.superseded = 0 limit 1)`
 
 /** Their edges: a dependency that is superseded itself is replaced by its successor. */
-const link: Statement = {
-  name: 'rerun_link',
-  text: `
+const link = prepared(
+  'rerun_link',
+  `
 with pair as (
   select (p ->> 0)::bigint as old_id, (p ->> 1)::bigint as id from json_array_elements($1::json) p
 )
@@ -176,12 +176,12 @@ from pair p join dependencies e on e.to_id = p.old_id
 cross join lateral (select f.id, f.task_pk, f.name, f.superseded from subtasks f where f.id = e.from_id limit 1) f
 left join lateral ${successor} n on f.superseded <> 0
 where f.superseded = 0 or n.id is not null`,
-}
+)
 
 /** Where they stand: what depends on none of them can start. */
-const stand: Statement = {
-  name: 'rerun_stand',
-  text: `
+const stand = prepared(
+  'rerun_stand',
+  `
 with pair as (
   select (p ->> 0)::bigint as old_id, (p ->> 1)::bigint as id from json_array_elements($1::json) p
 ),
@@ -213,12 +213,12 @@ event as (
   select tenant_id, 'review.created', task_pk, subtask_pk, json_build_object('review', id::text, 'kind', 'approval')::text from review
 )
 select coalesce(json_agg(distinct route_id), '[]') as ready from stood where state = 'ready'`,
-}
+)
 
 /** Pending dependents of what was superseded (R1): their edges go to the successors, their unmet dependencies change with them. */
-export const relink: Statement = {
-  name: 'rerun_relink',
-  text: `
+export const relink = prepared(
+  'rerun_relink',
+  `
 with old_edge as materialized (
   select e.from_id, e.to_id, ${passed('s', 'f')} as met, ${successor} as new_from
   from dependencies e
@@ -238,7 +238,7 @@ cut as (
   delete from dependencies e using old_edge o where e.from_id = o.from_id and e.to_id = o.to_id
 )
 insert into dependencies (from_id, to_id) select new_from, to_id from old_edge where new_from is not null`,
-}
+)
 
 /**
  * `counted`: the counters of task `$1` from its subtasks as they are, and `more`, an aggregate over their `state` and
@@ -247,7 +247,7 @@ insert into dependencies (from_id, to_id) select new_from, to_id from old_edge w
 export const countedAnew = (more: string): string => `
 standing as materialized (
   select s.state, d.on_failure,
-    s.state = 'blocked' and exists (select from reviews r where r.subtask_pk = s.id and r.status = 'open') as reviewed
+    s.state = 'blocked' and ${inReview('s.id')} as reviewed
   from subtasks d cross join lateral (select s.id, s.state from subtask_states s where s.id = d.id limit 1) s
   where d.task_pk = $1 and d.superseded = 0
 ),
@@ -261,9 +261,9 @@ counted as (
 )`
 
 /** Counts the task's subtasks anew, under its lock, and rolls its status up. */
-const recount: Statement = {
-  name: 'rerun_recount',
-  text: `
+const recount = prepared(
+  'rerun_recount',
+  `
 with ${countedAnew("coalesce(bool_or(state = 'cancelled' or (state = 'failed' and on_failure <> 'continue')), false) as broken")},
 task_row as (select id, status as from_status from tasks where id = $1),
 moved as (
@@ -282,7 +282,7 @@ event as (
   from moved m where m.status in ('needs_review', 'blocked')
 )
 select status from moved`,
-}
+)
 
 export interface RerunInput {
   readonly tenantId: number

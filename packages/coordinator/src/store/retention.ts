@@ -6,6 +6,7 @@
 import { terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
 import { sqlList } from './fragments.js'
+import { prepared } from './statements.js'
 
 /** An event that the last of the cursors has yet to come to. */
 const stillWanted = (event: string) =>
@@ -14,14 +15,15 @@ const stillWanted = (event: string) =>
 /** Of the transaction: `clock_timestamp()` could not be looked up in an index. */
 const longAgo = "now() - $1::bigint * interval '1 millisecond'"
 
-const bury: Statement = {
-  name: 'bury_tasks',
-  text: `
+const bury = prepared(
+  'bury_tasks',
+  `
 with task as materialized (
   select k.id, k.tenant_id, k.task_id, k.digest, k.status, k.finished_at
   from tasks k
   where k.finished_at < ${longAgo}
-    and k.status in (${sqlList(terminalTaskStatuses)}) and not k.unswept
+    -- By when it ended: the status is hidden from the planner.
+    and k.status || '' in (${sqlList(terminalTaskStatuses)}) and not k.unswept
     and not exists (select from events e where e.task_pk = k.id and ${stillWanted('e')})
   order by k.finished_at
   limit $2
@@ -42,21 +44,21 @@ gone as (
   delete from tasks where id = any (array(select id from task))
 )
 select count(*)::int as buried from task`,
-}
+)
 
 /** Deletes up to `limit` tasks that ended more than `keptMs` ago; says how many. Their rows are left to `purgePiece`. */
 export async function buryTasks(db: Queryable, keptMs: number, limit: number): Promise<number> {
   return (await db.query<{ buried: number }>(bury, [keptMs, limit])).rows[0]?.buried ?? 0
 }
 
-const nextPurge: Statement = {
-  name: 'next_purge',
-  text: 'select task_pk::text as task_pk from purges where task_pk > 0 order by task_pk limit 1 for update skip locked',
-}
+const nextPurge = prepared(
+  'next_purge',
+  'select task_pk::text as task_pk from purges where task_pk > 0 order by task_pk limit 1 for update skip locked',
+)
 
-const purgeSubtasks: Statement = {
-  name: 'purge_subtasks',
-  text: `
+const purgeSubtasks = prepared(
+  'purge_subtasks',
+  `
 with piece as materialized (select id from subtasks where task_pk = $1 limit $2),
 chunk as (
   delete from chunks where claim_id = any (array(select a.claim_id from attempts a where a.subtask_pk = any (array(select id from piece))))
@@ -77,22 +79,23 @@ definition as (
   delete from subtasks where id = any (array(select id from piece))
 )
 select count(*)::int as purged from piece`,
-}
+)
 
 /** Of what knows its task itself. */
-const purgeOf = (table: 'events' | 'stream_chunks'): Statement => ({
-  name: `purge_${table}`,
-  text: `
+const purgeOf = (table: 'events' | 'stream_chunks'): Statement =>
+  prepared(
+    `purge_${table}`,
+    `
 with piece as (
   delete from ${table} where ctid = any (array(select ctid from ${table} where task_pk = $1 limit $2)) returning 1
 )
 select count(*)::int as purged from piece`,
-})
+  )
 const purges = [purgeSubtasks, purgeOf('events'), purgeOf('stream_chunks')]
 
-const purgeRest: Statement = {
-  name: 'purge_rest',
-  text: `
+const purgeRest = prepared(
+  'purge_rest',
+  `
 with review as (
   delete from reviews where task_pk = $1
 ),
@@ -103,7 +106,7 @@ proposal as (
   delete from proposals where task_pk = $1
 )
 delete from purges where task_pk = $1`,
-}
+)
 
 /** Sweeps at most `limit` rows of each kind of one deleted task; false: nothing is left to be swept. */
 export function purgePiece(database: Database, limit: number): Promise<boolean> {
@@ -119,9 +122,9 @@ export function purgePiece(database: Database, limit: number): Promise<boolean> 
   })
 }
 
-const forgetEvents: Statement = {
-  name: 'forget_events',
-  text: `
+const forgetEvents = prepared(
+  'forget_events',
+  `
 with piece as (
   delete from events where ctid = any (array(
     select e.ctid from events e
@@ -129,7 +132,7 @@ with piece as (
     order by e.at limit $2)) returning 1
 )
 select count(*)::int as forgotten from piece`,
-}
+)
 
 /** Deletes up to `limit` events of workers and orchestrators that are older than `keptMs`; says how many. */
 export async function forgetOldEvents(db: Queryable, keptMs: number, limit: number): Promise<number> {

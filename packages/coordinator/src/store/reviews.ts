@@ -20,6 +20,7 @@ import {
 } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
 import type { Room } from './room.js'
+import { prepared } from './statements.js'
 
 export interface ReviewRow {
   id: string
@@ -83,18 +84,18 @@ export async function listReviews(db: Queryable, f: ReviewFilters): Promise<Revi
   return (await db.query<ReviewRow>(list, [f.tenantId, f.status, f.taskId, f.assignee, f.after, f.limit])).rows
 }
 
-const read: Statement = { name: 'read_review', text: `select ${columns} ${joins} where r.tenant_id = $1 and r.id = $2` }
+const read = prepared('read_review', `select ${columns} ${joins} where r.tenant_id = $1 and r.id = $2`)
 
 export async function readReview(db: Queryable, tenantId: number, id: string): Promise<ReviewRow | undefined> {
   return (await db.query<ReviewRow>(read, [tenantId, id])).rows[0]
 }
 
-const defaults: Statement = {
-  name: 'set_review_defaults',
-  text: `
+const defaults = prepared(
+  'set_review_defaults',
+  `
 update tenants set review_assignee = $1, review_escalate_to = $2, review_due_ms = $3
 where (review_assignee, review_escalate_to, review_due_ms) is distinct from ($1, $2, $3::bigint)`,
-}
+)
 
 /** Who gets a review that nobody was named for, for how long, and who after that. */
 export async function setReviewDefaults(
@@ -104,9 +105,9 @@ export async function setReviewDefaults(
   await db.query(defaults, [assignee, escalateTo, dueMs])
 }
 
-const assign: Statement = {
-  name: 'assign_review',
-  text: `
+const assign = prepared(
+  'assign_review',
+  `
 with assigned as (
   update reviews set assignee = $3, due_at = coalesce($4::timestamptz, due_at), alerted_at = case when $4::timestamptz is null then alerted_at end,
     escalate_to = case when $7 then $6 else escalate_to end
@@ -118,7 +119,7 @@ event as (
   select tenant_id, 'review.assigned', task_pk, subtask_pk, json_build_object('review', id::text, 'assignee', assignee, 'due_at', due_at, 'escalate_to', escalate_to, 'by', $5::text)::text from assigned
 )
 select id from assigned`,
-}
+)
 
 export interface Assignment {
   readonly tenantId: number
@@ -141,9 +142,9 @@ export async function assignReview(db: Queryable, { tenantId, id, assignee, dueA
  * `supply` completes it with a person's output; `reject` and `fail` end it as its `on_failure` says, where `review`
  * (a person has just decided) means that the task fails.
  */
-const decide: Statement = {
-  name: 'decide_review',
-  text: `
+const decide = prepared(
+  'decide_review',
+  `
 with ${roomCte('$7')},
 target as materialized (
   -- Locked before its review, as whoever cancels the subtask does.
@@ -221,7 +222,7 @@ select
   (select coalesce(json_agg(distinct route_id), '[]') from ended where state = 'ready') as reopened,
   ${touched('ended')},
   ${effects}`,
-}
+)
 
 export interface Decision {
   readonly tenantId: number
@@ -244,10 +245,10 @@ export interface Decided extends EffectsRow {
 }
 
 /** Begun after the lock, the decision knows what depends on the subtask (fragments.ts, `knowsDependents`). */
-const lockReviewed: Statement = {
-  name: 'lock_reviewed',
-  text: `select s.id from reviews r join subtask_states s on s.id = r.subtask_pk where r.tenant_id = $1 and r.id = $2 for update of s`,
-}
+const lockReviewed = prepared(
+  'lock_reviewed',
+  `select s.id from reviews r join subtask_states s on s.id = r.subtask_pk where r.tenant_id = $1 and r.id = $2 for update of s`,
+)
 
 export async function decideReview(database: Database, decision: Decision, room: Room): Promise<Decided> {
   const { tenantId, id, decision: verb, reason, output, routeId, digest, actor } = decision

@@ -1,5 +1,6 @@
 /** Routes: what subtasks need, interned. A few rows, cached for good (a route never changes). */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 export interface RouteSpec {
   readonly pool: string
@@ -12,9 +13,9 @@ export interface Route extends RouteSpec {
   readonly id: number
 }
 
-const intern: Statement = {
-  name: 'intern_routes',
-  text: `
+const intern = prepared(
+  'intern_routes',
+  `
 with wanted as (
   select distinct on (key) * from json_to_recordset($1::json) as r(pool text, capability text, requires text[], agent text, key text) order by key
 ),
@@ -28,9 +29,9 @@ added as (
 select r.id, r.key from routes r join wanted w on w.key = r.key
 union
 select id, key from added`,
-}
+)
 
-const all: Statement = { name: 'read_routes', text: 'select id, pool, capability, requires, agent from routes where id > $1 order by id' }
+const all = prepared('read_routes', 'select id, pool, capability, requires, agent from routes where id > $1 order by id')
 
 export class Routes {
   private readonly db: Queryable

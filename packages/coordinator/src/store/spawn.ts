@@ -2,19 +2,20 @@
  * Adds subtasks to a running task, in the transaction of the report that spawned them and before its decrement: every
  * dependent of the spawner gains an edge to every spawned subtask, so that it cannot start too early (I2, I13).
  */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { whyGated } from './fragments.js'
+import { prepared } from './statements.js'
 import { type Edge, edgeColumns, edgeRows, graphRows, type NewSubtask, subtaskColumns } from './submit.js'
 
-const lock: Statement = {
-  name: 'lock_spawner',
-  text: `
+const lock = prepared(
+  'lock_spawner',
+  `
 select k.id::text as task_pk, k.tenant_id, k.task_id, k.priority, s.owner, k.total, k.status, s.state, s.attempt, s.claim_id, s.cancel_requested_at is not null as cancelling,
   (select o.retry_attempts from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as retry_attempts
 from tasks k, subtask_states s
 where s.id = $1 and k.id = s.task_pk
 for update of s, k`,
-}
+)
 
 export interface Spawner {
   task_pk: string
@@ -37,16 +38,16 @@ export async function lockSpawner(tx: Queryable, subtask: string): Promise<Spawn
   return (await tx.query<Spawner>(lock, [subtask])).rows[0]
 }
 
-const existing: Statement = {
-  name: 'spawn_names',
-  text: `
+const existing = prepared(
+  'spawn_names',
+  `
 select
   (select coalesce(json_agg(d.name), '[]') from subtasks d where d.task_pk = $1 and d.superseded = 0 and d.name = any ($2::text[])) as taken,
   -- Not how many there are: what a superseded spawner had spawned is gone, and what came after it keeps its place.
   (select d.ordinal from subtasks d where d.task_pk = $1 and d.superseded = 0 order by d.ordinal desc limit 1) as last_ordinal,
   (select coalesce(json_agg(json_build_object('prefix', p.prefix, 'highest', (
     select count(*) from subtasks d where d.task_pk = $1 and d.generation = 0 and coalesce(d.agent, d.capability) = p.prefix))), '[]') from unnest($3::text[]) as p(prefix)) as highest`,
-}
+)
 
 /** Which names are taken, how many subtasks each prefix has, and where the last one stands. */
 export async function readSpawnNames(
@@ -66,9 +67,9 @@ export async function readSpawnNames(
   }
 }
 
-const insert: Statement = {
-  name: 'spawn_subtasks',
-  text: `
+const insert = prepared(
+  'spawn_subtasks',
+  `
 with subtask as materialized (${subtaskColumns.rows(3)}),
 dependent as materialized (
   select s.id from dependencies d join subtask_states s on s.id = d.to_id
@@ -101,7 +102,7 @@ review as (
   select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
 )
 select 1 as done`,
-}
+)
 
 /** Inserts the children of `spawner`. */
 export async function insertSpawned(
@@ -112,9 +113,9 @@ export async function insertSpawned(
   await tx.query(insert, [spawner, taskPk, ...subtaskColumns.params(subtasks), ...edgeColumns.params(edgeRows(edges))])
 }
 
-const spawnerOf: Statement = {
-  name: 'spawner_depth',
-  text: `
+const spawnerOf = prepared(
+  'spawner_depth',
+  `
 with recursive up(id, n) as (
   select d.spawned_by, 1 from subtasks d where d.id = $1 and d.spawned_by is not null
   union all
@@ -122,7 +123,7 @@ with recursive up(id, n) as (
   where d.spawned_by is not null and u.n < $2
 )
 select name, (select coalesce(max(n), 0)::int from up) as depth from subtasks where id = $1`,
-}
+)
 
 /** Its name, and how many spawners stand above it, counted up to `limit`. */
 export async function readSpawner(db: Queryable, id: string, limit: number): Promise<{ name: string; depth: number }> {

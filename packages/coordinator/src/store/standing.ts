@@ -3,8 +3,9 @@
  * partial indexes: its cost is that of a page, however many tasks there are or were.
  */
 import type { TaskStatus } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { readyRoutes } from './fragments.js'
+import { prepared } from './statements.js'
 
 /** Of each status, this many tasks are counted. */
 export const maxTasksCounted = 100_000
@@ -26,9 +27,9 @@ const some = (state: 'retrying' | 'blocked'): string => `
 const all = (state: 'queued' | 'running'): string => `
   select route_id, '${state}' as state, count(*)::int as count from subtask_states where state = '${state}' group by route_id`
 
-const statement: Statement = {
-  name: 'read_standing',
-  text: `
+const statement = prepared(
+  'read_standing',
+  `
 with recursive ${readyRoutes}
 select
   (select json_agg(json_build_object('status', u.status, 'count', (
@@ -42,7 +43,7 @@ select
   (select coalesce(json_agg(x), '[]') from (select state, count(*)::int as count from workers group by state) x) as workers,
   (select count(*)::int from (
     select from tenants t cross join lateral (select from reviews v where v.tenant_id = t.id and v.status = 'open' limit ${maxCounted}) v limit ${maxCounted}) n) as reviews`,
-}
+)
 
 const unfinished: readonly TaskStatus[] = ['planned', 'running', 'paused', 'blocked', 'needs_review']
 
@@ -56,22 +57,22 @@ export interface EndedTask {
   seconds: number
 }
 
-const ends: Statement = {
-  name: 'read_task_ends',
-  text: `
+const ends = prepared(
+  'read_task_ends',
+  `
 select k.task_id, k.status, extract(epoch from k.finished_at - coalesce(k.started_at, k.created_at))::float8 as seconds
 from tasks k where k.id = any ($1::bigint[]) and k.finished_at is not null`,
-}
+)
 
 /** How long tasks took from their start to their end. */
 export async function readTaskEnds(db: Queryable, ids: readonly string[]): Promise<EndedTask[]> {
   return (await db.query<EndedTask>(ends, [[...ids]])).rows
 }
 
-const names: Statement = {
-  name: 'read_subtask_names',
-  text: `select s.id::text as id, k.task_id, s.subtask_id, s.name from subtasks s join tasks k on k.id = s.task_pk where s.id = any ($1::bigint[])`,
-}
+const names = prepared(
+  'read_subtask_names',
+  `select s.id::text as id, k.task_id, s.subtask_id, s.name from subtasks s join tasks k on k.id = s.task_pk where s.id = any ($1::bigint[])`,
+)
 
 export interface SubtaskNames {
   id: string

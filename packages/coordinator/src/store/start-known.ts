@@ -11,9 +11,10 @@
 
 import { deadlineFirst } from './claims.js'
 import { Columns } from './columns.js'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { dependsOnJust, few, from, mayTake } from './fragments.js'
 import { pausedTenants } from './pauses.js'
+import { prepared } from './statements.js'
 
 export interface KnownClaim {
   readonly id: string
@@ -48,9 +49,9 @@ const columns = new Columns<KnownClaim & { n: number }>({
   ...{ sla_ms: 'bigint', lease_ms: 'bigint', deadline_ms: 'bigint' },
 })
 
-const statement: Statement = {
-  name: 'start_known',
-  text: `
+const statement = prepared(
+  'start_known',
+  `
 with item as (
   select * from (${columns.rows(3)}) i where ${few('i.n')}
 ),
@@ -83,7 +84,7 @@ event as (
 select r.n, r.route_id, r.task_pk::text as task_pk, extract(epoch from clock_timestamp() - r.ready_at)::float8 as waited, r.attempt, r.attempt_limit, r.progress,
   r.sla_ms::float8 as sla_ms, coalesce(r.lease_ms, $1::int)::float8 as lease_ms, ${deadlineFirst('r.deadline_ms')}::float8 as deadline_in_ms
 from started r`,
-}
+)
 
 /** One statement for 1 or 500 claims, of different subtasks; in order, what was granted, or undefined. */
 export async function startKnown(

@@ -1,10 +1,11 @@
 /** What running attempts stream. A repeated item changes nothing: its claim and number are its key. */
 import type { StreamItem } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
-const append: Statement = {
-  name: 'append_stream',
-  text: `
+const append = prepared(
+  'append_stream',
+  `
 with item as materialized (
   select i.*, s.tenant_id, s.task_pk, s.attempt, s.agent, s.id is not null as held
   from json_to_recordset($1::json) as i(subtask bigint, claim_id uuid, "from" int, chunks text, ord int)
@@ -19,7 +20,7 @@ appended as (
   on conflict (claim_id, n) do nothing
 )
 select held from item order by ord`,
-}
+)
 
 /** Whether each item's claim is the running one; those are stored when this resolves. */
 export async function appendToStreams(db: Queryable, items: readonly StreamItem[]): Promise<boolean[]> {

@@ -4,8 +4,9 @@
  */
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { Columns } from './columns.js'
-import type { Database, Queryable, Statement } from './database.js'
-import { taskCalled, whyGated } from './fragments.js'
+import type { Database, Queryable } from './database.js'
+import { blockedBefore, taskCalled, whyGated } from './fragments.js'
+import { prepared } from './statements.js'
 
 export interface NewTask {
   readonly id: string
@@ -154,9 +155,9 @@ review as (
   select tenant_id, task_pk, id, 'approval', 'approval needed before ' || name || ' may start' from subtask where state = 'awaiting_approval' and gate = 'approval'
 )`
 
-const insertAll: Statement = {
-  name: 'insert_tasks',
-  text: `
+const insertAll = prepared(
+  'insert_tasks',
+  `
 with ${taskRows},
 subtask as materialized (
   select * from (${subtaskColumns.rows(1 + taskColumns.count)}) s where ${insertedTask('s.task_pk')}
@@ -176,16 +177,16 @@ event as (
   union all
   select min(n.tenant_id), 'alert.blocked', null, null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
   from subtask n join routes r on r.id = n.route_id
-  where n.state = 'blocked' and not exists (select from subtask_states b where b.state = 'blocked' and b.route_id = n.route_id)
+  where n.state = 'blocked' and not ${blockedBefore('n.route_id')}
   group by r.id, r.agent, r.capability, r.requires
 ),
 ${rootReviews}
 select id::text as id from task`,
-}
+)
 
-const insertMore: Statement = {
-  name: 'insert_subtasks',
-  text: `
+const insertMore = prepared(
+  'insert_subtasks',
+  `
 with subtask as materialized (${subtaskColumns.rows(1)}),
 edge as (${edgeColumns.rows(1 + subtaskColumns.count)}),
 ${graphRows},
@@ -194,7 +195,7 @@ event as (
 ),
 ${rootReviews}
 select 1 as done`,
-}
+)
 
 export interface NewGraph {
   readonly tasks: readonly NewTask[]
@@ -251,15 +252,15 @@ export interface StoredDigest {
   tombstone_status: TaskStatus | null
 }
 
-const digests: Statement = {
-  name: 'task_digests',
-  text: `
+const digests = prepared(
+  'task_digests',
+  `
 select w.tenant_id, w.task_id, k.id::text as id, coalesce(k.digest, g.digest) as digest, coalesce(k.field_digests, '{}') as field_digests, k.status, g.status as tombstone_status
 from json_to_recordset($1::json) as w(tenant_id int, task_id text)
 left join tasks k on ${taskCalled('k.', 'w.tenant_id', 'w.task_id')}
 left join tombstones g on g.tenant_id = w.tenant_id and g.task_id = w.task_id
 where k.id is not null or g.task_id is not null`,
-}
+)
 
 /** What is stored under these task ids. */
 export async function readDigests(db: Queryable, wanted: readonly { tenant_id: number; task_id: string }[]): Promise<StoredDigest[]> {

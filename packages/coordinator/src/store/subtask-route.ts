@@ -1,12 +1,13 @@
 /** The route of one subtask. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
-const statement: Statement = {
-  name: 'read_subtask_route',
-  text: `
+const statement = prepared(
+  'read_subtask_route',
+  `
 select r.pool, r.capability, r.requires, r.agent from subtasks d join subtask_states s on s.id = d.id join routes r on r.id = s.route_id
 where d.task_pk = $1 and d.subtask_id = $2 and d.superseded = 0`,
-}
+)
 
 export async function readSubtaskRoute(
   db: Queryable,
@@ -17,7 +18,7 @@ export async function readSubtaskRoute(
     .rows[0]
 }
 
-const known: Statement = { name: 'agent_known', text: 'select exists (select from agents where tenant_id = $1 and name = $2) as known' }
+const known = prepared('agent_known', 'select exists (select from agents where tenant_id = $1 and name = $2) as known')
 
 /** Whether an agent of that name was ever declared or hosted. */
 export async function isAgentKnown(db: Queryable, tenantId: number, name: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 /** Pausing everything of a tenant, and letting it go on. Claims and the dispatcher look at `tenants.paused_at` (pauses.ts). */
 import type { Queryable, Statement } from './database.js'
 import { closePauses, openPauses } from './pauses.js'
+import { prepared } from './statements.js'
 
 export interface SystemRow {
   paused_at: Date | null
@@ -10,9 +11,10 @@ export interface SystemRow {
   before: boolean
 }
 
-const verb = (name: 'pause' | 'resume', guard: string, changes: string): Statement => ({
-  name: `${name}_system`,
-  text: `
+const verb = (name: 'pause' | 'resume', guard: string, changes: string): Statement =>
+  prepared(
+    `${name}_system`,
+    `
 with target as materialized (select id, paused_at, paused_by, pause_reason from tenants where id = $1 for update),
 moved as (
   update tenants n set ${changes} where n.id = (select id from target where paused_at is ${guard})
@@ -25,7 +27,7 @@ event as (
 select paused_at, paused_by, pause_reason, ${name === 'resume'} as before from moved
 union all
 select paused_at, paused_by, pause_reason, paused_at is not null from target where not exists (select from moved)`,
-})
+  )
 
 const verbs = {
   pause: verb('pause', 'null', 'paused_at = clock_timestamp(), paused_by = $3, pause_reason = $2'),

@@ -3,8 +3,9 @@
  * closes reviews of new plans for tasks that ended meanwhile.
  */
 import { terminalTaskStatuses } from '@baton/shared'
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import { sqlList, touched } from './fragments.js'
+import { prepared } from './statements.js'
 
 /** The share of its time after which an end in time is doubted. */
 const doubtedAfter = 0.8
@@ -13,9 +14,9 @@ const doubtedAfter = 0.8
 export const atRisk = (at: string): string =>
   `s.warned_attempt is distinct from s.attempt and s.sla_until > ${at} and s.started_at + (s.sla_until - s.started_at) * ${doubtedAfter} < ${at}`
 
-const warnAttempts: Statement = {
-  name: 'warn_attempts',
-  text: `
+const warnAttempts = prepared(
+  'warn_attempts',
+  `
 with target as materialized (
   select s.id from subtask_states s where s.state = 'running' and ${atRisk('$2::timestamptz')} order by s.id limit $1 for update skip locked
 ),
@@ -25,15 +26,15 @@ warned as (
 )
 insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id, data)
 select tenant_id, 'alert.sla_risk', task_pk, id, attempt, agent, worker_id, json_build_object('sla_until', sla_until)::text from warned`,
-}
+)
 
 /** When task `k` is due; a date that was past at its submission cannot be kept by anybody. */
 const due = `least(case when k.due_at > k.created_at then k.due_at end, k.started_at + k.sla_ms * interval '1 millisecond')`
 const timed = `(k.due_at is not null or k.sla_ms is not null) and k.sla_alerts < 2 and k.status in (${sqlList(['running', 'paused', 'blocked', 'needs_review'])})`
 
-const warnTasks: Statement = {
-  name: 'warn_tasks',
-  text: `
+const warnTasks = prepared(
+  'warn_tasks',
+  `
 with target as materialized (
   select k.id, ${due} as due, ${due} < $2::timestamptz as breached from tasks k
   where ${timed} and (
@@ -47,7 +48,7 @@ warned as (
 )
 insert into events (tenant_id, name, task_pk, data)
 select tenant_id, case when breached then 'alert.sla_breach' else 'alert.sla_risk' end, id, json_build_object('due_at', due)::text from warned`,
-}
+)
 
 /** Tells of attempts and tasks that will hardly be in time, and of tasks that are not. Once for each. */
 export async function warnOfDelays(db: Queryable, at: string, limit: number): Promise<void> {
@@ -55,9 +56,9 @@ export async function warnOfDelays(db: Queryable, at: string, limit: number): Pr
   await db.query(warnTasks, [limit, at])
 }
 
-const escalate: Statement = {
-  name: 'escalate_reviews',
-  text: `
+const escalate = prepared(
+  'escalate_reviews',
+  `
 with target as materialized (
   select r.id, r.assignee, r.due_at, r.escalate_to,
     -- A date that was past when it was set gave the first one no time; then it is as long as for any review.
@@ -84,27 +85,27 @@ event as (
   select tenant_id, 'review.escalated', task_pk, subtask_pk, json_build_object('review', id::text, 'from', from_assignee, 'to', assignee, 'due_at', due_at)::text from moved where escalate_to is not null
 )
 select ${touched('moved')}`,
-}
+)
 
 /** Alerts of reviews that are past their due time, and hands them to whom they escalate to. Answers with their tasks. */
 export async function escalateReviews(db: Queryable, at: string, limit: number): Promise<string[]> {
   return (await db.query<{ touched: string[] }>(escalate, [limit, at])).rows[0]?.touched ?? []
 }
 
-const closeMoot: Statement = {
-  name: 'close_moot_reviews',
-  text: `
+const closeMoot = prepared(
+  'close_moot_reviews',
+  `
 with moot as materialized (
   select v.id from reviews v
   -- Those that are about no subtask, tenant by tenant: so much is open, however much was ever decided.
   where v.id = any (array(
     select o.id from tenants t
-    cross join lateral (select r.id, r.task_pk from reviews r where r.tenant_id = t.id and r.status = 'open' and r.subtask_pk is null) o
+    cross join lateral (select r.id, r.task_pk from reviews r where r.tenant_id = t.id and r.status = 'open' and r.subtask_pk is null offset 0) o
     cross join lateral (select k.status from tasks k where k.id = o.task_pk limit 1) k
     where t.id > 0 and k.status in (${sqlList(terminalTaskStatuses)})
     order by o.id
     limit $1
-  )) and v.status = 'open'
+  )) and v.decided_at is null -- open, and hidden from the planner
   order by v.id for update skip locked
 ),
 closed as (
@@ -116,7 +117,7 @@ event as (
   select tenant_id, 'review.closed', task_pk, json_build_object('review', id::text)::text from closed
 )
 select ${touched('closed')}`,
-}
+)
 
 /** Closes reviews of plans for tasks that ended; those of subtasks close with these. Answers with the tasks. */
 export async function closeMootReviews(db: Queryable, limit: number): Promise<string[]> {

@@ -1,17 +1,18 @@
 /** Deliveries of events to webhooks: made from committed events, leased to whoever sends them, kept as a log. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
 import type { EventRow } from './events.js'
+import { prepared } from './statements.js'
 
 const horizon = 'pg_snapshot_xmin(pg_current_snapshot())'
 
-const look: Statement = {
-  name: 'webhooks_look',
-  // Without a lock, which would be a write: most looks find nothing.
-  text: `
+/** Without a lock, which would be a write: most looks find nothing. */
+const look = prepared(
+  'webhooks_look',
+  `
 select exists (select from events e where (e.xid, e.seq) > (c.xid, c.seq) and e.xid < ${horizon}) as some,
   exists (select from events e where e.xid >= ${horizon}) as held_back
 from event_cursors c where c.consumer = 'webhooks'`,
-}
+)
 
 /** Whether there are events behind the cursor, and whether some wait for an older transaction. */
 export async function lookForEvents(db: Queryable): Promise<{ some: boolean; heldBack: boolean }> {
@@ -23,9 +24,9 @@ export async function lookForEvents(db: Queryable): Promise<{ some: boolean; hel
  * Who delivers takes the cursor's row, or passes by while somebody else has it. An alert about a webhook is not told to that
  * webhook. The order of rows keeps that of the events.
  */
-const fanOut: Statement = {
-  name: 'webhooks_fan_out',
-  text: `
+const fanOut = prepared(
+  'webhooks_fan_out',
+  `
 with cursor as materialized (
   select c.xid, c.seq from event_cursors c where c.consumer = 'webhooks' for update skip locked
 ),
@@ -56,7 +57,7 @@ moved as (
   update event_cursors c set xid = l.xid, seq = l.seq, updated_at = clock_timestamp() from last l where c.consumer = 'webhooks'
 )
 select (select count(*)::int from page) as read, (select count(*)::int from made) as made`,
-}
+)
 
 /** Turns the next events into deliveries; says how many of each. */
 export async function fanOutEvents(db: Queryable, limit: number, giveUpMs: number): Promise<{ read: number; made: number }> {
@@ -82,9 +83,9 @@ export interface Claimed {
 type ClaimedRow = Omit<Claimed, 'event'> & EventRow & { readonly has_event: boolean }
 
 /** A lane at a time by a skip scan: who has ten thousand deliveries waiting hides nobody. */
-const claim: Statement = {
-  name: 'webhooks_claim',
-  text: `
+const claim = prepared(
+  'webhooks_claim',
+  `
 with recursive lane as (
   (select d.lane from webhook_deliveries d where d.state = 'pending' order by d.lane limit 1)
   union all
@@ -121,7 +122,7 @@ left join lateral (select * from events e where e.xid = c.xid and e.seq = c.seq 
 left join lateral (select task_id, orchestrator_id, callback_url from tasks where id = c.task_pk limit 1) k on true
 left join lateral (select subtask_id, name from subtasks where id = e.subtask_pk limit 1) s on true
 order by c.pk`,
-}
+)
 
 /** Leases deliveries that are due: of each lane at most its room, in all at most `limit`. */
 export async function claimDeliveries(
@@ -132,10 +133,7 @@ export async function claimDeliveries(
   return rows.map(row => ({ ...row, event: row.has_event ? row : null }))
 }
 
-const pending: Statement = {
-  name: 'webhooks_pending',
-  text: `select exists (select from webhook_deliveries where state = 'pending') as some`,
-}
+const pending = prepared('webhooks_pending', `select exists (select from webhook_deliveries where state = 'pending') as some`)
 
 export async function deliveriesPend(db: Queryable): Promise<boolean> {
   return (await db.query<{ some: boolean }>(pending)).rows[0]?.some ?? false
@@ -163,9 +161,9 @@ export interface Settled {
 }
 
 /** A failure counts only for whoever has the lease; a success, for whoever had it. Items come in the order of their rows. */
-const settle: Statement = {
-  name: 'webhooks_settle',
-  text: `
+const settle = prepared(
+  'webhooks_settle',
+  `
 with mine as materialized (
   select i.n, i.delivered, i.again_ms, i.tried, d.pk
   from json_to_recordset($1::json) as i(n int, pk bigint, attempts int, delivered bool, again_ms bigint, tried jsonb)
@@ -189,7 +187,7 @@ alerted as (
   from settled s join webhooks w on w.pk = s.webhook_pk where s.state = 'given_up'
 )
 select n, state from settled`,
-}
+)
 
 /** Undefined: somebody else has settled it, or has the lease by now. */
 export async function settleDeliveries(db: Queryable, outcomes: readonly Settled[]): Promise<(DeliveryState | undefined)[]> {
@@ -218,12 +216,12 @@ const deliveryColumns = `d.pk::text, d.xid::text || '-' || d.seq as event_id, d.
   case when d.state = 'pending' then d.next_at end as next_at, d.ended_at`
 const taskOf = 'left join lateral (select task_id from tasks where id = d.task_pk limit 1) k on true'
 
-const log: Statement = {
-  name: 'webhooks_log',
-  text: `
+const log = prepared(
+  'webhooks_log',
+  `
 select ${deliveryColumns} from webhook_deliveries d ${taskOf}
 where d.webhook_pk = $1 and d.pk < $2 and ($3::text is null or d.state = $3) order by d.pk desc limit $4`,
-}
+)
 
 /** The newest first, before a delivery. */
 export async function listDeliveries(
@@ -234,25 +232,25 @@ export async function listDeliveries(
   return (await db.query<DeliveryRow>(log, [webhookPk, before, state, limit])).rows
 }
 
-const replayOne: Statement = {
-  name: 'webhooks_replay_one',
-  text: `
+const replayOne = prepared(
+  'webhooks_replay_one',
+  `
 with d as (
   update webhook_deliveries d set state = 'pending', attempts = 0, next_at = clock_timestamp(), give_up_at = clock_timestamp() + $3::bigint * interval '1 millisecond', ended_at = null
   where d.webhook_pk = $1 and d.pk = $2
   returning *
 )
 select ${deliveryColumns} from d ${taskOf}`,
-}
+)
 
 export async function replayDelivery(db: Queryable, webhookPk: string, pk: string, giveUpMs: number): Promise<DeliveryRow | undefined> {
   return (await db.query<DeliveryRow>(replayOne, [webhookPk, pk, giveUpMs])).rows[0]
 }
 
 /** In bounded batches: `last` of one is `after` of the next. */
-const replaySince: Statement = {
-  name: 'webhooks_replay_since',
-  text: `
+const replaySince = prepared(
+  'webhooks_replay_since',
+  `
 with page as materialized (
   select d.pk, d.at from webhook_deliveries d
   where d.webhook_pk = $1 and d.at >= $2::timestamptz and (d.at, d.pk) > ($3::timestamptz, $4::bigint) and d.at < $5::timestamptz
@@ -265,7 +263,7 @@ replayed as (
 )
 select (select count(*)::int from replayed) as replayed, l.at::text, l.pk::text
 from (select 1) one left join lateral (select at, pk from page order by at desc, pk desc limit 1) l on true`,
-}
+)
 
 export interface ReplayPage {
   readonly replayed: number
@@ -297,19 +295,19 @@ export async function replayDeliveries(
   return { replayed: row?.replayed ?? 0, last: row?.at && row.pk ? { at: row.at, pk: row.pk } : null }
 }
 
-const sweepEnded: Statement = {
-  name: 'webhooks_sweep',
-  text: `
+const sweepEnded = prepared(
+  'webhooks_sweep',
+  `
 delete from webhook_deliveries d using (
   (select o.pk from webhook_deliveries o where o.ended_at < statement_timestamp() - $1::bigint * interval '1 millisecond' order by o.ended_at limit $2)
   union
   (select o.pk from webhooks w cross join lateral (select pk from webhook_deliveries where webhook_pk = w.pk order by pk limit $2) o where w.deleted_at is not null limit $2)
 ) old where d.pk = old.pk`,
-}
-const sweepDeleted: Statement = {
-  name: 'webhooks_sweep_deleted',
-  text: `delete from webhooks w where w.deleted_at is not null and not exists (select from webhook_deliveries d where d.webhook_pk = w.pk)`,
-}
+)
+const sweepDeleted = prepared(
+  'webhooks_sweep_deleted',
+  `delete from webhooks w where w.deleted_at is not null and not exists (select from webhook_deliveries d where d.webhook_pk = w.pk)`,
+)
 
 /** Drops a bounded number of deliveries that ended long ago or whose webhook is gone; says how many. */
 export async function sweepDeliveries(db: Queryable, keptMs: number, limit: number): Promise<number> {

@@ -1,5 +1,6 @@
 /** Webhooks: who is told of which events, where, and with which keys. */
-import type { Queryable, Statement } from './database.js'
+import type { Queryable } from './database.js'
+import { prepared } from './statements.js'
 
 export interface WebhookRow {
   pk: string
@@ -38,9 +39,9 @@ export interface NewWebhook {
   readonly by: string
 }
 
-const insert: Statement = {
-  name: 'insert_webhook',
-  text: `
+const insert = prepared(
+  'insert_webhook',
+  `
 with w as (
   insert into webhooks (tenant_id, id, kind, url, description, events, patterns, enabled, secret)
   select $1, $2, $3, $4, $5, $6::text[], $7::text[], $8, $9
@@ -50,7 +51,7 @@ with w as (
 ),
 ${told('webhook.created', 'w', '$10')}
 select ${columns} from w`,
-}
+)
 
 /** Undefined: the id is taken, or there are as many as there may be. */
 export async function insertWebhook(db: Queryable, webhook: NewWebhook, atMost: number): Promise<WebhookRow | undefined> {
@@ -58,27 +59,24 @@ export async function insertWebhook(db: Queryable, webhook: NewWebhook, atMost: 
   return (await db.query<WebhookRow>(insert, [tenantId, id, kind, url, description, events, patterns, enabled, secret, by, atMost])).rows[0]
 }
 
-const list: Statement = {
-  name: 'list_webhooks',
-  text: `select ${columns} from webhooks w where w.tenant_id = $1 and w.deleted_at is null and w.id > $2 order by w.id limit $3`,
-}
+const list = prepared(
+  'list_webhooks',
+  `select ${columns} from webhooks w where w.tenant_id = $1 and w.deleted_at is null and w.id > $2 order by w.id limit $3`,
+)
 
 export async function listWebhooks(db: Queryable, tenantId: number, afterId: string, limit: number): Promise<WebhookRow[]> {
   return (await db.query<WebhookRow>(list, [tenantId, afterId, limit])).rows
 }
 
-const one: Statement = {
-  name: 'read_webhook',
-  text: `select ${columns} from webhooks w where w.tenant_id = $1 and w.id = $2 and w.deleted_at is null`,
-}
+const one = prepared('read_webhook', `select ${columns} from webhooks w where w.tenant_id = $1 and w.id = $2 and w.deleted_at is null`)
 
 export async function readWebhook(db: Queryable, tenantId: number, id: string): Promise<WebhookRow | undefined> {
   return (await db.query<WebhookRow>(one, [tenantId, id])).rows[0]
 }
 
-const update: Statement = {
-  name: 'update_webhook',
-  text: `
+const update = prepared(
+  'update_webhook',
+  `
 with w as (
   update webhooks w set url = coalesce($3, w.url), description = coalesce($4, w.description), events = coalesce($5::text[], w.events),
     patterns = coalesce($6::text[], w.patterns), enabled = coalesce($7, w.enabled),
@@ -88,7 +86,7 @@ with w as (
 ),
 ${told('webhook.updated', 'w', '$8')}
 select ${columns} from w`,
-}
+)
 
 export interface WebhookChanges {
   readonly url: string | null
@@ -109,9 +107,9 @@ export async function updateWebhook(
   return (await db.query<WebhookRow>(update, [tenantId, id, url, description, events, patterns, enabled, by])).rows[0]
 }
 
-const rotate: Statement = {
-  name: 'rotate_webhook',
-  text: `
+const rotate = prepared(
+  'rotate_webhook',
+  `
 with w as (
   update webhooks w set previous_secret = w.secret, previous_until = clock_timestamp() + $4::bigint * interval '1 millisecond', secret = $3,
     updated_at = clock_timestamp()
@@ -120,7 +118,7 @@ with w as (
 ),
 ${told('webhook.rotated', 'w', '$5')}
 select ${columns} from w`,
-}
+)
 
 /** The secret of before signs beside the new one for `overlapMs`. */
 export async function rotateWebhook(
@@ -133,9 +131,9 @@ export async function rotateWebhook(
   return (await db.query<WebhookRow>(rotate, [tenantId, id, secret, overlapMs, by])).rows[0]
 }
 
-const remove: Statement = {
-  name: 'delete_webhook',
-  text: `
+const remove = prepared(
+  'delete_webhook',
+  `
 with w as (
   update webhooks w set deleted_at = clock_timestamp(), enabled = false, secret = '', previous_secret = null, updated_at = clock_timestamp()
   where w.tenant_id = $1 and w.id = $2 and w.deleted_at is null and w.kind = 'subscription'
@@ -143,7 +141,7 @@ with w as (
 ),
 ${told('webhook.deleted', 'w', '$3')}
 select id from w`,
-}
+)
 
 export async function deleteWebhook(db: Queryable, { tenantId, id }: { tenantId: number; id: string }, by: string): Promise<boolean> {
   return (await db.query(remove, [tenantId, id, by])).rows.length > 0
@@ -155,7 +153,7 @@ const listening = `
   or exists (select from tasks where callback_url is not null and finished_at is null)
   or exists (select from tasks where callback_url is not null and finished_at > statement_timestamp() - interval '10 minutes')`
 
-const isListening: Statement = { name: 'webhooks_listen', text: `select ${listening} as listening` }
+const isListening = prepared('webhooks_listen', `select ${listening} as listening`)
 
 export async function webhooksListen(db: Queryable): Promise<boolean> {
   return (await db.query<{ listening: boolean }>(isListening)).rows[0]?.listening ?? false
@@ -165,12 +163,12 @@ export async function webhooksListen(db: Queryable): Promise<boolean> {
  * Nobody listens: what happened meanwhile need not be looked at. Who begins to listen in a transaction that this statement
  * cannot see writes behind where it moves the cursor to.
  */
-const skip: Statement = {
-  name: 'webhooks_skip',
-  text: `
+const skip = prepared(
+  'webhooks_skip',
+  `
 update event_cursors set xid = pg_snapshot_xmin(pg_current_snapshot()), seq = 0, updated_at = clock_timestamp()
 where consumer = 'webhooks' and xid < pg_snapshot_xmin(pg_current_snapshot()) and not (${listening})`,
-}
+)
 
 export async function skipEvents(db: Queryable): Promise<void> {
   await db.query(skip)

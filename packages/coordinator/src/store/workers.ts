@@ -1,11 +1,12 @@
 /** Workers and the agents that they host; leases. All times are the database's: a worker's clock never matters. */
 import type { ActiveClaim, HostedAgent, WorkerInfo } from '@baton/shared'
-import type { Database, Queryable, Statement } from './database.js'
+import type { Database, Queryable } from './database.js'
 import { few } from './fragments.js'
+import { prepared } from './statements.js'
 
-const upsertWorker: Statement = {
-  name: 'upsert_worker',
-  text: `
+const upsertWorker = prepared(
+  'upsert_worker',
+  `
 with worker as (
   insert into workers (id, pool, host, pid, version, concurrency, state)
   values ($1, $2, $3, $4, $5, $6, $7)
@@ -14,11 +15,11 @@ with worker as (
   returning id, state
 )
 insert into events (tenant_id, name, worker_id, data) select 1, 'worker.' || state, id, json_build_object('host', $3::text, 'pid', $4::int)::text from worker`,
-}
+)
 
-const replaceAgents: Statement = {
-  name: 'replace_worker_agents',
-  text: `
+const replaceAgents = prepared(
+  'replace_worker_agents',
+  `
 with hosted as (
   select * from json_to_recordset($2::json) as a(name text, capabilities text[], concurrency int, sla_ms bigint, queue_wait_ms bigint, deadline_ms bigint, lease_ms bigint)
 ),
@@ -29,11 +30,11 @@ insert into worker_agents (worker_id, agent, capabilities, concurrency, sla_ms, 
 select $1, name, capabilities, concurrency, sla_ms, queue_wait_ms, deadline_ms, lease_ms from hosted
 on conflict (worker_id, agent) do update set capabilities = excluded.capabilities, concurrency = excluded.concurrency, sla_ms = excluded.sla_ms,
   queue_wait_ms = excluded.queue_wait_ms, deadline_ms = excluded.deadline_ms, lease_ms = excluded.lease_ms`,
-}
+)
 
-const declareAgents: Statement = {
-  name: 'declare_agents',
-  text: `
+const declareAgents = prepared(
+  'declare_agents',
+  `
 insert into agents (tenant_id, name, description, domain, capabilities, skills, sla_ms, kind, declared_by)
 select 1, name, description, domain, capabilities, coalesce(skills, '{}'), sla_ms, kind, 'worker'
 from json_to_recordset($1::json) as a(name text, description text, domain text, capabilities text[], skills text[], sla_ms bigint, kind text)
@@ -42,7 +43,7 @@ on conflict (tenant_id, name) do update set description = excluded.description, 
   sla_ms = excluded.sla_ms, kind = excluded.kind, declared_by = 'worker', updated_at = clock_timestamp()
 where agents.declared_by = 'worker' and (agents.description, agents.domain, agents.capabilities, agents.skills, agents.sla_ms, agents.kind)
   is distinct from (excluded.description, excluded.domain, excluded.capabilities, excluded.skills, excluded.sla_ms, excluded.kind)`,
-}
+)
 
 /** Takes a worker in, or renews what is known of it. */
 export async function registerWorker(database: Database, worker: WorkerInfo): Promise<void> {
@@ -79,9 +80,9 @@ export interface HeartbeatVerdict {
   held: string[]
 }
 
-const beat: Statement = {
-  name: 'heartbeats',
-  text: `
+const beat = prepared(
+  'heartbeats',
+  `
 with item as (
   select * from json_to_recordset($1::json) as i(n int, worker_id text, state text, active int, load text, loop_lag_ms real, last boolean)
   where ${few('i.n')}
@@ -128,7 +129,7 @@ event as (
 select
   (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested, before <> state)), '[]') from worker_row) as workers,
   (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held and not cancelling) as held`,
-}
+)
 
 interface BeatRow {
   workers: [n: number, known: boolean, drain: boolean, changed: boolean][]
@@ -160,9 +161,9 @@ export async function recordHeartbeats(db: Queryable, items: readonly HeartbeatI
 export const silent = (at: string): string =>
   `(last_heartbeat_at < ${at} - $1::int * interval '1 millisecond' or last_heartbeat_at > ${at} + $1::int * interval '1 millisecond')`
 
-const lose: Statement = {
-  name: 'lose_workers',
-  text: `
+const lose = prepared(
+  'lose_workers',
+  `
 with gone as materialized (
   select id, active from workers
   where state in ('starting', 'ready', 'draining') and ${silent('$2::timestamptz')}
@@ -178,7 +179,7 @@ event as (
   select 1, 'alert.worker_lost', id from lost where active > 0
 )
 select id from lost`,
-}
+)
 
 /** Declares workers lost that, as of the database's time `at`, had not been heard of for `silentMs`. */
 export async function loseWorkers(db: Queryable, silentMs: number, at: string): Promise<string[]> {
@@ -199,14 +200,14 @@ export interface Provider {
   lagging: boolean
 }
 
-const providers: Statement = {
-  name: 'live_providers',
-  text: `
+const providers = prepared(
+  'live_providers',
+  `
 select w.id as worker_id, w.pool, a.agent, a.capabilities, a.concurrency, coalesce((w.load::json ->> a.agent)::int, 0) as active, a.sla_ms::float8 as sla_ms, a.queue_wait_ms::float8 as queue_wait_ms, w.loop_lag_ms > 1000 as lagging
 from workers w join worker_agents a on a.worker_id = w.id
 where w.state = 'ready'
 order by w.id, a.agent`,
-}
+)
 
 /**
  * Every agent on a worker that is ready. Whether silence means that one is lost is decided by the watcher alone, which
@@ -216,24 +217,24 @@ export async function readProviders(db: Queryable): Promise<Provider[]> {
   return (await db.query<Provider>(providers)).rows
 }
 
-const forget: Statement = {
-  name: 'forget_workers',
-  text: `delete from workers where state in ('stopped', 'lost') and last_heartbeat_at < clock_timestamp() - interval '1 day'`,
-}
+const forget = prepared(
+  'forget_workers',
+  `delete from workers where state in ('stopped', 'lost') and last_heartbeat_at < clock_timestamp() - interval '1 day'`,
+)
 
 /** Drops workers that ended more than a day ago. */
 export async function forgetWorkers(db: Queryable): Promise<void> {
   await db.query(forget)
 }
 
-const abandonAll: Statement = {
-  name: 'abandon_all',
-  text: `
+const abandonAll = prepared(
+  'abandon_all',
+  `
 with lost as (
   update workers set state = 'lost' where state in ('starting', 'ready', 'draining')
 )
 update subtask_states set lease_until = clock_timestamp() where state = 'running'`,
-}
+)
 
 /** Local mode, at start: every worker ended with the process before this one, so its leases need not run out. */
 export async function abandonAllWorkers(db: Queryable): Promise<void> {

@@ -56,7 +56,7 @@ const lines = {
   overdue: 'subtasks exceeded their deadline',
   unheeded: 'cancels were not heeded and are forced',
 } as const
-const housekeepingMs = 60_000
+const housekeepingMs = 600_000
 
 export type Sweep = keyof typeof lines
 
