@@ -31,7 +31,7 @@ export class Directory {
   private measures: ReadonlyMap<string, Measure> = new Map()
   private readonly insight: Insight = {
     measureOf: (agent, capability) => this.measures.get(`${agent} ${capability}`),
-    queuedFor: (pool, agent) => this.depths.get(queueName(pool, { kind: 'agent', name: agent })) ?? 0,
+    queuedFor: (pool, agent) => this.depthOf(queueName(pool, { kind: 'agent', name: agent })),
   }
 
   constructor(options: DirectoryOptions) {
@@ -108,9 +108,14 @@ export class Directory {
     let count = 0
     for (const pool of new Set(this.providers.filter(p => p.agent === agent).map(p => p.pool))) {
       count += this.insight.queuedFor(pool, agent)
-      for (const name of capabilities) count += this.depths.get(queueName(pool, { kind: 'capability', name })) ?? 0
+      for (const name of capabilities) count += this.depthOf(queueName(pool, { kind: 'capability', name }))
     }
     return count
+  }
+
+  /** Jobs that wait in a queue, as far as this coordinator knows. */
+  depthOf(queue: string): number {
+    return this.depths.get(queue) ?? 0
   }
 
   setDepths(depths: readonly { queue: string; depth: number }[]): void {
@@ -134,12 +139,12 @@ export class Directory {
   }
 
   queued(queue: string): void {
-    this.depths.set(queue, (this.depths.get(queue) ?? 0) + 1)
+    this.depths.set(queue, this.depthOf(queue) + 1)
   }
 
   claimed(routeId: number): void {
     const queue = this.resolve(routeId)?.queue
-    if (queue !== undefined) this.depths.set(queue, Math.max(0, (this.depths.get(queue) ?? 0) - 1))
+    if (queue !== undefined) this.depths.set(queue, Math.max(0, this.depthOf(queue) - 1))
   }
 
   /** Room for rows that become ready right now: of routes without a backlog, since nothing may overtake. */
@@ -172,7 +177,7 @@ export class Directory {
   /** Whether nothing waits in the queue of a route, as far as this coordinator knows. */
   idle(routeId: number): boolean {
     const resolved = this.resolve(routeId)
-    return resolved !== null && (this.depths.get(resolved.queue) ?? 0) === 0
+    return resolved !== null && this.depthOf(resolved.queue) === 0
   }
 
   /** The queue wait that a route's agents ask for, in ms: the longest of theirs, where every one of them says. */
@@ -217,6 +222,6 @@ export class Directory {
   }
 
   private roomOf(resolved: Resolution): number {
-    return queueLimit(resolved) - (this.depths.get(resolved.queue) ?? 0)
+    return queueLimit(resolved) - this.depthOf(resolved.queue)
   }
 }

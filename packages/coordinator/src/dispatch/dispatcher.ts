@@ -109,6 +109,7 @@ export class Dispatcher implements Service {
     }))
     const { jobs: rows, cut } = await claimReady(database, wanted)
     if (rows.length > 0) failpoint('dispatch.after-claim')
+    const placed = this.overtaking.order(rows, queue => directory.depthOf(queue))
     for (const row of rows) directory.queued(row.queue)
     let more = rows.length > 0 || cut.length > 0
     for (const { route_id, room, after } of wanted) {
@@ -125,7 +126,7 @@ export class Dispatcher implements Service {
       if (after.length > 0) more = true
     }
     const before = this.ringing
-    this.ringing = ringer.ring(this.overtaking.order(rows))
+    this.ringing = ringer.ring(placed)
     if (!more) await this.ringing
     await before
     return more

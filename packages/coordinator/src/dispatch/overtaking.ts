@@ -2,12 +2,13 @@
  * Which jobs go to the front of their queue. The dispatcher takes rows in turns, but a queue gives its jobs out in the
  * order in which they came: what is urgent or small would wait behind two rounds of whatever filled the queue before.
  *
- * Of each queue the newest jobs are remembered. A job overtakes when it is more urgent than many of them and none is more
- * urgent than it; or, among equals, when one task or one orchestrator holds much of them and its own holds little. This
- * is about latency only, and one coordinator's view: nothing depends on it.
+ * Of each queue the newest jobs are remembered. A job overtakes when it is more urgent than many of them; or, among equals,
+ * when one task or one orchestrator holds much of them and its own holds little. This is about latency only, and one
+ * coordinator's view: nothing depends on it.
  *
  * Invariants: O1 of the jobs that were rung last at most half have overtaken, so that whoever is overtaken goes on.
  * O2 nothing overtakes where everybody holds about the same, or where the queue was not filled by anybody.
+ * O3 nothing overtakes what is more urgent and waits still, as far as the depth of the queue tells.
  */
 import type { ClaimedRow } from '../store/dispatch.js'
 
@@ -17,6 +18,8 @@ export interface PlacedRow extends ClaimedRow {
 
 /** Jobs that are remembered of a queue. */
 const remembered = 1_000
+/** So many jobs of a queue are believed to wait at most. */
+const mostWaiting = 10_000
 /** With fewer, there is nothing to overtake. */
 const leastRemembered = 32
 /** Who has this share of the remembered jobs is in the way of whoever has less than this share of his. */
@@ -25,10 +28,14 @@ const much = 1 / 4
 export class Overtaking {
   private readonly queues = new Map<string, Newest>()
 
-  /** The rows in the order in which they are to be rung: those that overtake last and backwards, as each goes before all others. */
-  order(rows: readonly ClaimedRow[]): PlacedRow[] {
+  /**
+   * The rows in the order in which they are to be rung: those that overtake last and backwards, as each goes before all others.
+   * `depthOf`: how many jobs wait in a queue, these not counted.
+   */
+  order(rows: readonly ClaimedRow[], depthOf: (queue: string) => number): PlacedRow[] {
     const behind: PlacedRow[] = []
     const ahead: PlacedRow[] = []
+    for (const queue of new Set(rows.map(row => row.queue))) this.newestOf(queue).look(depthOf(queue))
     for (const row of rows) {
       const newest = this.newestOf(row.queue)
       const overtakes = newest.isOvertakenBy(row)
@@ -61,6 +68,15 @@ class Newest {
   private readonly tasks = new Shares<string>()
   private readonly owners = new Shares<number>()
   private readonly priorities = new Shares<number>()
+  private readonly waiting = new Waiting()
+  /** How many jobs wait in the queue when nobody takes one. */
+  private depth = 0
+
+  /** So many jobs wait now: what is missing was taken. */
+  look(depth: number): void {
+    this.waiting.take(this.depth - depth)
+    this.depth = depth
+  }
 
   add(job: PlacedRow): void {
     const oldest = this.jobs[this.next]
@@ -68,16 +84,15 @@ class Newest {
     this.jobs[this.next] = job
     this.next = (this.next + 1) % remembered
     this.count(job, 1)
+    this.waiting.add(job)
+    this.depth++
   }
 
   isOvertakenBy({ task_pk, owner, priority }: ClaimedRow): boolean {
     const { length } = this.jobs
-    if (length < leastRemembered || this.ahead * 2 >= length) return false
+    if (length < leastRemembered || this.ahead * 2 >= length || this.waiting.hasMoreUrgent(priority)) return false
     let lessUrgent = 0
-    for (const [other, count] of this.priorities.counts) {
-      if (other < priority) return false // a lower number is more urgent
-      if (other > priority) lessUrgent += count
-    }
+    for (const [other, count] of this.priorities.counts) if (other > priority) lessUrgent += count // a lower number is more urgent
     return lessUrgent >= length * much || this.tasks.isCrowdedOut(task_pk, length) || this.owners.isCrowdedOut(owner, length)
   }
 
@@ -86,6 +101,44 @@ class Newest {
     this.owners.count(job.owner, by)
     this.priorities.count(job.priority, by)
     if (job.ahead) this.ahead += by
+  }
+}
+
+/** The priorities of the jobs that are believed to wait, in the order in which they are taken. */
+class Waiting {
+  /** Each goes before those that were added before it. */
+  private readonly ahead: number[] = []
+  private behind: number[] = []
+  /** How many of `behind`, at its beginning, are taken. */
+  private taken = 0
+  private readonly priorities = new Shares<number>()
+
+  add({ priority, ahead }: PlacedRow): void {
+    ;(ahead ? this.ahead : this.behind).push(priority)
+    this.priorities.count(priority, 1)
+    if (this.ahead.length + this.behind.length - this.taken > mostWaiting) this.gone(this.fromBehind() ?? this.ahead.shift())
+  }
+
+  take(count: number): void {
+    for (let left = Math.min(count, mostWaiting); left > 0; left--) this.gone(this.ahead.pop() ?? this.fromBehind())
+  }
+
+  private fromBehind(): number | undefined {
+    if (this.taken === this.behind.length) return undefined
+    const priority = this.behind[this.taken++]
+    if (this.taken < remembered) return priority
+    this.behind = this.behind.slice(this.taken)
+    this.taken = 0
+    return priority
+  }
+
+  private gone(priority: number | undefined): void {
+    if (priority !== undefined) this.priorities.count(priority, -1)
+  }
+
+  hasMoreUrgent(priority: number): boolean {
+    for (const other of this.priorities.counts.keys()) if (other < priority) return true
+    return false
   }
 }
 
