@@ -14,6 +14,7 @@ import { longChain } from './workloads/long-chain.js'
 import { observation } from './workloads/observation.js'
 import { otherPeers } from './workloads/peers.js'
 import { recovery } from './workloads/recovery.js'
+import { retention } from './workloads/retention.js'
 import { sizes } from './workloads/sizes.js'
 import { streams } from './workloads/streams.js'
 import { throughput } from './workloads/throughput.js'
@@ -35,6 +36,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
   idle,
   chains,
   recovery,
+  retention,
   observation,
   webhooks,
   streams,

@@ -15,19 +15,23 @@ const stillWanted = (event: string) =>
 /** Of the transaction: `clock_timestamp()` could not be looked up in an index. */
 const longAgo = "now() - $1::bigint * interval '1 millisecond'"
 
+/** Tasks that are looked at for each that may go. */
+const looksPerTask = 10
+
 const bury = prepared(
   'bury_tasks',
   `
 with task as materialized (
-  select k.id, k.tenant_id, k.task_id, k.digest, k.status, k.finished_at
-  from tasks k
-  where k.finished_at < ${longAgo}
-    -- By when it ended: the status is hidden from the planner.
-    and k.status || '' in (${sqlList(terminalTaskStatuses)}) and not k.unswept
-    and not exists (select from events e where e.task_pk = k.id and ${stillWanted('e')})
-  order by k.finished_at
+  select k.*
+  -- Of so many that ended first: while a consumer is behind, not all that waits for it is looked at each time.
+  from (select o.id from tasks o where o.finished_at < ${longAgo} order by o.finished_at limit $2 * ${looksPerTask}) o
+  cross join lateral (
+    select k.id, k.tenant_id, k.task_id, k.digest, k.status, k.finished_at from tasks k
+    where k.id = o.id and k.status in (${sqlList(terminalTaskStatuses)}) and not k.unswept
+      and not exists (select from events e where e.task_pk = k.id and ${stillWanted('e')})
+    for update skip locked
+  ) k
   limit $2
-  for update skip locked
 ),
 tombstone as (
   insert into tombstones (tenant_id, task_id, digest, status, finished_at)
@@ -51,15 +55,18 @@ export async function buryTasks(db: Queryable, keptMs: number, limit: number): P
   return (await db.query<{ buried: number }>(bury, [keptMs, limit])).rows[0]?.buried ?? 0
 }
 
-const nextPurge = prepared(
-  'next_purge',
-  'select task_pk::text as task_pk from purges where task_pk > 0 order by task_pk limit 1 for update skip locked',
+/** Of how many deleted tasks rows are swept at once. */
+const tasksPerPiece = 250
+
+const nextPurges = prepared(
+  'next_purges',
+  'select task_pk::text as task_pk from purges where task_pk > 0 order by task_pk limit $1 for update skip locked',
 )
 
 const purgeSubtasks = prepared(
   'purge_subtasks',
   `
-with piece as materialized (select id from subtasks where task_pk = $1 limit $2),
+with piece as materialized (select id from subtasks where task_pk = any ($1::bigint[]) limit $2),
 chunk as (
   delete from chunks where claim_id = any (array(select a.claim_id from attempts a where a.subtask_pk = any (array(select id from piece))))
 ),
@@ -87,37 +94,40 @@ const purgeOf = (table: 'events' | 'stream_chunks'): Statement =>
     `purge_${table}`,
     `
 with piece as (
-  delete from ${table} where ctid = any (array(select ctid from ${table} where task_pk = $1 limit $2)) returning 1
+  delete from ${table} where ctid = any (array(select ctid from ${table} where task_pk = any ($1::bigint[]) limit $2)) returning 1
 )
 select count(*)::int as purged from piece`,
   )
-const purges = [purgeSubtasks, purgeOf('events'), purgeOf('stream_chunks')]
+const purgesInTurn = [purgeSubtasks, purgeOf('events'), purgeOf('stream_chunks')]
 
 const purgeRest = prepared(
   'purge_rest',
   `
 with review as (
-  delete from reviews where task_pk = $1
+  delete from reviews where task_pk = any ($1::bigint[])
 ),
 note as (
-  delete from notes where task_pk = $1
+  delete from notes where task_pk = any ($1::bigint[])
 ),
 proposal as (
-  delete from proposals where task_pk = $1
+  delete from proposals where task_pk = any ($1::bigint[])
 )
-delete from purges where task_pk = $1`,
+delete from purges where task_pk = any ($1::bigint[])`,
 )
 
-/** Sweeps at most `limit` rows of each kind of one deleted task; false: nothing is left to be swept. */
+/**
+ * Sweeps at most `limit` rows of one kind of some deleted tasks, or what is left of them; false: nothing is left to be swept.
+ * Small tasks go together: of each alone the statements and the commit would cost more than its rows.
+ */
 export function purgePiece(database: Database, limit: number): Promise<boolean> {
   return database.transaction(async tx => {
-    const [purge] = (await tx.query<{ task_pk: string }>(nextPurge)).rows
-    if (!purge) return false
-    for (const statement of purges) {
-      const { rows } = await tx.query<{ purged: number }>(statement, [purge.task_pk, limit])
+    const tasks = (await tx.query<{ task_pk: string }>(nextPurges, [tasksPerPiece])).rows.map(row => row.task_pk)
+    if (tasks.length === 0) return false
+    for (const statement of purgesInTurn) {
+      const { rows } = await tx.query<{ purged: number }>(statement, [tasks, limit])
       if ((rows[0]?.purged ?? 0) >= limit) return true
     }
-    await tx.query(purgeRest, [purge.task_pk])
+    await tx.query(purgeRest, [tasks])
     return true
   })
 }

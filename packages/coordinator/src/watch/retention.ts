@@ -1,4 +1,8 @@
-/** Deletes tasks some time after they ended, in small pieces that leave room for the work of the day. */
+/**
+ * Deletes tasks some time after they ended, in small pieces that leave room for the work of the day: after each it rests for
+ * as long as the piece took.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
 import { buryTasks, forgetOldEvents, purgePiece } from '../store/retention.js'
@@ -12,7 +16,7 @@ interface RetentionOptions {
   readonly log: Logger
 }
 
-const tasksPerRun = 100
+const tasksPerRun = 500
 const rowsPerPiece = 1_000
 
 export class Retention implements Service {
@@ -22,7 +26,7 @@ export class Retention implements Service {
 
   constructor(options: RetentionOptions) {
     this.options = options
-    this.ticker = new Ticker({ name: 'retention', everyMs: options.everyMs, log: options.log, run: () => this.run() })
+    this.ticker = new Ticker({ name: 'retention', everyMs: options.everyMs, log: options.log, run: signal => this.run(signal) })
   }
 
   start(): Promise<void> {
@@ -34,7 +38,14 @@ export class Retention implements Service {
   }
 
   /** True: there may be more. */
-  private async run(): Promise<boolean> {
+  private async run(signal: AbortSignal): Promise<boolean> {
+    const begun = performance.now()
+    const more = await this.piece()
+    if (more) await delay(performance.now() - begun, undefined, { signal }).catch(() => undefined)
+    return more
+  }
+
+  private async piece(): Promise<boolean> {
     const { database, keptMs, log } = this.options
     if (await purgePiece(database, rowsPerPiece)) return true
     const buried = await buryTasks(database, keptMs, tasksPerRun)
