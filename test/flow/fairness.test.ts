@@ -3,7 +3,7 @@ import { migrate } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
-import { claimReady, maxTasksSeen, type TurnPlace } from '../../packages/coordinator/src/store/dispatch.js'
+import { type Beginning, claimReady, maxTasksSeen } from '../../packages/coordinator/src/store/dispatch.js'
 import { openPglite } from '../../packages/coordinator/src/store/pglite.js'
 
 let database: Database
@@ -53,7 +53,7 @@ select id::text as id from task order by task.id`,
 }
 
 /** How many rows of each list of tasks a claim takes. */
-async function claimed(room: number, lists: readonly (readonly string[])[], after: readonly TurnPlace[] = []) {
+async function claimed(room: number, lists: readonly (readonly string[])[], after: readonly Beginning[] = []) {
   const { jobs, cut } = await claimReady(database, [{ route_id: 1, queue: 'q', room, after }])
   const { rows } = await database.query<{ task_pk: string }>(
     { text: 'select task_pk::text as task_pk from subtask_states where id = any ($1::bigint[])' },
@@ -103,5 +103,23 @@ test('behind many paused tasks the look is broken off, and goes on there; other 
   const { counts, cut } = await claimed(10, [paused, behind, other])
   expect(counts).toEqual([0, 0, 5])
   expect(cut).toMatchObject([{ route_id: 1, priority: 2, owner: 1 }])
-  expect((await claimed(10, [paused, behind, other], cut)).counts).toEqual([0, 5, 0])
+  const places = cut.map(place => ({ ...place, wraps: false }))
+  expect((await claimed(10, [paused, behind, other], places)).counts).toEqual([0, 5, 0])
+})
+
+test('turns go on where they ended, and round to there again', async () => {
+  const [first = '', second = '', third = ''] = await ready({ tasks: 3, each: 4 })
+  const lists = [[first], [second], [third]]
+  const behind = (task_pk: string) => [{ priority: 2, owner: 1, task_pk, wraps: true }]
+  expect((await claimed(2, lists)).counts).toEqual([1, 1, 0])
+  expect((await claimed(2, lists, behind(second))).counts).toEqual([1, 0, 1])
+  expect((await claimed(5, lists, behind(first))).counts).toEqual([1, 2, 2])
+  expect((await claimed(9, lists, behind(third))).counts).toEqual([1, 1, 1])
+})
+
+test('one task that is alone fills all the room there is', async () => {
+  const alone = await ready({ tasks: 1, each: 10 })
+  const behind = [{ priority: 2, owner: 1, task_pk: alone[0] ?? '', wraps: true }]
+  expect((await claimed(4, [alone], behind)).counts).toEqual([4])
+  expect((await claimed(4, [alone], [{ ...(behind[0] as Beginning), wraps: false }])).counts).toEqual([0])
 })

@@ -121,9 +121,9 @@ export class Dispatcher implements Service {
         { full, rows: found },
       )
       if (full) continue
-      // A route that gave less than it had room for has nothing left, or nothing behind where the looking began.
+      // A route that gave less than it had room for has nothing left, or nothing behind what is held up.
       this.lastLook = Number.NEGATIVE_INFINITY
-      if (after.length > 0) more = true
+      if (after.some(({ wraps }) => !wraps)) more = true
     }
     const before = this.ringing
     this.ringing = ringer.ring(placed)

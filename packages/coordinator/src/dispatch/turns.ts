@@ -1,13 +1,13 @@
 /**
  * Where to look for a route's next rows. Whoever has had his turn comes after those who had none, also where there is room
- * for one row at a time: of each owner the looking begins behind the task that was served last, and with the owner behind
- * the last one. What it finds there is not all: where that leaves room, the next look begins at the beginning.
+ * for one row at a time: of each owner the looking begins behind the task that was served last and goes round to it again,
+ * and with the owner behind the last one.
  *
  * Tasks that are paused keep their ready rows, so a claim may see nothing else of their owner for long: it is broken off
  * then, and the next one goes on behind. For a while the looking begins there, too, so that the held-up ones are not walked
- * again for every claim.
+ * again for every claim; what it finds there is not all: where that leaves room, the next look begins at the beginning.
  */
-import type { TurnPlace } from '../store/dispatch.js'
+import type { Beginning, TurnPlace } from '../store/dispatch.js'
 
 /** What is more urgent than the held-up tasks waits at most this long. */
 const keptMs = 2_000
@@ -32,11 +32,11 @@ export class Turns {
   }
 
   /** Where the next look at a route begins with some of its owners; with the others it begins at the beginning. */
-  after(routeId: number): TurnPlace[] {
+  after(routeId: number): Beginning[] {
     const kept = this.places.get(routeId)
     if (!kept) return []
     for (const [key, { since }] of kept) if (since !== undefined && this.now() - since > keptMs) kept.delete(key)
-    return [...kept.values()].map(({ place }) => place)
+    return [...kept.values()].map(({ place, since }) => ({ ...place, wraps: since === undefined }))
   }
 
   /** The owner behind which the next look at a route begins; 0: with the first one. */
@@ -60,18 +60,39 @@ export class Turns {
     }
     const kept = this.places.get(routeId) ?? new Map<string, Kept>()
     this.places.set(routeId, kept)
-    // Who had nothing behind his place has his next turn at the beginning, whatever others still have.
-    const served = new Set(rows.map(keyOf))
+    // Who had nothing has his next turn at the beginning, whatever others still have.
+    const served = new Map<string, TurnPlace[]>()
+    for (const row of rows) append(served, keyOf(row), row)
     for (const [key, { since }] of kept) if (since === undefined && !served.has(key)) kept.delete(key)
-    for (const { priority, owner, task_pk } of rows) {
-      const key = keyOf({ priority, owner })
+    for (const [key, own] of served) {
       const known = kept.get(key)
       if (known?.since !== undefined) continue // the held-up ones come before
-      if (!known || BigInt(task_pk) > BigInt(known.place.task_pk)) kept.set(key, { place: { priority, owner, task_pk }, since: undefined })
+      const place = lastServed(own, known?.place.task_pk)
+      if (place) kept.set(key, { place, since: undefined })
     }
     for (const place of places) {
       const key = keyOf(place)
       kept.set(key, { place, since: kept.get(key)?.since ?? this.now() })
     }
   }
+}
+
+function append<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key)
+  if (list) list.push(item)
+  else lists.set(key, [item])
+}
+
+/** Whose row came last, where the turns began behind `begun`: the last in turn among the tasks that got most. */
+function lastServed(rows: readonly TurnPlace[], begun = '0'): TurnPlace | undefined {
+  const counts = new Map<string, number>()
+  for (const { task_pk } of rows) counts.set(task_pk, (counts.get(task_pk) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  const inTurn = [...counts.keys()]
+    .filter(task => counts.get(task) === most)
+    .map(BigInt)
+    .sort((a, b) => Number(a <= BigInt(begun)) - Number(b <= BigInt(begun)) || Number(a - b))
+  const last = String(inTurn.at(-1))
+  const row = rows.find(({ task_pk }) => task_pk === last)
+  return row && { priority: row.priority, owner: row.owner, task_pk: row.task_pk }
 }

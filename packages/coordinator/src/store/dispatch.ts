@@ -82,19 +82,31 @@ picked as materialized (
       ) next
       left join lateral (select o.tenant_id, o.status from orchestrators o where o.number = next.owner limit 1) o on true
     ),
-    -- From task to task of each; n counts those that may run, so that paused ones before them take no turn.
-    turn(priority, owner, tenant_id, share, task_pk, runs, n, seen) as (
-      select o.priority, o.owner, o.tenant_id, ceil(w.room::float8 / count(*) over (partition by o.priority))::int,
-        coalesce((select a.task_pk from json_to_recordset(w.after) as a(priority smallint, owner int, task_pk bigint) where a.priority = o.priority and a.owner = o.owner), 0),
-        false, 0, 0
-      from owner_turn o where o.runs
+    -- From task to task of each, from where the last claim ended round to there again, unless what lies before it is held up;
+    -- n counts those that may run, so that paused ones before them take no turn.
+    turn(priority, owner, tenant_id, share, task_pk, runs, n, seen, begun, round) as (
+      select o.priority, o.owner, o.tenant_id, ceil(w.room::float8 / count(*) over (partition by o.priority))::int, coalesce(a.task_pk, 0),
+        false, 0, 0, case when a.wraps then a.task_pk else 0 end, false
+      from owner_turn o
+      left join lateral (
+        select a.task_pk, a.wraps from json_to_recordset(w.after) as a(priority smallint, owner int, task_pk bigint, wraps boolean)
+        where a.priority = o.priority and a.owner = o.owner limit 1
+      ) a on true
+      where o.runs
       union all
-      select t.priority, t.owner, t.tenant_id, t.share, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1
+      select t.priority, t.owner, t.tenant_id, t.share, next.task_pk, r.runs, t.n + r.runs::int, t.seen + 1, t.begun, next.round
       from turn t
       cross join lateral (
-        select s.task_pk from subtask_states s
+        (select s.task_pk, t.round from subtask_states s
         where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.owner = t.owner and s.task_pk > t.task_pk
-        order by s.task_pk limit 1
+          and (not t.round or s.task_pk <= t.begun)
+        order by s.task_pk limit 1)
+        union all
+        (select s.task_pk, true from subtask_states s
+        where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.owner = t.owner and s.task_pk <= t.begun
+          and not t.round
+        order by s.task_pk limit 1)
+        limit 1
       ) next
       left join lateral (select k.status from tasks k where k.id = next.task_pk limit 1) k on true
       cross join lateral (select coalesce(k.status in ('running', 'blocked', 'needs_review'), false) as runs) r
@@ -102,7 +114,7 @@ picked as materialized (
     ),
     -- Each owner's rows in the order of its tasks' turns, then each tenant's in the order of its owners' turns.
     owned as (
-      select t.priority, t.owner, t.tenant_id, c.id, row_number() over (partition by t.priority, t.owner order by c.nth, t.task_pk) as place
+      select t.priority, t.owner, t.tenant_id, c.id, row_number() over (partition by t.priority, t.owner order by c.nth, t.seen) as place
       from turn t
       cross join lateral (
         select s.id, row_number() over (order by s.id) as nth from (
@@ -154,9 +166,15 @@ export interface TurnPlace {
   readonly task_pk: string
 }
 
+/** Where the looking begins with an owner. */
+export interface Beginning extends TurnPlace {
+  /** It goes round to here again; otherwise it comes to an end behind the last task. */
+  readonly wraps: boolean
+}
+
 export interface WantedRows extends RouteRoom {
-  /** Of these owners, look behind these places only. */
-  readonly after?: readonly TurnPlace[] | undefined
+  /** With these owners the looking begins behind these places. */
+  readonly after?: readonly Beginning[] | undefined
   /** The owner who was served last: among equals, those with a higher number come before the others. */
   readonly last_owner?: number | undefined
 }
