@@ -46,6 +46,8 @@ const cutOff = /connection (?:is )?close/i
 const enterMs = 1_000
 /** How long a consumption that stops waits for a Redis that is away. */
 const farewellMs = 2_000
+/** How long a connection that is closed waits for the server to close it, too. */
+const partMs = 100
 /** Jobs that are asked for at once, at most. */
 const maxTaken = 100
 /** The scripts that add a job, that take one, and that finish one and take the next. */
@@ -71,6 +73,8 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     ...endpoint,
     maxRetriesPerRequest: null,
     socketTimeout: silentMs,
+    // The driver's own timer for a connection that it is told twice to close keeps the process for as long.
+    disconnectTimeout: partMs,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
   })

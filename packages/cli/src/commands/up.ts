@@ -210,16 +210,21 @@ function announce({ url, mode }: Running, loaded: LoadedConfig | undefined, { en
     loaded
       ? `${shortName(loaded.file, io.cwd)}: ${agentNames(loaded.config)}`
       : `no configuration was found (\`baton init\` writes one)${mode === 'local' ? '; the agent echo is there to try things with' : ''}`,
-    ...(mode === 'fleet' ? ['workers run on their own: `baton worker`'] : []),
+    ...(mode === 'fleet' ? ['workers run on their own: `baton worker`; `baton agents` shows what they offer'] : []),
     '',
-    ...tryItLines({
-      url,
-      agents,
-      keyed: environment.apiKey !== undefined,
-      suffix: Date.now().toString(36),
-      defaultUrl: url === environment.url,
-    }),
-    '',
+    // Of a fleet's agents a coordinator's configuration need not know.
+    ...(mode === 'fleet' && agents.length === 0
+      ? []
+      : [
+          ...tryItLines({
+            url,
+            agents,
+            keyed: environment.apiKey !== undefined,
+            suffix: Date.now().toString(36),
+            defaultUrl: url === environment.url,
+          }),
+          '',
+        ]),
   ])
 }
 
