@@ -56,8 +56,8 @@ export function rowsChanged(before: World, command: Command): ReadonlySet<number
     const after = world.subtasks.find(s => s.id === subtask.id)
     if (JSON.stringify(after) !== JSON.stringify(subtask)) rows.add(subtask.id)
   }
-  before.reviews.forEach((review, n) => {
-    if (JSON.stringify(world.reviews[n]) !== JSON.stringify(review)) rows.add(review.subtask)
+  world.reviews.forEach((review, n) => {
+    if (JSON.stringify(before.reviews[n]) !== JSON.stringify(review)) rows.add(review.subtask) // it was opened, or ended
   })
   for (const id of rows) for (const dependent of dependentsOf(before, { id })) rows.add(dependent.id) // what is added comes by, too
   return rows
