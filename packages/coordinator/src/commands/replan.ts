@@ -36,6 +36,7 @@ import { readTask, type TaskRow } from '../store/read-task.js'
 import {
   applyReplan,
   decidePlan,
+  lockAhead,
   lockForReplan,
   lockStanding,
   proposePlan,
@@ -127,7 +128,7 @@ export class Replanner {
       this.options.onReplanned(task.id, [], task.status)
       return { ...viewOf(taskId, task.status, proposal, change, { applied: false }), review }
     }
-    const applied = await database.transaction(tx => this.apply(tx, caller, taskId, { proposal, prepared }))
+    const applied = await database.transaction(tx => this.apply(tx, caller, task, { proposal, prepared }))
     this.options.onReplanned(task.id, applied.running, applied.status)
     return viewOf(taskId, applied.status, proposal, applied.change, { applied: true })
   }
@@ -162,7 +163,7 @@ export class Replanner {
     const proposal = this.proposalOf(task, { ...plan, subtasks, diagnostics: [how, ...plan.diagnostics] }, told)
     const prepared = await this.prepare(caller, task, proposal)
     const applied = await database
-      .transaction(tx => this.apply(tx, caller, taskId, { proposal, prepared, replaces: restName }))
+      .transaction(tx => this.apply(tx, caller, task, { proposal, prepared, replaces: restName }))
       .catch((error: unknown) => {
         if (error instanceof Outdated) return undefined // another coordinator was first
         throw error
@@ -206,10 +207,11 @@ export class Replanner {
     const proposal = JSON.parse(ahead.proposal) as Proposal // written by `replan`
     const prepared = await this.prepare(caller, task, proposal)
     const applied = await database
-      .transaction(async tx => {
-        await this.locked(tx, caller, review.task_id)
-        if (!(await decidePlan(tx, deciding))) throw new BatonError('state_conflict', `review ${review.id} is no longer open`)
-        return this.apply(tx, caller, review.task_id, { proposal, prepared, digest: ahead.digest })
+      .transaction(tx => {
+        const decided = async () => {
+          if (!(await decidePlan(tx, deciding))) throw new BatonError('state_conflict', `review ${review.id} is no longer open`)
+        }
+        return this.apply(tx, caller, task, { proposal, prepared, digest: ahead.digest, decided })
       })
       .catch((error: unknown) => {
         throw error instanceof Outdated
@@ -292,15 +294,12 @@ export class Replanner {
   private async apply(
     tx: Queryable,
     caller: Caller,
-    taskId: string,
-    {
-      proposal,
-      prepared,
-      digest,
-      replaces,
-    }: { proposal: Proposal; prepared: Prepared; digest?: string /** What has to be there still. */; replaces?: string },
+    { id, task_id: taskId }: Pick<TaskRow, 'id' | 'task_id'>,
+    { proposal, prepared, digest, replaces, decided }: Applying,
   ) {
+    await lockAhead(tx, id, maxStanding)
     const task = await this.locked(tx, caller, taskId)
+    await decided?.()
     const { change, standing } = await this.settle(tx, task, taskId, proposal, prepared)
     if (replaces !== undefined && !change.removed.includes(replaces) && !change.changed.some(({ name }) => name === replaces))
       throw new Outdated()
@@ -404,6 +403,17 @@ export class Replanner {
       `task ${taskId} has more than ${maxStanding} subtasks, too many to plan anew; cancel or rerun parts of it`,
     )
   }
+}
+
+interface Applying {
+  readonly proposal: Proposal
+  readonly prepared: Prepared
+  /** Of the change that was shown. */
+  readonly digest?: string
+  /** What has to be there still. */
+  readonly replaces?: string
+  /** Once the task is locked. Throws where it must not be applied. */
+  readonly decided?: () => Promise<void>
 }
 
 /** What has to be there before a transaction begins. */

@@ -8,7 +8,11 @@
  * cancelled, or failed without letting its dependents go on, runs again where something of the new generation needs it,
  * and altogether where the task had ended. R3 what a superseded subtask spawned goes with it and has no successor; its
  * new run spawns anew. R4 a rerun that is still under way is not begun again: a repeat with the same input changes nothing.
+ * R5 subtasks are locked before their task, as reports do it: either would wait for the other, and Postgres look a second
+ * later which of them to break off. What is chosen is chosen again once the task is locked; only what was opened in between
+ * is locked after it.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { type TaskStatus, terminalSubtaskStates, terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
 import { closeReviews, inReview, sqlList, taskCalled, whyGated } from './fragments.js'
@@ -20,6 +24,8 @@ const lockTask = prepared(
   `
 select k.id::text as id, k.status, k.unswept from tasks k where ${taskCalled('k.', '$1', '$2')} for update of k`,
 )
+
+const findTask = prepared('rerun_find', `select k.id::text as id, k.status from tasks k where ${taskCalled('k.', '$1', '$2')}`)
 
 const anythingLeft = prepared(
   'rerun_anything_left',
@@ -325,14 +331,15 @@ export type RerunOutcome =
 export async function rerunTask(database: Database, input: RerunInput): Promise<RerunOutcome> {
   return database.transaction(async tx => {
     const { tenantId, taskId, from, actor, reason, references } = input
+    const ahead = await lockAhead(tx, input) // R5
     const [task] = (await tx.query<{ id: string; status: TaskStatus; unswept: boolean }>(lockTask, [tenantId, taskId])).rows
     if (!task) return { kind: 'no_task' }
     const { status } = task
-    const chosen = (await tx.query<ChosenRow>(readChosen, [task.id, [...from], references.length > 0, input.input])).rows
+    const chosen = await readThe(tx, task.id, input)
     const unknown = from.filter(name => !chosen.some(c => c.name === name || c.subtask_id === name))
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
     if (status === 'planned') return { kind: 'refused', status, why: `it has not started; start it with POST /execute/${taskId}` }
-    const ended = (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
+    const ended = hasEnded(status)
     // Flagged until the next sweep, which may find nothing left to do.
     if (task.unswept && (await tx.query<{ left: boolean }>(anythingLeft, [task.id])).rows[0]?.left)
       return { kind: 'refused', status, why: 'what is left of it is still being cancelled; ask again in a moment' }
@@ -341,8 +348,8 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     if (pending) return { kind: 'refused', status, why: `subtask ${pending.name} has not started yet; there is nothing to run again` }
     const foreign = references.filter(name => !chosen.some(c => c.depends_on?.includes(name)))
     if (foreign.length > 0) return { kind: 'bad_references', subtask: chosen[0]?.name ?? '', names: foreign }
-    const chosenIds = [...new Set(chosen.map(c => c.id))]
-    const { again, dropped } = await choosePart(tx, task.id, chosenIds, ended)
+    const chosenIds = idsOf(chosen)
+    const { again, dropped } = await choosePart(tx, { taskPk: task.id, chosen: chosenIds, ended }, ahead)
     const [waiting] = (await tx.query<{ name: string; waits_for: string }>(unfinishedOutside, [again])).rows
     if (waiting)
       return {
@@ -370,19 +377,45 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
   })
 }
 
+const hasEnded = (status: TaskStatus): boolean => (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
+
+async function readThe(tx: Queryable, taskPk: string, { from, references, input }: RerunInput): Promise<ChosenRow[]> {
+  return (await tx.query<ChosenRow>(readChosen, [taskPk, [...from], references.length > 0, input])).rows
+}
+
+const idsOf = (rows: readonly ChosenRow[]): string[] => [...new Set(rows.map(({ id }) => id))]
+
+/** What would run again as things are now, locked; nothing where there is nothing to lock. */
+async function lockAhead(tx: Queryable, input: RerunInput): Promise<Part | undefined> {
+  const [task] = (await tx.query<{ id: string; status: TaskStatus }>(findTask, [input.tenantId, input.taskId])).rows
+  const chosen = task ? await readThe(tx, task.id, input) : []
+  if (!task || chosen.length === 0 || chosen.every(({ repeated }) => repeated)) return undefined
+  const part = await choosePartOf(tx, { taskPk: task.id, chosen: idsOf(chosen), ended: hasEnded(task.status) })
+  await tx.query(lockPart, [[...part.again, ...part.dropped]])
+  return part
+}
+
+interface Choice {
+  readonly taskPk: string
+  readonly chosen: readonly string[]
+  readonly ended: boolean
+}
+
+interface Part {
+  readonly again: readonly string[]
+  readonly dropped: readonly string[]
+}
+
+async function choosePartOf(tx: Queryable, { taskPk, chosen, ended }: Choice): Promise<Part> {
+  return (await tx.query<Part>(choose, [taskPk, [...chosen], ended])).rows[0] ?? { again: [], dropped: [] }
+}
+
 /** Chooses and locks until what is locked is what is chosen: what runs may finish in between, and open what depends on it. */
-async function choosePart(
-  tx: Queryable,
-  taskPk: string,
-  chosen: readonly string[],
-  ended: boolean,
-): Promise<{ again: string[]; dropped: string[] }> {
-  for (let before = ''; ; ) {
-    const [part] = (await tx.query<{ again: string[]; dropped: string[] }>(choose, [taskPk, [...chosen], ended])).rows
-    const { again, dropped } = part ?? { again: [], dropped: [] }
-    const now = [...again, '/', ...dropped].join(' ')
-    if (now === before) return { again, dropped }
-    before = now
-    await tx.query(lockPart, [[...again, ...dropped]])
+async function choosePart(tx: Queryable, choice: Choice, locked: Part | undefined): Promise<Part> {
+  for (let before = locked; ; ) {
+    const part = await choosePartOf(tx, choice)
+    if (before && isDeepStrictEqual(part, before)) return part
+    before = part
+    await tx.query(lockPart, [[...part.again, ...part.dropped]])
   }
 }
