@@ -76,7 +76,10 @@ export function complete(before: World, items: readonly Result[], rooms: Rooms) 
     step.pass(subtask)
     return verdict
   })
-  return { world: step.world, reply: { verdicts, refused, ...step.settle(), handed: step.handed } }
+  return {
+    world: step.world,
+    reply: { verdicts, refused, ...step.settle(), handed: [...step.handed].sort((a, b) => a.subtask - b.subtask) },
+  }
 }
 
 export interface Spawn {
