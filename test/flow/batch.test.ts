@@ -44,3 +44,18 @@ test('with the tasks, a repeat shows what became of them', async () => {
   const [result] = await tasks().submitMany(many().slice(0, 1))
   expect(result).toMatchObject({ status_code: 200, task: { status: 'completed' } })
 })
+
+test('a repeat of a task that was deleted is told so, whatever its body is', async () => {
+  await local.database.script(
+    "insert into tombstones (tenant_id, task_id, digest, status, finished_at) values (1, 'gone', 'another', 'failed', clock_timestamp())",
+  )
+  const [result] = await tasks().submitMany([{ ...(many()[0] as OrchestrateRequest), task_id: 'gone' }])
+  expect(result).toMatchObject({
+    status_code: 409,
+    error: {
+      code: 'task_conflict',
+      message: 'task gone had another body, ended as failed and was deleted by retention; choose another task_id',
+    },
+  })
+  expect(result?.error?.fields ?? []).toEqual([])
+})

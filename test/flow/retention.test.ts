@@ -18,7 +18,9 @@ beforeAll(async () => {
   await migrate(database)
 })
 afterAll(() => database.close())
-beforeEach(() => database.script(`truncate ${tables.join(', ')}, tasks, tombstones, event_cursors`))
+beforeEach(() =>
+  database.script(`truncate ${tables.join(', ')}, tasks, tombstones, event_cursors, webhook_deliveries; delete from webhooks`),
+)
 
 /** A task with subtasks in a row and one row of everything else for each of them. */
 async function ended(
@@ -141,6 +143,23 @@ test('what a consumer of events has not passed is kept', async () => {
   await database.script('update event_cursors set (xid, seq) = (select xid, seq from events order by xid desc, seq desc limit 1)')
   expect([await sweep(), await forgetOldEvents(database, keptMs, 10)]).toEqual([1, 1])
   expect(await count('events')).toBe(0)
+})
+
+test('a task of which a webhook has still to be told is kept, until it is told or given up', async () => {
+  await ended('told', { daysAgo: 31 })
+  await database.script(`
+    insert into webhooks (tenant_id, id, kind, url, events, patterns, secret) values (1, 'hook', 'subscription', 'http://x', '{*}', '{%}', 's');
+    insert into webhook_deliveries (webhook_pk, xid, seq, at, name, task_pk, lane, give_up_at)
+      select w.pk, '1', 1, clock_timestamp(), 'task.completed', k.id, 'w 1', clock_timestamp() + interval '1 day' from webhooks w, tasks k`)
+  expect(await sweep()).toBe(0)
+  await database.script("update webhook_deliveries set give_up_at = clock_timestamp() - interval '1 second'")
+  expect(await sweep()).toBe(1)
+
+  await ended('again', { daysAgo: 31 })
+  await database.script(`
+    update webhook_deliveries set give_up_at = clock_timestamp() + interval '1 day', task_pk = (select id from tasks);
+    update webhook_deliveries set state = 'delivered'`)
+  expect(await sweep()).toBe(1)
 })
 
 test('one that is still to be swept after a cancel waits', async () => {

@@ -431,7 +431,13 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const retention =
     kept === 'never'
       ? undefined
-      : new Retention({ database, keptMs: configured(kept, durations.retentionMs), everyMs: durations.retainMs, log })
+      : new Retention({
+          database,
+          keptMs: configured(kept, durations.retentionMs),
+          toldMs: durations.webhookGiveUpMs,
+          everyMs: durations.retainMs,
+          log,
+        })
 
   // commands and http: what producers and people ask for
   const webhooks = createWebhooks({

@@ -192,7 +192,7 @@ export class Replanner {
       new BatonError('state_conflict', `review ${review.id} ${why}; reject it, and replan task ${review.task_id} anew`)
     if (told.decision === 'reject') {
       const done = await database.transaction(async tx => {
-        await lockForReplan(tx, tenantId, review.task_id)
+        await this.locked(tx, caller, review.task_id)
         return decidePlan(tx, deciding)
       })
       if (!done) throw new BatonError('state_conflict', `review ${review.id} is no longer open`)

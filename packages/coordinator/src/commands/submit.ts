@@ -401,6 +401,9 @@ export class Submitter {
 
   private async existing({ caller, task, unseen }: Repeat, stored: StoredDigest | undefined): Promise<SubmitOutcome> {
     if (!stored) throw new BatonError('unavailable', `task ${task.task_id} could not be stored; try again`)
+    const gone = stored.status === null ? `ended as ${stored.tombstone_status} and was deleted by retention` : undefined
+    if (stored.digest !== task.digest && gone !== undefined)
+      throw new BatonError('task_conflict', `task ${task.task_id} had another body, ${gone}; choose another task_id`)
     if (stored.digest !== task.digest) {
       const before = JSON.parse(stored.field_digests) as Record<string, string>
       const now = JSON.parse(task.field_digests) as Record<string, string>
@@ -421,11 +424,7 @@ export class Submitter {
         },
       )
     }
-    if (stored.status === null)
-      throw new BatonError(
-        'state_conflict',
-        `task ${task.task_id} ended as ${stored.tombstone_status} and was deleted by retention; choose another task_id`,
-      )
+    if (gone !== undefined) throw new BatonError('state_conflict', `task ${task.task_id} ${gone}; choose another task_id`)
     return unseen ? { kind: 'known' } : this.options.read(caller, task.task_id)
   }
 }

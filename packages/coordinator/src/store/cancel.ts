@@ -51,6 +51,14 @@ moved as (
   returning s.id, s.tenant_id, s.task_pk, s.attempt, s.agent, s.worker_id, s.claim_id, t.state as before
 ),
 ${closeReviews('moved', 'the task ended')},
+-- Of new plans, which are about no subtask.
+moot as (
+  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'the task ended'
+  where v.decided_at is null and v.id = any (array(
+    select o.id from task k
+    cross join lateral (select r.id from reviews r where r.task_pk = k.id and r.subtask_pk is null and r.status = 'open' offset 0) o))
+  returning v.id, v.tenant_id, v.task_pk
+),
 reached as (
   select task_pk, max(ordinal) as ordinal from batch group by task_pk
 ),
@@ -63,10 +71,12 @@ event as (
   select tenant_id, case when before = 'running' then 'subtask.cancel_requested' else 'subtask.cancelled' end, task_pk, id, nullif(attempt, 0), agent, worker_id, null from moved
   union all
   select tenant_id, 'review.closed', task_pk, subtask_pk, null, null, null, json_build_object('review', id::text)::text from closed
+  union all
+  select tenant_id, 'review.closed', task_pk, null, null, null, null, json_build_object('review', id::text)::text from moot
 )
 select
   (select coalesce(json_agg(json_build_object('worker_id', worker_id, 'claim_id', claim_id)), '[]') from moved where before = 'running') as running,
-  (select coalesce(json_agg(distinct task_pk::text), '[]') from moved) as touched,
+  (select coalesce(json_agg(distinct task_pk::text), '[]') from (select task_pk from moved union all select task_pk from moot) t) as touched,
   (select count(*)::int from batch) as looked`,
 )
 

@@ -1,7 +1,7 @@
 /**
  * Deletes what ended long ago. A task goes at once, and a tombstone stays, so that a late repeat of its request is still
  * recognised (I8); its rows follow in bounded pieces, however many they are. Nothing goes that a consumer of events has
- * not passed.
+ * not passed, and no task of which a webhook has still to be told: a delivery is made of what is stored.
  */
 import { terminalTaskStatuses } from '@baton/shared'
 import type { Database, Queryable, Statement } from './database.js'
@@ -16,7 +16,7 @@ const stillWanted = (event: string) =>
 const longAgo = "now() - $1::bigint * interval '1 millisecond'"
 
 /** Tasks that are looked at for each that may go. */
-const looksPerTask = 10
+const looksPerTask = 40
 
 const bury = prepared(
   'bury_tasks',
@@ -29,6 +29,7 @@ with task as materialized (
     select k.id, k.tenant_id, k.task_id, k.digest, k.status, k.finished_at from tasks k
     where k.id = o.id and k.status in (${sqlList(terminalTaskStatuses)}) and not k.unswept
       and not exists (select from events e where e.task_pk = k.id and ${stillWanted('e')})
+      and not exists (select from webhook_deliveries v where v.task_pk = k.id and v.state = 'pending' and v.give_up_at > clock_timestamp() offset 0)
     for update skip locked
   ) k
   limit $2

@@ -11,6 +11,8 @@ interface RetentionOptions {
   readonly database: Database
   /** How long a task is kept after it ended. */
   readonly keptMs: number
+  /** How long webhooks are told of an event at most: events of no task are kept for that long at least. */
+  readonly toldMs: number
   /** Between two looks when there was nothing left to do. */
   readonly everyMs: number
   readonly log: Logger
@@ -46,11 +48,11 @@ export class Retention implements Service {
   }
 
   private async piece(): Promise<boolean> {
-    const { database, keptMs, log } = this.options
+    const { database, keptMs, toldMs, log } = this.options
     if (await purgePiece(database, rowsPerPiece)) return true
     const buried = await buryTasks(database, keptMs, tasksPerRun)
     if (buried > 0) log.info({ tasks: buried }, 'tasks that ended long ago were deleted')
-    const forgotten = await forgetOldEvents(database, keptMs, rowsPerPiece)
+    const forgotten = await forgetOldEvents(database, Math.max(keptMs, toldMs), rowsPerPiece)
     return buried > 0 || forgotten === rowsPerPiece
   }
 }
