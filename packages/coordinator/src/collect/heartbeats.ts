@@ -18,8 +18,8 @@ interface HeartbeatsOptions {
   readonly observer?: CollectObserver | undefined
 }
 
-/** Heartbeats of many workers share statements: what says nothing new may wait so long. */
-const restMs = 25
+/** Heartbeats of many workers share statements: what says nothing new may wait so long, of a short lease a hundredth. */
+const longestRestMs = 60
 
 export class Heartbeats {
   private readonly options: HeartbeatsOptions
@@ -31,7 +31,7 @@ export class Heartbeats {
     this.lane = new BatchLane({
       maxItems: 500,
       maxWaiting,
-      rest: { ms: restMs, urgent: ({ state }) => state !== 'ready' },
+      rest: { ms: Math.min(longestRestMs, leaseMs / 100), urgent: ({ state }) => state !== 'ready' },
       send: items => {
         observer?.heartbeats(items.length)
         return runBatch(items, batch => recordHeartbeats(database, batch, leaseMs), log)
