@@ -331,11 +331,11 @@ export type RerunOutcome =
 export async function rerunTask(database: Database, input: RerunInput): Promise<RerunOutcome> {
   return database.transaction(async tx => {
     const { tenantId, taskId, from, actor, reason, references } = input
-    const ahead = await lockAhead(tx, input) // R5
+    await lockAhead(tx, input) // R5
     const [task] = (await tx.query<{ id: string; status: TaskStatus; unswept: boolean }>(lockTask, [tenantId, taskId])).rows
     if (!task) return { kind: 'no_task' }
     const { status } = task
-    const chosen = await readThe(tx, task.id, input)
+    const chosen = await readNamed(tx, task.id, input)
     const unknown = from.filter(name => !chosen.some(c => c.name === name || c.subtask_id === name))
     if (unknown.length > 0) return { kind: 'unknown', names: unknown }
     if (status === 'planned') return { kind: 'refused', status, why: `it has not started; start it with POST /execute/${taskId}` }
@@ -349,7 +349,7 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
     const foreign = references.filter(name => !chosen.some(c => c.depends_on?.includes(name)))
     if (foreign.length > 0) return { kind: 'bad_references', subtask: chosen[0]?.name ?? '', names: foreign }
     const chosenIds = idsOf(chosen)
-    const { again, dropped } = await choosePart(tx, { taskPk: task.id, chosen: chosenIds, ended }, ahead)
+    const { again, dropped } = await choosePart(tx, { taskPk: task.id, chosen: chosenIds, ended })
     const [waiting] = (await tx.query<{ name: string; waits_for: string }>(unfinishedOutside, [again])).rows
     if (waiting)
       return {
@@ -379,20 +379,19 @@ export async function rerunTask(database: Database, input: RerunInput): Promise<
 
 const hasEnded = (status: TaskStatus): boolean => (terminalTaskStatuses as readonly TaskStatus[]).includes(status)
 
-async function readThe(tx: Queryable, taskPk: string, { from, references, input }: RerunInput): Promise<ChosenRow[]> {
+async function readNamed(tx: Queryable, taskPk: string, { from, references, input }: RerunInput): Promise<ChosenRow[]> {
   return (await tx.query<ChosenRow>(readChosen, [taskPk, [...from], references.length > 0, input])).rows
 }
 
 const idsOf = (rows: readonly ChosenRow[]): string[] => [...new Set(rows.map(({ id }) => id))]
 
-/** What would run again as things are now, locked; nothing where there is nothing to lock. */
-async function lockAhead(tx: Queryable, input: RerunInput): Promise<Part | undefined> {
+/** Locks what would run again as things are now. */
+async function lockAhead(tx: Queryable, input: RerunInput): Promise<void> {
   const [task] = (await tx.query<{ id: string; status: TaskStatus }>(findTask, [input.tenantId, input.taskId])).rows
-  const chosen = task ? await readThe(tx, task.id, input) : []
-  if (!task || chosen.length === 0 || chosen.every(({ repeated }) => repeated)) return undefined
-  const part = await choosePartOf(tx, { taskPk: task.id, chosen: idsOf(chosen), ended: hasEnded(task.status) })
-  await tx.query(lockPart, [[...part.again, ...part.dropped]])
-  return part
+  const chosen = task ? await readNamed(tx, task.id, input) : []
+  if (!task || chosen.length === 0 || chosen.every(({ repeated }) => repeated)) return
+  const { again, dropped } = await partOf(tx, { taskPk: task.id, chosen: idsOf(chosen), ended: hasEnded(task.status) })
+  await tx.query(lockPart, [[...again, ...dropped]])
 }
 
 interface Choice {
@@ -406,15 +405,15 @@ interface Part {
   readonly dropped: readonly string[]
 }
 
-async function choosePartOf(tx: Queryable, { taskPk, chosen, ended }: Choice): Promise<Part> {
+async function partOf(tx: Queryable, { taskPk, chosen, ended }: Choice): Promise<Part> {
   return (await tx.query<Part>(choose, [taskPk, [...chosen], ended])).rows[0] ?? { again: [], dropped: [] }
 }
 
 /** Chooses and locks until what is locked is what is chosen: what runs may finish in between, and open what depends on it. */
-async function choosePart(tx: Queryable, choice: Choice, locked: Part | undefined): Promise<Part> {
-  for (let before = locked; ; ) {
-    const part = await choosePartOf(tx, choice)
-    if (before && isDeepStrictEqual(part, before)) return part
+async function choosePart(tx: Queryable, choice: Choice): Promise<Part> {
+  for (let before: Part | undefined; ; ) {
+    const part = await partOf(tx, choice)
+    if (isDeepStrictEqual(part, before)) return part
     before = part
     await tx.query(lockPart, [[...part.again, ...part.dropped]])
   }
