@@ -38,13 +38,13 @@ import {
   decidePlan,
   lockAhead,
   lockForReplan,
-  lockStanding,
   proposePlan,
   type ReplannedTask,
   readProposal,
   readStanding,
   type StandingRow,
 } from '../store/replan.js'
+import { lockPart } from '../store/rerun.js'
 import type { Routes } from '../store/routes.js'
 import { readSpawnNames } from '../store/spawn.js'
 import type { NewSubtask } from '../store/submit.js'
@@ -335,7 +335,7 @@ export class Replanner {
       const now = JSON.stringify([change.superseded, change.kept])
       if (now === before) return { standing, change }
       before = now
-      await lockStanding(
+      await lockPart(
         tx,
         standing.map(({ id }) => id),
       )

@@ -87,7 +87,8 @@ task as materialized (
   -- The status is hidden from the planner, which would read all tasks that are planned.
   select k.id from tasks k where k.id = (select s.task_pk from subtask_states s where s.id = $1) and k.status || '' = 'planned' for update
 )
-select s.id from part p join subtask_states s on s.id = p.id where (select count(*) from task) >= 0 order by s.id for update of s`,
+-- It before what waits for it, as reports do it: since a rerun that may have a smaller id.
+select s.id from part p join subtask_states s on s.id = p.id where (select count(*) from task) >= 0 order by s.id <> $1, s.id for update of s`,
 )
 
 const cancel = prepared(

@@ -77,21 +77,18 @@ export async function readStanding(db: Queryable, taskPk: string, limit: number)
   return (await db.query<StandingRow>(standing, [taskPk, limit])).rows
 }
 
-const lockAll = prepared(
-  'replan_lock_states',
-  `
-select s.id from (select d.id from subtasks d where d.task_pk = $1 and d.superseded = 0 order by d.ordinal limit $2) d join subtask_states s on s.id = d.id
-order by s.id for update of s`,
+const inForce = prepared(
+  'replan_in_force',
+  'select d.id::text as id from subtasks d where d.task_pk = $1 and d.superseded = 0 order by d.ordinal limit $2',
 )
 
-/** Up to `limit` of a task, before the task itself is locked (R5 of rerun.ts). */
+/** Locks up to `limit` subtasks of a task, before the task itself is locked (R5 of rerun.ts). */
 export async function lockAhead(tx: Queryable, taskPk: string, limit: number): Promise<void> {
-  await tx.query(lockAll, [taskPk, limit])
-}
-
-/** Nothing of these moves any more, nor of what waits for them. */
-export async function lockStanding(tx: Queryable, ids: readonly string[]): Promise<void> {
-  await tx.query(lockPart, [[...ids]])
+  const { rows } = await tx.query<{ id: string }>(inForce, [taskPk, limit])
+  await lockPart(
+    tx,
+    rows.map(({ id }) => id),
+  )
 }
 
 const supersede = superseding('replan_supersede', { why: 'the task was planned anew', moot: 'the task was planned anew' })

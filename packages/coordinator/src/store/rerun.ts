@@ -95,14 +95,27 @@ select
   (select coalesce(array_agg(id::text order by id), '{}') from spawned) as dropped`,
 )
 
-/** Locks the part and what directly depends on it, so that nothing of either moves any more. */
-export const lockPart = prepared(
+const lockStarted = prepared(
+  'rerun_lock_started',
+  `select s.id from subtask_states s where s.id = any ($1::bigint[]) and s.state <> 'pending' order by s.id for update of s`,
+)
+
+const lockWhole = prepared(
   'rerun_lock_part',
   `
 select s.id
 from (select unnest($1::bigint[]) as id union select e.to_id from dependencies e where e.from_id = any ($1::bigint[])) p join subtask_states s on s.id = p.id
 order by s.id for update of s`,
 )
+
+/**
+ * Locks the part and what directly depends on it, so that nothing of either moves any more. What waits is locked last, as
+ * reports do it: since an earlier rerun it may have a smaller id than what it waits for.
+ */
+export async function lockPart(tx: Queryable, ids: readonly string[]): Promise<void> {
+  await tx.query(lockStarted, [[...ids]])
+  await tx.query(lockWhole, [[...ids]])
+}
 
 /** A dependency of the part that is neither in it nor finished: something cancelled in a task that goes on may have one. */
 const unfinishedOutside = prepared(
@@ -391,7 +404,7 @@ async function lockAhead(tx: Queryable, input: RerunInput): Promise<void> {
   const chosen = task ? await readNamed(tx, task.id, input) : []
   if (!task || chosen.length === 0 || chosen.every(({ repeated }) => repeated)) return
   const { again, dropped } = await partOf(tx, { taskPk: task.id, chosen: idsOf(chosen), ended: hasEnded(task.status) })
-  await tx.query(lockPart, [[...again, ...dropped]])
+  await lockPart(tx, [...again, ...dropped])
 }
 
 interface Choice {
@@ -415,6 +428,6 @@ async function choosePart(tx: Queryable, choice: Choice): Promise<Part> {
     const part = await partOf(tx, choice)
     if (isDeepStrictEqual(part, before)) return part
     before = part
-    await tx.query(lockPart, [[...part.again, ...part.dropped]])
+    await lockPart(tx, [...part.again, ...part.dropped])
   }
 }
