@@ -1,4 +1,5 @@
 /** Whether what W1 writes is deleted as fast as it is written, once it is old enough. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { createClient } from '@baton/client'
 import { openPostgres } from '@baton/coordinator'
 import { silentLogger } from '@baton/shared/node'
@@ -67,20 +68,18 @@ async function deleteHistory(
   const added = await fillHistory({ databaseUrl, kinds, say, signal })
   const database = await openPostgres({ url: databaseUrl, log: silentLogger(), max: 1, signal })
   const postgres = { postgres: pids.postgres ?? 0 }
-  const look = async (condition: string) => {
-    signal.throwIfAborted()
-    return (await database.query<{ met: boolean }>({ text: `select ${condition} as met` })).rows[0]?.met === true
+  const asLongAs = async (condition: string, everyMs = 5) => {
+    const text = `select ${condition} as met`
+    while ((await database.query<{ met: boolean }>({ text })).rows[0]?.met === true) await delay(everyMs, undefined, { signal })
   }
   try {
     // Nothing goes that the cursor of the webhooks has not passed, and these events are new.
-    while (await look('exists (select from event_cursors c join events e on (e.xid, e.seq) > (c.xid, c.seq))'))
-      await new Promise(resolve => setTimeout(resolve, 100))
+    await asLongAs('exists (select from event_cursors c join events e on (e.xid, e.seq) > (c.xid, c.seq))', 100)
     await database.query({ text: `update tasks set finished_at = finished_at - interval '40 days' where task_id like $1` }, [`${taskId}-%`])
-    while (!(await look('exists (select from purges)'))) await new Promise(resolve => setTimeout(resolve, 5))
+    await asLongAs('not exists (select from purges)')
     const begun = performance.now()
     const before = cpuSecondsOf(postgres)
-    const some = `exists (select from purges) or exists (select from tasks where finished_at < now() - interval '39 days')`
-    while (await look(some)) await new Promise(resolve => setTimeout(resolve, 5))
+    await asLongAs(`exists (select from purges) or exists (select from tasks where finished_at < now() - interval '39 days')`)
     const seconds = (performance.now() - begun) / 1_000
     return { rate: added / seconds, cpuPer1000: (cpuBetween(before, cpuSecondsOf(postgres)).postgres * 1_000) / added }
   } finally {

@@ -6,7 +6,7 @@
  */
 import { terminalSubtaskStates } from '@baton/shared'
 import type { Database } from './database.js'
-import { closeReviews, from, sqlList } from './fragments.js'
+import { closeReviews, closeThese, from, sqlList } from './fragments.js'
 import { lockedFirst } from './locked-first.js'
 import { prepared } from './statements.js'
 
@@ -52,13 +52,12 @@ moved as (
 ),
 ${closeReviews('moved', 'the task ended')},
 -- Of new plans, which are about no subtask.
-moot as (
-  update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = 'the task ended'
-  where v.decided_at is null and v.id = any (array(
-    select o.id from task k
-    cross join lateral (select r.id from reviews r where r.task_pk = k.id and r.subtask_pk is null and r.status = 'open' offset 0) o))
-  returning v.id, v.tenant_id, v.task_pk
-),
+${closeThese(
+  `select o.id from task k
+    cross join lateral (select r.id from reviews r where r.task_pk = k.id and r.subtask_pk is null and r.status = 'open' offset 0) o`,
+  'the task ended',
+  'moot',
+)},
 reached as (
   select task_pk, max(ordinal) as ordinal from batch group by task_pk
 ),

@@ -37,18 +37,27 @@ room as materialized (
 export const few = (column: string): string => `${column} between 0 and 1000000000`
 
 /**
- * Closes the open reviews of the subtasks in `of`, a relation with a column `id`; yields `closed(id, tenant_id, task_pk, subtask_pk)`.
- * They are found by probes, and closed by their keys: joined with the open reviews, each subtask would be compared with each of
- * these. That one is still open is asked of `decided_at`, since the planner would read all open ones if it knew.
+ * Closes those of the reviews `ids`, a select, that are still open; yields `closed(id, tenant_id, task_pk, subtask_pk)`, or by
+ * another name. They are closed by their keys, and that one is open is asked of `decided_at`: the planner would read all open
+ * ones if it knew.
  */
-export const closeReviews = (of: string, why: string, { kind }: { kind?: string } = {}): string => `
-closed as (
+export const closeThese = (ids: string, why: string, closed = 'closed'): string => `
+${closed} as (
   update reviews v set status = 'closed', decided_at = clock_timestamp(), reason = '${why}'
-  where v.decided_at is null and v.id = any (array(
-    select o.id from ${of} m
-    cross join lateral (select r.id from reviews r where r.subtask_pk = m.id and r.status = 'open'${kind === undefined ? '' : ` and r.kind = '${kind}'`} offset 0) o))
+  where v.decided_at is null and v.id = any (array(${ids}))
   returning v.id, v.tenant_id, v.task_pk, v.subtask_pk
 )`
+
+/**
+ * The same of the subtasks in `of`, a relation with a column `id`. Their reviews are found by probes: joined with the open
+ * reviews, each subtask would be compared with each of these.
+ */
+export const closeReviews = (of: string, why: string, { kind }: { kind?: string } = {}): string =>
+  closeThese(
+    `select o.id from ${of} m
+    cross join lateral (select r.id from reviews r where r.subtask_pk = m.id and r.status = 'open'${kind === undefined ? '' : ` and r.kind = '${kind}'`} offset 0) o`,
+    why,
+  )
 
 /** Whether subtask `id` is in review. `offset` keeps it a probe, where a join would read all open reviews for each row. */
 export const inReview = (id: string): string => `exists (select from reviews v where v.subtask_pk = ${id} and v.status = 'open' offset 0)`

@@ -117,7 +117,7 @@ delete from purges where task_pk = any ($1::bigint[])`,
 )
 
 /**
- * Sweeps at most `limit` rows of one kind of some deleted tasks, or what is left of them; false: nothing is left to be swept.
+ * Sweeps at most `limit` rows of each kind of some deleted tasks; false: nothing is left to be swept.
  * Small tasks go together: of each alone the statements and the commit would cost more than its rows.
  */
 export function purgePiece(database: Database, limit: number): Promise<boolean> {
