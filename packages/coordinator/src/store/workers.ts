@@ -80,6 +80,15 @@ export interface HeartbeatVerdict {
   held: string[]
 }
 
+/** What a heartbeat is answered of claim `c`, whose subtask is `s`. */
+const leaseOf = (s: string): string =>
+  `c.n, c.claim_id, ${s}.id, ${s}.task_pk, c.progress, ${s}.state = 'running' and ${s}.claim_id = c.claim_id and ${s}.worker_id = c.worker_id as held,
+    ${s}.cancel_requested_at is not null as cancelling`
+
+/**
+ * A heartbeat waits for no subtask that somebody else holds, or one large rerun would keep the words of all workers: such a
+ * subtask is answered for as it was, and its lease renewed by the next heartbeat. Only progress, which is told once, waits.
+ */
 const beat = prepared(
   'heartbeats',
   `
@@ -105,13 +114,23 @@ worker as (
   where w.id = r.worker_id and r.before <> 'lost' and r.last -- of several words of one worker the last one counts
   returning w.id, w.state, r.before
 ),
-lease_row as materialized (
-  -- The state is compared further down: here it would invite the index of all running rows instead of the key.
-  select c.n, c.claim_id, s.id, s.task_pk, c.progress, s.state = 'running' and s.claim_id = c.claim_id and s.worker_id = c.worker_id as held,
-    s.cancel_requested_at is not null as cancelling
-  from claim c join subtask_states s on s.id = c.subtask
+-- The state is compared in the list: in the condition it would invite the index of all running rows instead of the key.
+telling as materialized (
+  select ${leaseOf('s')} from claim c join subtask_states s on s.id = c.subtask where c.progress is not null
   order by s.id
   for update of s
+),
+silent as materialized (
+  select ${leaseOf('s')} from claim c join subtask_states s on s.id = c.subtask where c.progress is null and (select count(*) from telling) >= 0 -- after it
+  order by s.id
+  for update of s skip locked
+),
+lease_row as materialized (
+  select * from telling union all select * from silent
+),
+passed_over as (
+  select ${leaseOf('s')} from claim c cross join lateral (select * from subtask_states s where s.id = c.subtask limit 1) s
+  where c.claim_id not in (select claim_id from lease_row where claim_id is not null)
 ),
 renewed as (
   update subtask_states s set lease_until = clock_timestamp() + coalesce(s.lease_ms, $3::int) * interval '1 millisecond', progress = coalesce(l.progress, s.progress)
@@ -128,7 +147,7 @@ event as (
 )
 select
   (select coalesce(json_agg(json_build_array(n, before <> 'lost', drain_requested, before <> state)), '[]') from worker_row) as workers,
-  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from lease_row where held and not cancelling) as held`,
+  (select coalesce(json_agg(json_build_array(n, claim_id)), '[]') from (select * from lease_row union all select * from passed_over) l where held and not cancelling) as held`,
 )
 
 interface BeatRow {
