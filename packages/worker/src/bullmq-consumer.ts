@@ -8,21 +8,22 @@
  */
 
 import { setMaxListeners } from 'node:events'
-import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BatonError } from '@baton/shared'
 import {
   atMost,
-  batchScripts,
   type Consumption,
   hopelessRedisError,
-  jobRecord,
+  JobWork,
   type Logger,
   maskSecrets,
   type NextJob,
   type OnJob,
   type QueueConsumer,
+  type QueueHand,
   redisEndpoint,
   type Slots,
+  type TakenJob,
   Turn,
 } from '@baton/shared/node'
 import { type MinimalJob, type RedisQueueBackend, Worker, type WorkerOptions } from 'bullmq'
@@ -50,22 +51,6 @@ const farewellMs = 2_000
 const partMs = 100
 /** Jobs that are asked for at once, at most. */
 const maxTaken = 100
-/** The scripts that add a job, that take one, and that finish one and take the next. */
-const addScript = /^addStandardJob:/
-const takeScript = /^moveToActive:/
-const finishScript = /^moveToFinished:/
-/** Of the record of a job that is taken, nothing else is looked at. */
-const justTheData = `
-local record = type(result) == 'table' and result[1]
-if type(record) == 'table' then
-  for i = 1, #record, 2 do
-    if record[i] == 'data' then
-      result[1] = { 'data', record[i + 1] }
-      break
-    end
-  end
-end`
-
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
   const endpoint = redisEndpoint(options.url)
@@ -77,13 +62,6 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
     disconnectTimeout: partMs,
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-worker',
-  })
-  // A batch of answers finishes a batch of jobs, and takes the next. Whoever brings a job takes it before anybody else can.
-  batchScripts(connection, {
-    batched: name => addScript.test(name) || takeScript.test(name) || finishScript.test(name),
-    exhausted: name => takeScript.test(name),
-    shorten: name => (takeScript.test(name) || finishScript.test(name) ? justTheData : undefined),
-    paired: [name => addScript.test(name), name => takeScript.test(name)],
   })
   const where = maskSecrets(options.url)
   let lastLog = 0
@@ -120,6 +98,8 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
 class BullmqConsumer implements QueueConsumer {
   private readonly connection: Redis
   private readonly options: BullmqConsumerOptions
+  /** Of all queues together: a turn's requests share commands. */
+  private readonly jobs: JobWork
   private readonly consumptions = new Set<QueueLoop>()
   /** Connections that BullMQ makes to wait on. */
   private readonly copies: Redis[] = []
@@ -127,6 +107,7 @@ class BullmqConsumer implements QueueConsumer {
   constructor(connection: Redis, options: BullmqConsumerOptions) {
     this.connection = connection
     this.options = options
+    this.jobs = new JobWork(connection, options.namespace)
     const duplicate = connection.duplicate.bind(connection)
     connection.duplicate = override => {
       const copy = duplicate(override)
@@ -140,6 +121,7 @@ class BullmqConsumer implements QueueConsumer {
       queue,
       slots,
       onJob,
+      jobs: this.jobs,
       connection: this.connection,
       namespace: this.options.namespace,
       log: this.options.log,
@@ -171,6 +153,7 @@ interface LoopOptions {
   readonly queue: string
   readonly slots: Slots
   readonly onJob: OnJob
+  readonly jobs: JobWork
   readonly connection: Redis
   readonly namespace: string
   readonly log: Logger
@@ -182,27 +165,21 @@ interface Taken {
   readonly delivery: unknown
 }
 
-type Argument = string | number | boolean | Buffer
-
-/** What BullMQ reads of a job that is finished. */
-const modelJob = { id: '\u0000job', opts: { attempts: 1 } } as MinimalJob & { readonly id: string } // the rest of it is not read
+/** What BullMQ's own script reads of a job that it is to finish, beside its id. */
+const plainJob = { opts: { attempts: 1 } } as MinimalJob // the rest of it is not read
 
 /**
- * A BullMQ worker without its own loop and without its `Job`, which costs more than the scripts in Redis: it takes,
- * holds locks, finishes.
+ * A BullMQ worker without its own loop and without its `Job`, which costs more than Redis does: it takes, holds locks,
+ * finishes, by scripts of ours (job-scripts.ts) and, where a queue has what these do not know, by BullMQ's own.
  */
 class Fetcher extends Worker {
-  private readonly redis: Redis
-  private readonly token: string
-  /** Jobs that are put in and were not taken out yet. */
-  private readonly entering = new Set<string>()
-  /** The arguments of the script that finishes a job, with and without taking the next, for a job of no queue. */
-  private readonly finishing = new Map<boolean, readonly Argument[]>()
+  private readonly jobs: JobWork
+  private readonly hand: QueueHand
 
-  constructor(queue: string, options: WorkerOptions & { readonly connection: Redis }) {
+  constructor(queue: string, { jobs, ...options }: WorkerOptions & { readonly jobs: JobWork; readonly lockDuration: number }) {
     super(queue, null, options)
-    this.redis = options.connection
-    this.token = this.id
+    this.jobs = jobs
+    this.hand = { queue, token: this.id, lockMs: options.lockDuration }
   }
 
   /** Renews the locks of the jobs taken, and fails those of dead workers so that they do not pile up. */
@@ -211,35 +188,27 @@ class Fetcher extends Worker {
     void this.startStalledCheckTimer()
   }
 
-  private get finisher(): RedisQueueBackend {
-    return this.backend as unknown as RedisQueueBackend // a worker on Redis has no other
-  }
-
   /** Up to `count` jobs, by one command. */
   async take(count: number): Promise<Taken[]> {
-    const replies = await Promise.all(Array.from({ length: count }, () => this.backend.moveToActive(this.token)))
-    return replies.flatMap(reply => this.taken(reply) ?? [])
+    const { jobs, asks } = await this.jobs.take(this.hand, count)
+    if (!asks) return jobs.map(job => this.held(job))
+    const taken: Taken[] = []
+    for (let next = await this.takeOther(); next; next = taken.length < count ? await this.takeOther() : undefined) taken.push(next)
+    return taken
   }
 
   /** Finishes a job, and takes the next one with the same request to Redis when `andTake`. */
   async finish(id: string, andTake: boolean): Promise<Taken | undefined> {
     this.lockManager.untrackJob(id)
     try {
-      return this.taken(await this.finisher.moveToFinished(id, this.finishArguments(id, andTake)))
+      const finished = await this.jobs.finish(this.hand, id, andTake)
+      if (finished.foreign) return await this.finishOther(id, andTake)
+      const [next] = finished.jobs
+      if (next) return this.held(next)
+      return finished.asks ? await this.takeOther() : undefined
     } finally {
       this.lockManager.untrackJob(id) // a slow Redis may have answered only now that it was taken
     }
-  }
-
-  /** BullMQ packs the options of each call anew, which are the same for all jobs of a queue: only what tells of the job is put in. */
-  private finishArguments(id: string, andTake: boolean): Argument[] {
-    const known = this.finishing.get(andTake)
-    const model = known ?? this.finisher.moveToCompletedArgs(modelJob, null, true, this.token, andTake)
-    if (!known) this.finishing.set(andTake, model)
-    return model.map(value => {
-      if (typeof value === 'number' && value > 1e12) return Date.now() // when it was finished
-      return typeof value === 'string' && value.endsWith(modelJob.id) ? `${value.slice(0, -modelJob.id.length)}${id}` : value
-    })
   }
 
   /**
@@ -247,40 +216,37 @@ class Fetcher extends Worker {
    * that is paused gives out none.
    */
   async enter({ id, delivery }: Pick<NextJob, 'id' | 'delivery'>): Promise<boolean> {
-    this.entering.add(id)
-    try {
-      const record = jobRecord({ id, delivery, ahead: true }, Date.now())
-      const [, reply] = await Promise.all([this.backend.addJob(record, id), this.backend.moveToActive(this.token)])
-      const other = this.taken(reply)
-      if (other) await this.giveBack(other)
-      // Of several that come at once, one may have taken what another one brought.
-      if (this.entering.has(id)) await immediate()
-      return !this.entering.has(id) || (await this.holds(id))
-    } finally {
-      this.entering.delete(id)
-    }
-  }
-
-  /** Whether it has the job all the same: after a reconnect the driver sends again what had run, and finds nothing any more. */
-  private async holds(id: string): Promise<boolean> {
-    if ((await this.redis.get(`${this.toKey(id)}:lock`)) !== this.token) return false
-    this.lockManager.trackJob(id, this.token, Date.now())
-    return true
+    const entered = await this.jobs.enter(this.hand, { id, delivery })
+    if (entered) this.lockManager.trackJob(id, this.hand.token, Date.now())
+    return entered
   }
 
   /** Gives a job back to the queue, for another worker. */
   async giveBack({ id }: Taken): Promise<void> {
     this.lockManager.untrackJob(id)
-    await this.backend.moveJobFromActiveToWait(id, this.token)
+    await this.backend.moveJobFromActiveToWait(id, this.hand.token)
   }
 
-  /** From BullMQ's `[record, id, …]`; empty where there was no job, or one that was just put in by somebody here. */
+  private held({ id, data }: TakenJob): Taken {
+    this.lockManager.trackJob(id, this.hand.token, Date.now())
+    return { id, delivery: parsed(data) }
+  }
+
+  private async takeOther(): Promise<Taken | undefined> {
+    return this.taken(await this.backend.moveToActive(this.hand.token))
+  }
+
+  private async finishOther(id: string, andTake: boolean): Promise<Taken | undefined> {
+    const backend = this.backend as unknown as RedisQueueBackend // a worker on Redis has no other
+    return this.taken(
+      await backend.moveToFinished(id, backend.moveToCompletedArgs({ ...plainJob, id }, 'null', true, this.hand.token, andTake)),
+    )
+  }
+
+  /** From BullMQ's `[record, id, …]`. */
   private taken(reply: unknown): Taken | undefined {
     const [record, id] = (reply ?? []) as [record?: { readonly data: string } | null, id?: string] // as its scripts answer
-    if (!record || !id) return undefined
-    this.lockManager.trackJob(id, this.token, Date.now())
-    if (this.entering.delete(id)) return undefined
-    return { id, delivery: parsed(record.data) }
+    return record && id ? this.held({ id, data: record.data }) : undefined
   }
 }
 
@@ -308,6 +274,7 @@ class QueueLoop {
   constructor(options: LoopOptions) {
     this.options = options
     this.fetcher = new Fetcher(options.queue, {
+      jobs: options.jobs,
       connection: options.connection,
       prefix: options.namespace,
       autorun: false,

@@ -6,16 +6,7 @@
  */
 
 import { BatonError, epochKey } from '@baton/shared'
-import {
-  batchScripts,
-  hopelessRedisError,
-  jobRecord,
-  type Logger,
-  maskSecrets,
-  type Ring,
-  redisEndpoint,
-  type TaskQueue,
-} from '@baton/shared/node'
+import { hopelessRedisError, JobAdder, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
@@ -28,8 +19,6 @@ interface BullmqQueueOptions {
   readonly signal?: AbortSignal
 }
 
-/** The script that adds a job. */
-const addScript = /^addStandardJob:/
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
 const silentMs = 5_000
 
@@ -45,7 +34,6 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
     retryStrategy: tries => Math.min(1_000, 50 * tries),
     connectionName: 'baton-coordinator',
   })
-  batchScripts(connection, { batched: name => addScript.test(name) })
   let lastError: Error | undefined
   connection.on('error', error => {
     lastError = error
@@ -81,6 +69,7 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
 class BullmqQueue implements TaskQueue {
   private readonly connection: Redis
   private readonly options: BullmqQueueOptions
+  private readonly adder: JobAdder
   private readonly queues = new Map<string, Queue>()
   /** When a job was first seen active, by this process's own clock: the time that the job carries is its worker's. */
   private readonly activeSince = new Map<string, number>()
@@ -88,12 +77,12 @@ class BullmqQueue implements TaskQueue {
   constructor(connection: Redis, options: BullmqQueueOptions) {
     this.connection = connection
     this.options = options
+    this.adder = new JobAdder(connection, options.namespace)
   }
 
-  /** Without BullMQ's `Job`, which costs more than the script; what is rung in one turn is added by a few commands. */
   async ring(jobs: readonly Ring[]): Promise<void> {
-    const timestamp = Date.now()
-    await Promise.all(jobs.map(job => this.queue(job.queue).backend.addJob(jobRecord(job, timestamp), job.id)))
+    for (const { queue } of jobs) this.queue(queue) // so that BullMQ notes what it notes of a queue
+    await Promise.all(jobs.map(job => this.adder.add(job)))
   }
 
   async missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]> {

@@ -27,14 +27,13 @@ export {
   failpoints,
   parseFailpoints,
 } from './failpoint.js'
-export { jobRecord } from './job-record.js'
+export { type Finished, JobAdder, JobWork, type QueueHand, type ScriptClient, type Taken, type TakenJob } from './job-scripts.js'
 export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silentLogger } from './logger.js'
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'
 export { connectNatsBus } from './nats-bus.js'
 export { type Consumption, Door, type NextJob, type OnJob, type QueueConsumer, type Ring, Slots, type TaskQueue, Turn } from './queue.js'
 export { hopelessRedisError, type RedisEndpoint, redisEndpoint } from './redis-url.js'
-export { batchScripts, type ScriptBatching, type ScriptClient } from './script-batches.js'
 export { type Service, startAll } from './service.js'
 export { SlotMap } from './slot-map.js'
 export { Ticker } from './ticker.js'

@@ -1,0 +1,223 @@
+/** Our scripts leave in Redis what BullMQ's own leave, and answer what they answer. */
+import { createRequire } from 'node:module'
+import { JobAdder, JobWork, type QueueHand, type Ring } from '@baton/shared/node'
+import type { MinimalJob, RedisQueueBackend } from 'bullmq'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { cleanUp, freshNamespace, servers } from '../harness/index.js'
+
+// The driver and BullMQ belong to coordinator and worker; a test of what both put around them uses those of one of them.
+const required = createRequire(new URL('../../packages/worker/package.json', import.meta.url))
+const { Redis } = required('ioredis') as typeof import('ioredis')
+const { Queue, Worker } = required('bullmq') as typeof import('bullmq')
+
+const queue = 'q'
+const token = 'hand-1'
+const hand: QueueHand = { queue, token, lockMs: 60_000 }
+type Job = Pick<Ring, 'id' | 'delivery' | 'ahead'>
+
+/** What a worker asks for in one turn. */
+interface Turn {
+  readonly finish: readonly { readonly id: string; readonly takes: boolean }[]
+  readonly enter: readonly Job[]
+  readonly take: number
+}
+
+interface Answers {
+  readonly finished: readonly string[]
+  readonly entered: readonly boolean[]
+  readonly taken: readonly string[]
+}
+
+/** One of the two ways to work a queue in a namespace of its own. */
+interface Way {
+  add(jobs: readonly Job[]): Promise<void>
+  work(turn: Turn): Promise<Answers>
+}
+
+async function connected() {
+  const url = new URL((await servers()).redisUrl)
+  const redis = new Redis(url.href)
+  cleanUp(() => redis.disconnect())
+  return { redis, connection: { host: url.hostname, port: Number(url.port || 6379) } }
+}
+
+type Place = Awaited<ReturnType<typeof placed>>
+
+async function placed() {
+  const namespace = await freshNamespace()
+  const { redis, connection } = await connected()
+  const own = new Queue(queue, { connection, prefix: namespace, skipVersionCheck: true })
+  cleanUp(() => own.close())
+  await own.waitUntilReady()
+  const key = (name: string) => `${namespace}:${queue}:${name}`
+  return { namespace, redis, connection, own, key }
+}
+
+function ours({ redis, namespace }: Place): Way {
+  const adder = new JobAdder(redis, namespace)
+  const work = new JobWork(redis, namespace)
+  return {
+    add: async jobs => {
+      await Promise.all(jobs.map(job => adder.add({ queue, ...job })))
+    },
+    work: async ({ finish, enter, take }) => {
+      const finishing = finish.map(({ id, takes }) => work.finish(hand, id, takes))
+      const entering = enter.map(job => work.enter(hand, job))
+      const taking = take > 0 ? [work.take(hand, take)] : []
+      const finished = await Promise.allSettled(finishing)
+      const more = [
+        ...finished.flatMap(each => (each.status === 'fulfilled' && !each.value.foreign ? each.value.jobs : [])),
+        ...(await Promise.all(taking)).flatMap(({ jobs }) => jobs),
+      ]
+      return {
+        finished: finished.map(({ status }) => status),
+        entered: await Promise.all(entering),
+        taken: more.map(({ id, data }) => `${id} ${data}`),
+      }
+    },
+  }
+}
+
+/** One after the other, by BullMQ's scripts: what is finished, what enters, what is taken. */
+async function theirs({ namespace, connection, own }: Place): Promise<Way> {
+  const worker = new Worker(queue, null, {
+    connection,
+    prefix: namespace,
+    autorun: false,
+    skipVersionCheck: true,
+    lockDuration: hand.lockMs,
+  })
+  cleanUp(() => worker.close(true))
+  await worker.waitUntilReady()
+  const backend = worker.backend as unknown as RedisQueueBackend
+  const add = async ({ id, delivery, ahead = false }: Job) => {
+    const opts = { attempts: 1, removeOnComplete: true, removeOnFail: { count: 1_000 }, ...(ahead && { lifo: true }) }
+    const rest = { progress: 0, attemptsMade: 0, attemptsStarted: 0, stalledCounter: 0, failedReason: '', returnvalue: '' }
+    await own.backend.addJob({ id, name: 'attempt', data: JSON.stringify(delivery), opts, timestamp: Date.now(), ...rest }, id)
+  }
+  const take = async () => {
+    const [record, id] = (await backend.moveToActive(token)) as [record?: { data: string } | null, id?: string]
+    return record && id ? `${id} ${record.data}` : undefined
+  }
+  return {
+    add: async jobs => {
+      for (const job of jobs) await add(job)
+    },
+    work: async ({ finish, enter, take: count }) => {
+      let more = count
+      const finished: string[] = []
+      const model = { opts: { attempts: 1 } } as MinimalJob
+      for (const { id, takes } of finish) {
+        const args = backend.moveToCompletedArgs({ ...model, id }, 'null', true, token, false)
+        const [{ status }] = await Promise.allSettled([backend.moveToFinished(id, args)])
+        finished.push(status)
+        if (takes && status === 'fulfilled') more++
+      }
+      const entered: boolean[] = []
+      for (const job of enter) {
+        await add({ ...job, ahead: true })
+        entered.push((await take())?.startsWith(`${job.id} `) ?? false)
+      }
+      const taken: string[] = []
+      for (let job = more > 0 ? await take() : undefined; job !== undefined; job = taken.length < more ? await take() : undefined)
+        taken.push(job)
+      return { finished, entered, taken }
+    },
+  }
+}
+
+/** All keys of a queue and what is in them, without times; the queue's marker, and the event that it is empty, apart. */
+async function contents({ redis, key }: Place) {
+  const found: Record<string, unknown> = {}
+  for (const each of (await redis.keys(key('*'))).sort()) {
+    const name = each.slice(key('').length)
+    if (name === 'marker') continue
+    const type = await redis.type(each)
+    if (type === 'hash') {
+      const fields = await redis.hgetall(each)
+      for (const time of ['timestamp', 'processedOn'])
+        if (fields[time] !== undefined) fields[time] = Math.abs(Number(fields[time]) - Date.now()) < 60_000 ? 'now' : fields[time]
+      found[name] = { ...fields, ...(fields.opts !== undefined && { opts: JSON.parse(fields.opts) }) }
+    } else if (type === 'list') found[name] = await redis.lrange(each, 0, -1)
+    else if (type === 'set') found[name] = (await redis.smembers(each)).sort()
+    else if (type === 'zset') found[name] = await redis.call('ZRANGE', each, 0, -1, 'WITHSCORES')
+    else if (type === 'stream')
+      found[name] = (await redis.xrange(each, '-', '+')).map(([, fields]) => fields.join(' ')).filter(event => event !== 'event drained')
+    else found[name] = [await redis.get(each), (await redis.pttl(each)) > 50_000 ? 'for its time' : 'for ever, or for another time']
+  }
+  return found
+}
+
+const delivery = (n: number) => ({ v: 1, s: String(n), a: 1, tp: '00-ä🧪' })
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('add' as const),
+      jobs: fc.array(fc.tuple(fc.nat(40), fc.boolean()), { minLength: 1, maxLength: 12 }),
+    }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant('work' as const),
+      finish: fc.array(fc.tuple(fc.nat(200), fc.boolean()), { maxLength: 8 }),
+      enter: fc.nat(6),
+      take: fc.nat(10),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'pause' as const }, { kind: 'resume' as const }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('limit' as const), to: fc.integer({ min: 0, max: 8 }) }) },
+)
+
+describe('whatever a queue is asked', () => {
+  test('both ways leave the same, and say the same', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), async steps => {
+        const [one, other] = [await placed(), await placed()]
+        const ways: readonly [Way, Way] = [ours(one), await theirs(other)]
+        const held: string[] = []
+        let fresh = 0
+        for (const each of steps) {
+          if (each.kind === 'add') {
+            const jobs = each.jobs.map(([n, ahead]) => ({ id: `j-${n}`, delivery: delivery(n), ahead }))
+            for (const way of ways) await way.add(jobs)
+          } else if (each.kind === 'pause' || each.kind === 'resume') {
+            for (const { own } of [one, other]) await own[each.kind]()
+          } else if (each.kind === 'limit') {
+            for (const { own } of [one, other]) await (each.to === 0 ? own.removeGlobalConcurrency() : own.setGlobalConcurrency(each.to))
+          } else {
+            // Of those that are held, and now and then one that is not.
+            const finish = [...new Set(each.finish.map(([n]) => held[n % (held.length + 1)] ?? `j-${n}`))].map((id, i) => ({
+              id,
+              takes: each.finish[i]?.[1] ?? false,
+            }))
+            const enter = Array.from({ length: each.enter }, () => ({ id: `next-${fresh++}`, delivery: delivery(fresh) }))
+            for (const { redis, key } of [one, other]) await redis.del(key('marker'))
+            const turn = { finish, enter, take: each.take }
+            const [said, expected] = [await ways[0].work(turn), await ways[1].work(turn)]
+            expect(said).toEqual(expected)
+            for (const [i, { id }] of finish.entries()) if (said.finished[i] === 'fulfilled') held.splice(held.indexOf(id), 1)
+            held.push(
+              ...enter.filter((_, i) => said.entered[i]).map(({ id }) => id),
+              ...said.taken.map(taken => taken.split(' ')[0] as string),
+            )
+            await markerRight(one, turn, finish.filter(({ takes }, i) => takes && said.finished[i] === 'fulfilled').length)
+          }
+          expect(await contents(one)).toEqual(await contents(other))
+        }
+      }),
+      { numRuns: 40 },
+    )
+  }, 60_000)
+})
+
+/** B5: who takes leaves the marker where something is left that may be taken. */
+async function markerRight({ redis, key, own }: Place, { enter, take }: Turn, takesMore: number) {
+  if (take + takesMore === 0 || enter.length > 0) return
+  const limit = await own.getGlobalConcurrency()
+  const open = !(await own.isPaused()) && (limit === null || (await redis.llen(key('active'))) < limit)
+  expect(await redis.exists(key('marker'))).toBe(open && (await redis.llen(key('wait'))) > 0 ? 1 : 0)
+}
