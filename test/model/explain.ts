@@ -22,13 +22,14 @@ const heard = (reply: unknown): string => JSON.stringify(reply).replaceAll('"dup
 /** A world that explains it, or undefined. */
 export function explain(before: World, commands: readonly Command[], { replies, observed }: Happened): World | undefined {
   const given = replies.map(heard)
+  // What each changes at first, and what it has changed in its place: whoever comes later may find other rows to take.
   const changed = commands.map(command => rowsChanged(before, command))
-  const follow = (world: World, left: readonly number[]): World | undefined => {
+  const follow = (world: World, left: readonly number[], done: readonly ReadonlySet<number>[]): World | undefined => {
     if (left.length === 0) return differences(world, observed).length === 0 ? world : undefined
     for (const n of left) {
       const command = commands[n]
       if (!command) continue
-      const contested = changed.flatMap((rows, other) => (other === n ? [] : [...rows]))
+      const contested = [...changed.filter((_, other) => other !== n), ...done].flatMap(rows => [...rows])
       for (const skips of command.sweeps ? skipped(world, command, new Set(contested)) : [new Set<number>()])
         for (const past of world === before ? [null] : [null, before]) {
           const { world: next, reply } = command.apply({ ...world, past }, skips)
@@ -36,6 +37,7 @@ export function explain(before: World, commands: readonly Command[], { replies, 
           const end = follow(
             { ...next, past: null },
             left.filter(other => other !== n),
+            [...done, rowsBetween(world, next, command)],
           )
           if (end) return end
         }
@@ -45,12 +47,16 @@ export function explain(before: World, commands: readonly Command[], { replies, 
   return follow(
     before,
     commands.map((_, n) => n),
+    [],
   )
 }
 
 /** Rows that a command changes, names, or only locks because they wait for those, however far away. */
 export function rowsChanged(before: World, command: Command): ReadonlySet<number> {
-  const { world } = command.apply(before)
+  return rowsBetween(before, command.apply(before).world, command)
+}
+
+function rowsBetween(before: World, world: World, command: Command): ReadonlySet<number> {
   const rows = new Set<number>(command.names ?? [])
   for (const subtask of before.subtasks) {
     const after = world.subtasks.find(s => s.id === subtask.id)

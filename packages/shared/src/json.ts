@@ -103,12 +103,17 @@ export const storableText = (text: string): string => text.replaceAll('\u0000', 
 export function canonicalJson(value: unknown): string {
   const plain = plainValue(value)
   if (plain === null || typeof plain !== 'object') return JSON.stringify(plain) ?? 'null'
-  if (Array.isArray(plain)) return `[${plain.map(canonicalJson).join(',')}]`
-  const members = Object.entries(plain)
-    .filter(([, v]) => v !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-    .map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`)
-  return `{${members.join(',')}}`
+  let text = ''
+  if (Array.isArray(plain)) {
+    for (const item of plain) text += `${text === '' ? '' : ','}${canonicalJson(item)}`
+    return `[${text}]`
+  }
+  const members = plain as Readonly<Record<string, unknown>> // an object, of which its own keys are read
+  for (const key of Object.keys(members).sort()) {
+    const member = members[key]
+    if (member !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(member)}`
+  }
+  return `{${text}}`
 }
 
 const forbiddenKeys = new Set(['__proto__'])

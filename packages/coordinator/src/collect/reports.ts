@@ -54,11 +54,10 @@ const replyBytes = maxMessageBytes - 300_000
 
 interface Answer {
   readonly verdict: ReportVerdict
-  readonly handed?: HandedJob | undefined
+  /** What was handed over, and its trace. */
+  readonly handed?: Handed | undefined
+  readonly tp?: string | undefined
 }
-
-/** What was handed over, with its trace. */
-type HandedJob = Handed & { readonly tp?: string | undefined }
 
 export class Reports {
   private readonly options: ReportsOptions
@@ -104,12 +103,12 @@ export class Reports {
     let room = replyBytes
     return answers.map(answer => {
       if (!('verdict' in answer)) return JSON.stringify(answer)
-      const { verdict, handed } = answer
+      const { verdict, handed, tp } = answer
       if (!handed) return `{"status":"${verdict}"}`
       const bytes = handed.grant === null ? 0 : Buffer.byteLength(handed.grant)
       const fits = bytes <= room
       if (fits) room -= bytes
-      return `{"status":"${verdict}","next":${nextText(handed, fits)}}`
+      return `{"status":"${verdict}","next":${nextText(handed, tp, fits)}}`
     })
   }
 
@@ -167,7 +166,7 @@ export class Reports {
     const traces = await after.handedOver(jobs)
     return verdicts.map((verdict, n) => {
       const job = handed.get(n)
-      return { verdict, ...(job && { handed: { ...job, tp: traces?.get(jobOf(job)) } }) }
+      return { verdict, handed: job, tp: job && traces?.get(jobOf(job)) }
     })
   }
 
@@ -214,11 +213,12 @@ function plainResult(report: ReportItem): ReportedResult | undefined {
   const { outcome, next } = report
   if (outcome.kind !== 'completed' || outcome.output === null || outcome.artifacts || outcome.spawn || outcome.spawn_chunked)
     return undefined
-  return { ...completedItem(report, outcome.output), output: outcome.output, next }
+  const { subtask: id, attempt, claim_id, tp } = report
+  return { id, attempt, claim_id, tp, output: outcome.output, next }
 }
 
 function completedItem({ subtask: id, attempt, claim_id, tp }: ReportItem, output: string | null): CompletedItem {
-  return { id, attempt, claim_id, output, ...(tp !== undefined && { tp }) }
+  return { id, attempt, claim_id, output, tp }
 }
 
 type Judged = { report: ReportItem; problem?: never } | { report?: never; problem: Failure }
@@ -289,9 +289,9 @@ function toStorable(cause: Failure, depth = 0): Failure {
 }
 
 /** A `HandedOver`. */
-function nextText(handed: HandedJob, withGrant: boolean): string {
-  const { id, attempt, tp, grant } = handed
-  const next: Omit<HandedOver, 'grant'> = { subtask: id, attempt, job: jobOf(handed), ...(tp !== undefined && { tp }) }
+function nextText(handed: Handed, tp: string | undefined, withGrant: boolean): string {
+  const { id, attempt, grant } = handed
+  const next: Omit<HandedOver, 'grant'> = { subtask: id, attempt, job: jobOf(handed), tp }
   const text = JSON.stringify(next)
   return withGrant && grant !== null ? `${text.slice(0, -1)},"grant":${grant}}` : text
 }

@@ -76,6 +76,13 @@ export interface CompletedRunning extends EffectsRow {
   handed: HandedRow[]
 }
 
+function rowOf({ id, attempt, claim_id, output, wish }: WishingResult, n: number) {
+  const { child, next, after, child_sla_ms, child_lease_ms, child_deadline_ms } = wish ?? noWish
+  return { n, id, attempt, claim_id, output, child, next, after, child_sla_ms, child_lease_ms, child_deadline_ms }
+}
+
+const noWish: { readonly [Key in keyof HandOverWish]?: undefined } = {}
+
 /** One statement for 1 or 500 results. Of their wishes no two may be for the same child. */
 export async function completeRunning(
   db: Queryable,
@@ -83,9 +90,7 @@ export async function completeRunning(
   room: Room,
   { leaseMs, defaultSlaMs }: { readonly leaseMs: number; readonly defaultSlaMs: number },
 ): Promise<CompletedRunning> {
-  const sorted = items
-    .map(({ id, attempt, claim_id, output, wish }, n) => ({ n, id, attempt, claim_id, output, ...wish }))
-    .sort((a, b) => Number(a.id) - Number(b.id))
+  const sorted = items.map(rowOf).sort((a, b) => Number(a.id) - Number(b.id))
   const { rows } = await db.query<CompletedRunning>(statement, [JSON.stringify(room), leaseMs, defaultSlaMs, ...columns.params(sorted)])
   return rows[0] as CompletedRunning // a select without `from` has one row
 }

@@ -37,7 +37,7 @@ const longestEvents = 10_000
 const addKeys = ['wait', 'active', 'meta', 'events', 'marker', 'id'] as const
 const workKeys = [...addKeys, 'prioritized', 'delayed', 'limiter', 'pc', 'stalled'] as const
 
-/** Lua that both scripts begin with: `next` reads arguments, `store` and `tell` write what BullMQ writes of each job. */
+/** Lua that both scripts begin with: `next` reads arguments, `store` writes what BullMQ writes of each job. */
 const prelude = `
 local call = redis.call
 local at = 0

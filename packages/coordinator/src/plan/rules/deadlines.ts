@@ -50,7 +50,7 @@ const clauseBreak = /[,:(]|\b(?:that|which|where|who|so|when|if|because|and|but)
 
 /** The limit of the work that a sentence states, in milliseconds, or undefined. */
 export function workLimit(plain: string, isOrder: boolean): number | undefined {
-  if (plain.length > 4_000) return undefined
+  if (plain === '' || plain.length > 4_000) return undefined
   for (const match of plain.matchAll(limit)) {
     const [whole, opener = '', amount = '', unit = ''] = match
     const before = plain.slice(Math.max(0, match.index - 160), match.index)

@@ -38,13 +38,7 @@ export function createReader(rules: readonly VerbRule[]): (request: OrchestrateR
 function readRequest(request: OrchestrateRequest, now: Date, lexicon: Lexicon): Reading {
   // A graph with a name needs no reading: producers of thousands send these.
   const named = request.subtasks !== undefined && request.description === undefined
-  const title = titlePassage(named ? '' : request.title)
-  const passages = passagesOf(request.description ?? '')
-  const { flow, reader } = readWords(title, passages, lexicon)
-  bindOrder(reader.hints, flow, lexicon)
-  orderNamedReviews(flow.steps, reader.refersBack)
-  orderDeployments(flow.steps)
-  bindGates(reader.gates, flow, lexicon)
+  const { title, flow, reader } = named ? unread : readText(request, lexicon)
 
   const metadata = plainValue(request.metadata ?? {}) as Record<string, unknown> // an object by its schema
   const diagnostics: string[] = []
@@ -62,6 +56,29 @@ function readRequest(request: OrchestrateRequest, now: Date, lexicon: Lexicon): 
     issues,
     diagnostics,
   }
+}
+
+/** What the words of a request say. */
+interface Words {
+  readonly title: Passage
+  readonly flow: Pick<Flow, 'leftOut' | 'steps'>
+  readonly reader: Pick<PassageReader, 'sentences' | 'constraints' | 'acceptance' | 'leftOut'>
+}
+
+const unread: Words = {
+  title: titlePassage(''),
+  flow: { leftOut: 0, steps: [] },
+  reader: { sentences: [], constraints: [], acceptance: [], leftOut: new Set() },
+}
+
+function readText(request: OrchestrateRequest, lexicon: Lexicon): Words {
+  const title = titlePassage(request.title)
+  const { flow, reader } = readWords(title, passagesOf(request.description ?? ''), lexicon)
+  bindOrder(reader.hints, flow, lexicon)
+  orderNamedReviews(flow.steps, reader.refersBack)
+  orderDeployments(flow.steps)
+  bindGates(reader.gates, flow, lexicon)
+  return { title, flow, reader }
 }
 
 /** The description, with the kinds of work that only the title names: development first, the rest last. */
@@ -116,7 +133,7 @@ function readTitle(title: Passage, flow: Flow, reader: PassageReader, lexicon: L
     )
 }
 
-function slaOf(stated: unknown, reader: PassageReader, title: Passage, issues: FieldIssue[], diagnostics: string[]): number | null {
+function slaOf(stated: unknown, reader: Words['reader'], title: Passage, issues: FieldIssue[], diagnostics: string[]): number | null {
   const limit = metadataLimit(stated)
   if (limit && 'ms' in limit) return limit.ms
   if (limit) issues.push({ path: 'metadata.sla', issue: limit.issue })
@@ -129,7 +146,7 @@ function slaOf(stated: unknown, reader: PassageReader, title: Passage, issues: F
   return null
 }
 
-function dueDateOf(stated: unknown, reader: PassageReader, title: Passage, now: Date, diagnostics: string[]): string | null {
+function dueDateOf(stated: unknown, reader: Words['reader'], title: Passage, now: Date, diagnostics: string[]): string | null {
   const date = metadataDueDate(stated)
   if (date !== undefined) {
     if (Date.parse(date.length === 10 ? `${date}T23:59:59Z` : date) < now.getTime())
