@@ -1,15 +1,16 @@
 /** Our scripts leave in Redis what BullMQ's own leave, and answer what they answer. */
 import { createRequire } from 'node:module'
-import { JobAdder, JobWork, type QueueHand, type Ring } from '@baton/shared/node'
+import { JobAdder, JobWork, type QueueHand, type Ring, Slots } from '@baton/shared/node'
 import type { MinimalJob, RedisQueueBackend } from 'bullmq'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cleanUp, freshNamespace, servers } from '../harness/index.js'
+import { cleanUp, eventually, freshNamespace, servers } from '../harness/index.js'
+import { Bench, consume, jobs, openBullmq } from './queues.js'
 
 // The driver and BullMQ belong to coordinator and worker; a test of what both put around them uses those of one of them.
 const required = createRequire(new URL('../../packages/worker/package.json', import.meta.url))
 const { Redis } = required('ioredis') as typeof import('ioredis')
-const { Queue, Worker } = required('bullmq') as typeof import('bullmq')
+const { FlowProducer, Queue, Worker } = required('bullmq') as typeof import('bullmq')
 
 const queue = 'q'
 const token = 'hand-1'
@@ -221,3 +222,92 @@ async function markerRight({ redis, key, own }: Place, { enter, take }: Turn, ta
   const open = !(await own.isPaused()) && (limit === null || (await redis.llen(key('active'))) < limit)
   expect(await redis.exists(key('marker'))).toBe(open && (await redis.llen(key('wait'))) > 0 ? 1 : 0)
 }
+
+test('what was sent once more, after a connection that broke, finds what it did', async () => {
+  const place = await placed()
+  const [way, { redis, key }] = [ours(place), place]
+  const enter = [{ id: 'next', delivery: delivery(1) }]
+  const turn: Turn = { finish: [], enter, take: 0 }
+  expect((await way.work(turn)).entered).toEqual([true])
+  expect((await way.work(turn)).entered).toEqual([true])
+  expect(await redis.lrange(key('active'), 0, -1)).toEqual(['next'])
+  const done: Turn = { finish: [{ id: 'next', takes: true }], enter: [], take: 0 }
+  expect((await way.work(done)).finished).toEqual(['fulfilled'])
+  expect((await way.work(done)).finished).toEqual(['rejected'])
+  await redis.set(key('other:lock'), 'somebody else')
+  await redis.hset(key('other'), 'name', 'attempt')
+  expect((await way.work({ ...turn, enter: [{ id: 'other', delivery: delivery(2) }] })).entered).toEqual([false])
+})
+
+describe('beside jobs that somebody else puts into a queue', () => {
+  /** A worker with `slots`, and somebody with BullMQ. */
+  async function shared(slots: number) {
+    const place = await placed()
+    const { redisUrl } = await servers()
+    const { queue: tasks, consumer } = await openBullmq(redisUrl, place.namespace)
+    const bench = new Bench()
+    const begin = async () => consume(await consumer(), queue, new Slots(slots), bench)
+    return { ...place, tasks, bench, begin }
+  }
+
+  /** What is left in the queue beside what BullMQ keeps of every queue. */
+  const left = async ({ redis, key }: Pick<Place, 'redis' | 'key'>) =>
+    (await redis.keys(key('*')))
+      .map(each => each.slice(key('').length))
+      .filter(name => !['meta', 'id', 'events', 'marker', 'stalled-check'].includes(name))
+      .sort()
+
+  test('delayed ones, urgent ones, parents and their children are worked off, and nothing is left of them', async () => {
+    const place = await shared(3)
+    const { own, connection, namespace, tasks, bench, begin } = place
+    bench.finishAll()
+    const flows = new FlowProducer({ connection, prefix: namespace })
+    cleanUp(() => flows.close())
+    await own.add('late', {}, { jobId: 'late', delay: 700 })
+    await own.add('urgent', {}, { jobId: 'urgent', priority: 5 })
+    await own.add('one', {}, { jobId: 'one', deduplication: { id: 'd' } })
+    await own.add('two', {}, { jobId: 'two', deduplication: { id: 'd' } })
+    await flows.add({
+      name: 'parent',
+      queueName: queue,
+      opts: { jobId: 'parent' },
+      children: ['child-1', 'child-2'].map(jobId => ({ name: 'child', queueName: queue, opts: { jobId } })),
+    })
+    await tasks.ring(jobs(queue, 40))
+    await begin()
+    const others = ['child-1', 'child-2', 'late', 'one', 'parent', 'urgent']
+    await eventually(() => bench.ended.length === 46, { timeoutMs: 4_000 }) // long before anybody looks at an empty queue again
+    expect([...bench.begun].sort()).toEqual([...others, ...jobs(queue, 40).map(({ id }) => id)].sort())
+    await eventually(async () => expect(await left(place)).toEqual([]))
+  })
+
+  test('a rate limit of the queue is kept, and no longer', async () => {
+    const place = await shared(20)
+    const { own, tasks, bench, begin } = place
+    bench.finishAll()
+    await own.setGlobalRateLimit(5, 300)
+    await tasks.ring(jobs(queue, 20))
+    const began = performance.now()
+    await begin()
+    await eventually(() => bench.ended.length === 20, { timeoutMs: 10_000 })
+    expect(performance.now() - began).toBeGreaterThan(800)
+    expect(performance.now() - began).toBeLessThan(3_000)
+    await eventually(async () => expect((await left(place)).filter(name => name !== 'limiter')).toEqual([]))
+  })
+
+  test('a global concurrency is kept, by whoever takes and whoever finishes', async () => {
+    const place = await shared(20)
+    const { own, tasks, bench, begin } = place
+    await own.setGlobalConcurrency(3)
+    await tasks.ring(jobs(queue, 12))
+    await begin()
+    await eventually(() => bench.active.length === 3)
+    for (let ended = 0; ended < 12; ended++) {
+      await eventually(() => bench.active.length === Math.min(3, 12 - ended), { timeoutMs: 4_000 })
+      bench.finish()
+      await eventually(() => bench.ended.length === ended + 1)
+    }
+    expect(bench.peak).toBe(3)
+    await eventually(async () => expect(await left(place)).toEqual([]))
+  })
+})

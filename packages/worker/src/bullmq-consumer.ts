@@ -165,6 +165,9 @@ interface Taken {
   readonly delivery: unknown
 }
 
+/** What BullMQ's scripts answer: a job, or how many milliseconds a rate limit still holds, or when a delayed job is due. */
+type BullmqReply = [record?: { readonly data: string } | null, id?: string, limitMs?: number, dueAt?: number]
+
 /** What BullMQ's own script reads of a job that it is to finish, beside its id. */
 const plainJob = { opts: { attempts: 1 } } as MinimalJob // the rest of it is not read
 
@@ -175,6 +178,9 @@ const plainJob = { opts: { attempts: 1 } } as MinimalJob // the rest of it is no
 class Fetcher extends Worker {
   private readonly jobs: JobWork
   private readonly hand: QueueHand
+  /** What BullMQ's script last said of an hour to come: when a rate limit ends, in milliseconds, and when a delayed job is due. */
+  private limitedMs = 0
+  private dueInMs = Number.POSITIVE_INFINITY
 
   constructor(queue: string, { jobs, ...options }: WorkerOptions & { readonly jobs: JobWork; readonly lockDuration: number }) {
     super(queue, null, options)
@@ -191,9 +197,12 @@ class Fetcher extends Worker {
   /** Up to `count` jobs, by one command. */
   async take(count: number): Promise<Taken[]> {
     const { jobs, asks } = await this.jobs.take(this.hand, count)
-    if (!asks) return jobs.map(job => this.held(job))
-    const taken: Taken[] = []
-    for (let next = await this.takeOther(); next; next = taken.length < count ? await this.takeOther() : undefined) taken.push(next)
+    const taken = jobs.map(job => this.held(job))
+    while (asks && taken.length < count) {
+      const next = await this.takeOther()
+      if (!next) break
+      taken.push(next)
+    }
     return taken
   }
 
@@ -232,6 +241,16 @@ class Fetcher extends Worker {
     return { id, delivery: parsed(data) }
   }
 
+  /** Waits until the queue may have something. Answers whether somebody said so. */
+  async waitForWakeUp(signal: AbortSignal): Promise<boolean> {
+    const { limitedMs, dueInMs } = this
+    this.limitedMs = 0
+    this.dueInMs = Number.POSITIVE_INFINITY
+    if (limitedMs === 0) return Boolean(await this.backend.waitForJob(Math.min(waitSeconds, Math.max(1, dueInMs / 1_000))))
+    await pause(Math.min(limitedMs, waitSeconds * 1_000), signal)
+    return false
+  }
+
   private async takeOther(): Promise<Taken | undefined> {
     return this.taken(await this.backend.moveToActive(this.hand.token))
   }
@@ -243,10 +262,13 @@ class Fetcher extends Worker {
     )
   }
 
-  /** From BullMQ's `[record, id, …]`. */
+  /** From BullMQ's `[record, id, rate limit, next delayed]`. */
   private taken(reply: unknown): Taken | undefined {
-    const [record, id] = (reply ?? []) as [record?: { readonly data: string } | null, id?: string] // as its scripts answer
-    return record && id ? this.held({ id, data: record.data }) : undefined
+    const [record, id, limitMs = 0, dueAt = 0] = (reply ?? []) as BullmqReply
+    if (record && id) return this.held({ id, data: record.data })
+    if (limitMs > 0) this.limitedMs = limitMs
+    else if (dueAt > 0) this.dueInMs = Math.max(0, dueAt - Date.now())
+    return undefined
   }
 }
 
@@ -454,7 +476,7 @@ class QueueLoop {
   }
 
   private async waitForWakeUp(): Promise<void> {
-    const woken = await this.fetcher.backend.waitForJob(waitSeconds)
+    const woken = await this.fetcher.waitForWakeUp(this.stopping.signal)
     if (woken && this.options.slots.free === 0) await this.giveMarker() // Q1
   }
 
@@ -462,10 +484,14 @@ class QueueLoop {
     await this.options.connection.zadd(this.fetcher.backend.keys.marker ?? '', 0, '0')
   }
 
-  private async pause(): Promise<void> {
-    // Leaves no listener behind: an outage takes many of these (I12).
-    await delay(pauseAfterErrorMs, undefined, { signal: this.stopping.signal }).catch(() => undefined)
+  private pause(): Promise<void> {
+    return pause(pauseAfterErrorMs, this.stopping.signal)
   }
+}
+
+/** Leaves no listener behind: an outage takes many of these (I12). */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined)
 }
 
 function takeUpTo(slots: Slots, count: number): number {

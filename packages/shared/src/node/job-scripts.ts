@@ -35,7 +35,7 @@ const ahead = JSON.stringify({ ...options, lifo: true })
 const longestEvents = 10_000
 
 const addKeys = ['wait', 'active', 'meta', 'events', 'marker', 'id'] as const
-const workKeys = [...addKeys, 'prioritized', 'delayed', 'limiter', 'pc', 'stalled'] as const
+const workKeys = [...addKeys, 'prioritized', 'delayed', 'limiter', 'stalled'] as const
 
 /** Lua that both scripts begin with: `next` reads arguments, `store` writes what BullMQ writes of each job. */
 const prelude = `
@@ -104,7 +104,7 @@ local ahead = next()
 local besides = ${besidesLua}
 local answers = {}
 for section = 0, #KEYS / ${workKeys.length} - 1 do
-  local wait, active, meta, events, marker, counter, prioritized, delayed, limiter, pc, stalled =
+  local wait, active, meta, events, marker, counter, prioritized, delayed, limiter, stalled =
     unpack(KEYS, section * ${workKeys.length} + 1, section * ${workKeys.length} + ${workKeys.length})
   local prefix, token, lockMs, finishing, entering, taking = next(), next(), next(), tonumber(next()), tonumber(next()), tonumber(next())
   local set = call('HMGET', meta, 'paused', 'concurrency', 'max', 'opts.maxLenEvents')
@@ -178,7 +178,8 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
     end
   end
 
-  local asks = taking > 0 and (limited or call('EXISTS', prioritized, delayed) > 0) -- B4
+  -- B4: a delayed job that is due, or others than those that wait in line
+  local asks = taking > 0 and (limited or call('ZCOUNT', delayed, 0, (now + 1) * 0x1000 - 1) > 0)
   if taking > 0 and not asks and not paused and (not room or room > 0) then
     local ids = call('RPOP', wait, room and math.min(room, taking) or taking) or {}
     local here = {}
@@ -195,7 +196,7 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
       end
     end
     if #here > 0 then call('LPUSH', active, unpack(here)) end
-    if #here < taking then call('DEL', pc) end
+    if #here < taking then asks = call('EXISTS', prioritized, delayed) > 0 end
   end
 
   local waiting = call('LLEN', wait)
@@ -318,7 +319,7 @@ export interface TakenJob {
   readonly data: string
 }
 
-/** Jobs that were taken; `asks`: none, since the queue has jobs, or a rate limit, that BullMQ's own script must see to. */
+/** Jobs that were taken; `asks`: fewer than were wished for, and the queue has other jobs, or a rate limit, that BullMQ's own script sees to. */
 export interface Taken {
   readonly jobs: readonly TakenJob[]
   readonly asks: boolean
