@@ -68,7 +68,7 @@ function ours({ redis, namespace }: Place): Way {
       const taking = take > 0 ? [work.take(hand, take)] : []
       const finished = await Promise.allSettled(finishing)
       const more = [
-        ...finished.flatMap(each => (each.status === 'fulfilled' && !each.value.foreign ? each.value.jobs : [])),
+        ...finished.flatMap(each => (each.status === 'fulfilled' ? each.value.jobs : [])),
         ...(await Promise.all(taking)).flatMap(({ jobs }) => jobs),
       ]
       return {

@@ -178,6 +178,8 @@ const plainJob = { opts: { attempts: 1 } } as MinimalJob // the rest of it is no
 class Fetcher extends Worker {
   private readonly jobs: JobWork
   private readonly hand: QueueHand
+  /** Jobs that BullMQ's own script is to finish. */
+  private readonly foreign = new Set<string>()
   /** What BullMQ's script last said of an hour to come: when a rate limit ends, in milliseconds, and when a delayed job is due. */
   private limitedMs = 0
   private dueInMs = Number.POSITIVE_INFINITY
@@ -210,11 +212,15 @@ class Fetcher extends Worker {
   async finish(id: string, andTake: boolean): Promise<Taken | undefined> {
     this.lockManager.untrackJob(id)
     try {
-      const finished = await this.jobs.finish(this.hand, id, andTake)
-      if (finished.foreign) return await this.finishOther(id, andTake)
-      const [next] = finished.jobs
+      if (this.foreign.has(id)) {
+        const next = await this.finishOther(id, andTake)
+        this.foreign.delete(id) // not before: what was cut off is asked for again
+        return next
+      }
+      const { jobs, asks } = await this.jobs.finish(this.hand, id, andTake)
+      const [next] = jobs
       if (next) return this.held(next)
-      return finished.asks ? await this.takeOther() : undefined
+      return asks ? await this.takeOther() : undefined
     } finally {
       this.lockManager.untrackJob(id) // a slow Redis may have answered only now that it was taken
     }
@@ -233,10 +239,12 @@ class Fetcher extends Worker {
   /** Gives a job back to the queue, for another worker. */
   async giveBack({ id }: Taken): Promise<void> {
     this.lockManager.untrackJob(id)
+    this.foreign.delete(id)
     await this.backend.moveJobFromActiveToWait(id, this.hand.token)
   }
 
-  private held({ id, data }: TakenJob): Taken {
+  private held({ id, data, foreign }: TakenJob): Taken {
+    if (foreign) this.foreign.add(id)
     this.lockManager.trackJob(id, this.hand.token, Date.now())
     return { id, delivery: parsed(data) }
   }
@@ -265,7 +273,7 @@ class Fetcher extends Worker {
   /** From BullMQ's `[record, id, rate limit, next delayed]`. */
   private taken(reply: unknown): Taken | undefined {
     const [record, id, limitMs = 0, dueAt = 0] = (reply ?? []) as BullmqReply
-    if (record && id) return this.held({ id, data: record.data })
+    if (record && id) return this.held({ id, data: record.data, foreign: true })
     if (limitMs > 0) this.limitedMs = limitMs
     else if (dueAt > 0) this.dueInMs = Math.max(0, dueAt - Date.now())
     return undefined

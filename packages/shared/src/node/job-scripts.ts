@@ -8,7 +8,7 @@
  * Invariants: B1 what is asked for in one turn of the event loop travels together: jobs are finished first, then put in,
  * then taken, of each queue in the order in which it was asked. B2 a command that breaks off rejects all that it was asked:
  * whoever asks has to bear a repeat, as after a connection that broke. B3 a command holds Redis up for `maxItems` jobs at
- * most. B4 what a queue has that our jobs do not have is left to BullMQ's own scripts: see `Taken` and `finish`. B5 whoever
+ * most. B4 what a queue has that our jobs do not have is left to BullMQ's own scripts: see `Taken`. B5 whoever
  * takes leaves the queue's marker, which wakes one who waits, if and only if there is more to take.
  */
 import type { Delivery } from '../protocol.js'
@@ -35,7 +35,7 @@ const ahead = JSON.stringify({ ...options, lifo: true })
 const longestEvents = 10_000
 
 const addKeys = ['wait', 'active', 'meta', 'events', 'marker', 'id'] as const
-const workKeys = [...addKeys, 'prioritized', 'delayed', 'limiter', 'stalled'] as const
+const workKeys = [...addKeys, 'prioritized', 'delayed', 'limiter', 'pc', 'stalled'] as const
 
 /** Lua that both scripts begin with: `next` reads arguments, `store` writes what BullMQ writes of each job. */
 const prelude = `
@@ -46,16 +46,12 @@ local function next()
   return ARGV[at]
 end
 local now, name = next(), next()
--- Whether any of the keys exists that \`suffixes\` make of the next \`count\` arguments, each \`width\`th of them.
-local function any(prefix, count, width, suffixes)
+-- Whether any of the next \`count\` jobs is there already; each has \`width\` arguments, of which the first is its id.
+local function any(prefix, count, width)
   local keys = {}
-  for i = 0, count - 1 do
-    local key = prefix .. ARGV[at + 1 + i * width]
-    for _, suffix in ipairs(suffixes) do keys[#keys + 1] = key .. suffix end
-  end
+  for i = 0, count - 1 do keys[i + 1] = prefix .. ARGV[at + 1 + i * width] end
   return call('EXISTS', unpack(keys)) > 0
 end
-local itself = { '' }
 local function limit(meta, given)
   if given then return given end
   call('HSET', meta, 'opts.maxLenEvents', ${longestEvents})
@@ -77,7 +73,7 @@ for section = 0, #KEYS / ${addKeys.length} - 1 do
   local longest = limit(meta, set[3])
   local last, first, seen = {}, {}, {}
   call('INCRBY', counter, count)
-  local old = any(prefix, count, 3, itself)
+  local old = any(prefix, count, 3)
   for i = 1, count do
     local id, data, goesAhead = next(), next(), next() == '1'
     local key = prefix .. id
@@ -95,16 +91,11 @@ for section = 0, #KEYS / ${addKeys.length} - 1 do
   if not closed and #last + #first > 0 then call('ZADD', marker, 0, '0') end
 end`
 
-/** What BullMQ may keep beside a job and its lock. Our jobs have nothing of it. */
-const besides = [':logs', ':dependencies', ':processed', ':failed', ':unsuccessful']
-const besidesLua = `{ ${besides.map(suffix => `'${suffix}'`).join(', ')} }`
-
 const workLua = `${prelude}
 local ahead = next()
-local besides = ${besidesLua}
 local answers = {}
 for section = 0, #KEYS / ${workKeys.length} - 1 do
-  local wait, active, meta, events, marker, counter, prioritized, delayed, limiter, stalled =
+  local wait, active, meta, events, marker, counter, prioritized, delayed, limiter, pc, stalled =
     unpack(KEYS, section * ${workKeys.length} + 1, section * ${workKeys.length} + ${workKeys.length})
   local prefix, token, lockMs, finishing, entering, taking = next(), next(), next(), tonumber(next()), tonumber(next()), tonumber(next())
   local set = call('HMGET', meta, 'paused', 'concurrency', 'max', 'opts.maxLenEvents')
@@ -113,30 +104,26 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
 
   if finishing > 0 then
     local gone = {}
-    local more = any(prefix, finishing, 2, besides)
     for i = 1, finishing do
       local id, takes = next(), next() == '1'
       local key = prefix .. id
-      local code = 0
       local owner = call('GET', key .. ':lock')
       if owner ~= token then
-        code = call('EXISTS', key) == 0 and -1 or owner and -6 or -2
+        codes[i] = call('EXISTS', key) == 0 and -1 or owner and -6 or -2
       else
-        local job = call('HMGET', key, 'timestamp', 'parentKey', 'deid')
-        if not job[1] then code = -1
-        elseif job[2] or job[3] or (more and call('EXISTS', ${besides.map(suffix => `key .. '${suffix}'`).join(', ')}) > 0) then code = 1 -- B4
-        elseif call('LREM', active, -1, id) == 0 then code = -3
-        end
-      end
-      if code == 0 then
+        gone[#gone + 1] = key .. ':lock'
         if #ended == 0 then call('XTRIM', events, 'MAXLEN', '~', longest) end
         ended[#ended + 1] = id
-        gone[#gone + 1] = key
-        gone[#gone + 1] = key .. ':lock'
-        call('XADD', events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', 'null', 'prev', 'active')
-        if takes then taking = taking + 1 end
+        if call('LREM', active, -1, id) == 0 then
+          codes[i] = -3
+        else
+          gone[#gone + 1] = key
+          gone[#gone + 1] = key .. ':logs'
+          call('XADD', events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', 'null', 'prev', 'active')
+          if takes then taking = taking + 1 end
+          codes[i] = 0
+        end
       end
-      codes[i] = code
     end
     if #ended > 0 then
       call('DEL', unpack(gone))
@@ -149,7 +136,7 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
 
   if entering > 0 then
     local here, left = {}, {}
-    local old = any(prefix, entering, 2, itself)
+    local old = any(prefix, entering, 2)
     for i = 1, entering do
       local id, data = next(), next()
       local key = prefix .. id
@@ -185,7 +172,7 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
     local here = {}
     for _, id in ipairs(ids) do
       local key = prefix .. id
-      local job = call('HMGET', key, 'data', 'ats')
+      local job = call('HMGET', key, 'data', 'ats', 'name', 'parentKey', 'deid')
       if job[1] then -- not one that was removed, nor an entry that an old BullMQ left
         call('HSET', key, 'processedOn', now, 'ats', (job[2] or 0) + 1)
         call('SET', key .. ':lock', token, 'PX', lockMs)
@@ -193,15 +180,19 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
         here[#here + 1] = id
         taken[#taken + 1] = id
         taken[#taken + 1] = job[1]
+        taken[#taken + 1] = (job[3] ~= name or job[4] or job[5]) and '1' or '0'
       end
     end
     if #here > 0 then call('LPUSH', active, unpack(here)) end
-    if #here < taking then asks = call('EXISTS', prioritized, delayed) > 0 end
+    if #here < taking then
+      call('DEL', pc)
+      asks = call('EXISTS', prioritized, delayed) > 0
+    end
   end
 
   local waiting = call('LLEN', wait)
   if waiting > 0 then
-    if taking > 0 and not asks and not paused and (not room or room > #taken / 2) then call('ZADD', marker, 0, '0') end -- B5
+    if taking > 0 and not asks and not paused and (not room or room > #taken / 3) then call('ZADD', marker, 0, '0') end -- B5
   elseif #ended > 0 and call('EXISTS', active, prioritized) == 0 then
     call('XADD', events, '*', 'event', 'drained')
   end
@@ -317,6 +308,8 @@ export interface TakenJob {
   readonly id: string
   /** As it was put in: JSON text, if it is one of ours. */
   readonly data: string
+  /** It may have what none of our jobs has: BullMQ's own script must finish it. */
+  readonly foreign: boolean
 }
 
 /** Jobs that were taken; `asks`: fewer than were wished for, and the queue has other jobs, or a rate limit, that BullMQ's own script sees to. */
@@ -324,9 +317,6 @@ export interface Taken {
   readonly jobs: readonly TakenJob[]
   readonly asks: boolean
 }
-
-/** `foreign`: it is there, and has what none of our jobs has; BullMQ's own script must finish it. */
-export type Finished = ({ readonly foreign: false } & Taken) | { readonly foreign: true }
 
 interface Request {
   readonly hand: QueueHand
@@ -336,7 +326,7 @@ interface FinishRequest extends Request {
   readonly kind: 'finish'
   readonly id: string
   readonly takes: boolean
-  readonly resolve: (finished: Finished) => void
+  readonly resolve: (taken: Taken) => void
 }
 interface EnterRequest extends Request {
   readonly kind: 'enter'
@@ -382,8 +372,8 @@ export class JobWork {
     this.command = define(client, 'batonWork', workLua)
   }
 
-  /** Finishes a job, and takes another one with it where `takes`. Rejects when it is not there, or not his. */
-  finish(hand: QueueHand, id: string, takes: boolean): Promise<Finished> {
+  /** Finishes a job that is not foreign, and takes another one with it where `takes`. Rejects when it is not there, or not his. */
+  finish(hand: QueueHand, id: string, takes: boolean): Promise<Taken> {
     return new Promise((resolve, reject) => this.asked.push({ kind: 'finish', hand, id, takes, resolve, reject }))
   }
 
@@ -441,14 +431,14 @@ function settle({ finishes, enters, takes }: Section, [codes, entered, asked, ta
   let at = 0
   const some = (count: number): TakenJob[] => {
     const jobs: TakenJob[] = []
-    for (; jobs.length < count && at < taken.length; at += 2) jobs.push({ id: taken[at] as string, data: taken[at + 1] as string }) // pairs
+    for (; jobs.length < count && at < taken.length; at += 3)
+      jobs.push({ id: taken[at] as string, data: taken[at + 1] as string, foreign: taken[at + 2] === '1' }) // three of each
     return jobs
   }
   for (const [i, { id, takes, resolve, reject }] of finishes.entries()) {
     const code = codes[i] ?? 0
     if (code < 0) reject(new Error(`job ${id} could not be finished: ${whyNotFinished[code]}`))
-    else if (code === 1) resolve({ foreign: true })
-    else resolve({ foreign: false, jobs: takes ? some(1) : [], asks: takes && asks })
+    else resolve({ jobs: takes ? some(1) : [], asks: takes && asks })
   }
   for (const [i, { resolve }] of enters.entries()) resolve(entered[i] === 1)
   for (const { count, resolve } of takes) resolve({ jobs: some(count), asks })
