@@ -65,7 +65,9 @@ test('an artifact is a file; dependents and people read it, whole and in ranges;
   expect(content.subarray(262_140, 262_151).equals(Buffer.from(await part.arrayBuffer()))).toBe(true)
   expect((await download('one', { 'if-none-match': whole.headers.get('etag') ?? '' })).status).toBe(304)
   expect((await database.query({ text: 'select from chunks' })).rowCount).toBe(0)
-  expect((await readdir(join(directory, 'files'))).length).toBe(2)
+  // Two lie in one folder when their hashes begin alike.
+  const files = await readdir(join(directory, 'files'), { recursive: true, withFileTypes: true })
+  expect(files.filter(entry => entry.isFile()).length).toBe(2)
   await eventually(async () => expect(await readdir(join(directory, 'incoming'))).toEqual([]))
 })
 
