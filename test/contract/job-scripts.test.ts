@@ -117,6 +117,11 @@ async function theirs({ namespace, connection, own }: Place): Promise<Way> {
       }
       const entered: boolean[] = []
       for (const job of enter) {
+        const limit = await own.getGlobalConcurrency()
+        if ((await own.isPaused()) || (limit !== null && (await own.getActiveCount()) >= limit)) {
+          entered.push(false) // it would be left in the queue
+          continue
+        }
         await add({ ...job, ahead: true })
         entered.push((await take())?.startsWith(`${job.id} `) ?? false)
       }

@@ -89,7 +89,7 @@ describe('BullMQ', () => {
     await eventually(() => begun.includes('after-1') && slots.active === 0, { timeoutMs: 20_000 })
   }, 60_000)
 
-  test('a queue that is paused gives out nothing: what was to follow is given back', async () => {
+  test('a queue that is paused gives out nothing: what was to follow is given back, and not left in it', async () => {
     const { redisUrl } = await servers()
     const namespace = await freshNamespace()
     const { queue, consumer } = await openBullmq(redisUrl, namespace)
@@ -112,8 +112,9 @@ describe('BullMQ', () => {
     await queue.ring(jobs('a', 1))
     await eventually(() => said.includes('given back') && slots.active === 0)
     await paused.resume()
+    await queue.ring(jobs('a', 1, 'after'))
     await eventually(() => said.length === 3)
-    expect(said).toEqual(['a-1', 'given back', 'next'])
+    expect(said).toEqual(['a-1', 'given back', 'after-1'])
   })
 
   test('a Redis that is silent is given up by whoever rings, and used again when it speaks', async () => {

@@ -226,10 +226,7 @@ class Fetcher extends Worker {
     }
   }
 
-  /**
-   * Puts a job into the queue and takes it out again, before anybody else can. Answers whether that one was taken: a queue
-   * that is paused gives out none.
-   */
+  /** Puts a job into the queue and takes it at once. Answers whether it may run: a queue that is paused or full takes none. */
   async enter({ id, delivery }: Pick<NextJob, 'id' | 'delivery'>): Promise<boolean> {
     const entered = await this.jobs.enter(this.hand, { id, delivery })
     if (entered) this.lockManager.trackJob(id, this.hand.token, Date.now())

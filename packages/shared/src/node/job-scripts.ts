@@ -135,33 +135,27 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
   local limited = set[3] or (entering + taking > 0 and call('EXISTS', limiter) == 1)
 
   if entering > 0 then
-    local here, left = {}, {}
+    local here = {}
     local old = any(prefix, entering, 2)
     for i = 1, entering do
       local id, data = next(), next()
       local key = prefix .. id
+      entered[i] = 0
       if old and call('EXISTS', key) == 1 then
-        entered[i] = call('GET', key .. ':lock') == token and 1 or 0 -- sent once more, after a connection that broke
-      else
-        local starts = not paused and not limited and (not room or room > 0)
-        if starts then store(key, id, data, ahead, events, 'processedOn', now, 'ats', 1) else store(key, id, data, ahead, events) end
+        if call('GET', key .. ':lock') == token then entered[i] = 1 end -- sent once more, after a connection that broke
+      elseif not paused and not limited and (not room or room > #here) then
+        store(key, id, data, ahead, events, 'processedOn', now, 'ats', 1)
         call('XADD', events, 'MAXLEN', '~', longest, '*', 'event', 'waiting', 'jobId', id)
-        if starts then
-          call('SET', key .. ':lock', token, 'PX', lockMs)
-          call('XADD', events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-          here[#here + 1] = id
-          room = room and room - 1
-        else
-          left[#left + 1] = id
-        end
-        entered[i] = starts and 1 or 0
+        call('SET', key .. ':lock', token, 'PX', lockMs)
+        call('XADD', events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+        here[#here + 1] = id
+        entered[i] = 1
       end
     end
-    call('INCRBY', counter, entering)
-    if #here > 0 then call('LPUSH', active, unpack(here)) end
-    if #left > 0 then
-      call('RPUSH', wait, unpack(left))
-      if not paused and (not room or room > 0) then call('ZADD', marker, 0, '0') end
+    if #here > 0 then
+      call('INCRBY', counter, #here)
+      call('LPUSH', active, unpack(here))
+      room = room and room - #here
     end
   end
 
@@ -377,7 +371,7 @@ export class JobWork {
     return new Promise((resolve, reject) => this.asked.push({ kind: 'finish', hand, id, takes, resolve, reject }))
   }
 
-  /** Puts a job in and takes it, before anybody else can. False: the queue is paused or full, and the job waits in it; or its id was there. */
+  /** Puts a job in and takes it at once. False, and nothing was put in: the queue is paused, full or under a rate limit; or somebody else has a job of this id. */
   enter(hand: QueueHand, { id, delivery }: { readonly id: string; readonly delivery: Delivery }): Promise<boolean> {
     return new Promise((resolve, reject) => this.asked.push({ kind: 'enter', hand, id, delivery, resolve, reject }))
   }
