@@ -286,6 +286,14 @@ describe('beside jobs that somebody else puts into a queue', () => {
     await eventually(async () => expect(await left(place)).toEqual([]))
   })
 
+  test('jobs that were taken run, though BullMQ could not be asked for those of somebody else', async () => {
+    const { redis, key, tasks, bench, begin } = await shared(9)
+    await redis.set(key('prioritized'), 'not what BullMQ keeps there')
+    await tasks.ring(jobs(queue, 4)) // taken by one, two, and one where up to four were wished for
+    await begin()
+    await eventually(() => bench.begun.length === 4, { timeoutMs: 4_000 })
+  })
+
   test('a rate limit of the queue is kept, and no longer', async () => {
     const place = await shared(20)
     const { own, tasks, bench, begin } = place

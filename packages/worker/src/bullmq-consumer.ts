@@ -200,10 +200,14 @@ class Fetcher extends Worker {
   async take(count: number): Promise<Taken[]> {
     const { jobs, asks } = await this.jobs.take(this.hand, count)
     const taken = jobs.map(job => this.held(job))
-    while (asks && taken.length < count) {
-      const next = await this.takeOther()
-      if (!next) break
-      taken.push(next)
+    try {
+      while (asks && taken.length < count) {
+        const next = await this.takeOther()
+        if (!next) break
+        taken.push(next)
+      }
+    } catch (error) {
+      if (taken.length === 0) throw error // else what was taken is worked off: nobody else would
     }
     return taken
   }
