@@ -180,7 +180,7 @@ class Fetcher extends Worker {
   private readonly hand: QueueHand
   /** Jobs that BullMQ's own script is to finish. */
   private readonly foreign = new Set<string>()
-  /** What BullMQ's script last said of an hour to come: when a rate limit ends, in milliseconds, and when a delayed job is due. */
+  /** In how many milliseconds a rate limit ends, and a delayed job is due, as BullMQ's script last said. */
   private limitedMs = 0
   private dueInMs = Number.POSITIVE_INFINITY
 
@@ -244,12 +244,6 @@ class Fetcher extends Worker {
     await this.backend.moveJobFromActiveToWait(id, this.hand.token)
   }
 
-  private held({ id, data, foreign }: TakenJob): Taken {
-    if (foreign) this.foreign.add(id)
-    this.lockManager.trackJob(id, this.hand.token, Date.now())
-    return { id, delivery: parsed(data) }
-  }
-
   /** Waits until the queue may have something. Answers whether somebody said so. */
   async waitForWakeUp(signal: AbortSignal): Promise<boolean> {
     const { limitedMs, dueInMs } = this
@@ -258,6 +252,12 @@ class Fetcher extends Worker {
     if (limitedMs === 0) return Boolean(await this.backend.waitForJob(Math.min(waitSeconds, Math.max(1, dueInMs / 1_000))))
     await pause(Math.min(limitedMs, waitSeconds * 1_000), signal)
     return false
+  }
+
+  private held({ id, data, foreign }: TakenJob): Taken {
+    if (foreign) this.foreign.add(id)
+    this.lockManager.trackJob(id, this.hand.token, Date.now())
+    return { id, delivery: parsed(data) }
   }
 
   private async takeOther(): Promise<Taken | undefined> {
@@ -424,17 +424,17 @@ class QueueLoop {
     const finished = this.finish(job, false).catch(error => log.debug({ err: error, queue }, 'a job could not be finished'))
     this.running.add(finished)
     void finished.then(() => this.running.delete(finished))
-    let paused = false
+    let refused = false
     const entered = this.fetcher.enter(next).then(
       taken => {
-        paused = !taken
+        refused = !taken
       },
       error => log.debug({ err: error, queue, job: next.id }, 'a job was not put into its queue'),
     )
     // It is granted already: while Redis is away it runs without its job.
     await atMost(enterMs, entered)
-    if (paused) await next.giveBack()
-    return !paused
+    if (refused) await next.giveBack()
+    return !refused
   }
 
   private async finishAndTake(job: string, mayTake: boolean): Promise<Taken | undefined> {

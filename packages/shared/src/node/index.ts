@@ -27,7 +27,7 @@ export {
   failpoints,
   parseFailpoints,
 } from './failpoint.js'
-export { JobAdder, JobWork, type QueueHand, type ScriptClient, type Taken, type TakenJob } from './job-scripts.js'
+export { JobAdder, JobWork, type QueueHand, type TakenJob } from './job-scripts.js'
 export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silentLogger } from './logger.js'
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'
