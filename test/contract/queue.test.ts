@@ -251,6 +251,61 @@ describe.each(queueKinds)('$name', ({ open }) => {
     })
   })
 
+  describe('what is granted before it has a job', () => {
+    const granted = (id: string, run: () => Promise<void>, giveBack = () => Promise.reject(new Error('the queue was open'))): NextJob => ({
+      ...{ id, delivery: { v: 1, s: '1', a: 1 }, giveBack },
+      run: async () => {
+        await run()
+        return undefined
+      },
+    })
+
+    test('takes a slot, runs as a job of the queue, and leaves nothing behind; then the slot takes what waits', async () => {
+      const { queue, consumer } = await open()
+      const begun: string[] = []
+      const slots = new Slots(1)
+      const consumption = await (await consumer()).consume('a', slots, async id => void begun.push(id))
+      const job = [{ queue: 'a', id: 'a-granted' }]
+      let end = () => {}
+      const ended = new Promise<void>(resolve => {
+        end = resolve
+      })
+      const run = async () => {
+        begun.push('a-granted')
+        await ended
+      }
+      await eventually(() => consumption.begin(() => granted('a-granted', run))) // while the queue is asked for a job the slot is held for it
+      await eventually(() => begun.length === 1)
+      expect(await queue.missing(job, 60_000)).toEqual([])
+      expect([slots.free, consumption.begin(() => granted('a-other', run))]).toEqual([0, false])
+      await queue.ring(jobs('a', 1))
+      await aWhile()
+      expect(begun).toEqual(['a-granted'])
+      end()
+      await eventually(() => begun.length === 2)
+      expect(begun).toEqual(['a-granted', 'a-1'])
+      await eventually(async () => (await queue.missing([...job, ...jobs('a', 1)], 60_000)).length === 2)
+      await eventually(() => slots.free === 1)
+    })
+
+    test('is waited for by a consumption that stops, which begins no more', async () => {
+      const { consumer } = await open()
+      const slots = new Slots(2)
+      const consumption = await (await consumer()).consume('a', slots, async () => undefined)
+      let end = () => {}
+      const ended = new Promise<void>(resolve => {
+        end = resolve
+      })
+      const order: string[] = []
+      await eventually(() => consumption.begin(() => granted('a-granted', () => ended.then(() => void order.push('ran')))))
+      const stopped = consumption.stop().then(() => order.push('stopped'))
+      expect(consumption.begin(() => granted('a-late', async () => void order.push('late')))).toBe(false)
+      end()
+      await stopped
+      expect(order).toEqual(['ran', 'stopped'])
+    })
+  })
+
   describe('a job that brings another one', () => {
     /** A chain of jobs, each of which brings the next; says when each began. */
     const chain = (name: string, length: number, begin: (id: string) => Promise<void> | void, n = 1): NextJob => ({

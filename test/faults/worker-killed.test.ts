@@ -34,11 +34,11 @@ const startsOf = (fleet: FaultFleet, taskId: string) =>
 const allStarted = (fleet: FaultFleet, taskId: string, count: number) =>
   eventually(() => expect(startsOf(fleet, taskId)).toHaveLength(count), { timeoutMs: 15_000 })
 
-/** Fills every slot of the first worker until `release(name)`: what is submitted meanwhile goes to those who come. */
-async function occupyFirst(fleet: FaultFleet, name: string): Promise<void> {
-  const subtasks = Array.from({ length: slots }, (_, i) => ({ name: `s${i}`, capability: 'fault', input: { hold: name } }))
+/** Fills slots of the first worker, all of them by default, until `release(name)`: what is submitted meanwhile goes to those who come. */
+async function occupyFirst(fleet: FaultFleet, name: string, count = slots): Promise<void> {
+  const subtasks = Array.from({ length: count }, (_, i) => ({ name: `s${i}`, capability: 'fault', input: { hold: name } }))
   await submitted(fleet, { task_id: name, title: 'busy', execute: true, subtasks })
-  await allStarted(fleet, name, slots)
+  await allStarted(fleet, name, count)
 }
 
 interface Struck {
@@ -84,13 +84,17 @@ test('11: killed with a job fetched and not claimed: no attempt is used up', asy
 test('12: a claim committed, its reply lost: the repeated claim gets the same grant; a worker killed then loses one attempt', async () => {
   const fleet = shared()
   const silent = await fleet.addCoordinator({ failpoint: 'collect.claim-after-commit:stop' })
+  await occupyFirst(fleet, 'busy-t12', slots - 1) // the last one is kept for the queue: what follows has to be claimed
   fleet.coordinator(0).proxies.nats?.cut() // all claims go to the silent one
   await submitted(fleet, one('t12'))
   await silent.reached('collect.claim-after-commit')
-  const granted = await fleet.rows<{ claim: string }>(`select claim_id::text as claim from subtask_states where state = 'running'`)
+  const granted = await fleet.rows<{ claim: string }>(
+    `select s.claim_id::text as claim from subtask_states s join tasks k on k.id = s.task_pk where k.task_id = 't12' and s.state = 'running'`,
+  )
   expect(granted).toHaveLength(1)
   fleet.coordinator(0).proxies.nats?.heal()
   await allStarted(fleet, 't12', 1) // while the one that granted it first still says nothing
+  fleet.release('busy-t12')
   await fleet.drain()
   await silent.kill()
   const { attempts } = accountOf(await fleet.history(), 't12')

@@ -60,7 +60,7 @@ describe.each(databases)('on %s', (_, open) => {
       ...{ priority: 2, metadata: '{}', context, digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: null },
       ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
     }
-    await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges })
+    await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges }, times)
     briefs.stored(task, graph.subtasks, graph.edges)
     return Object.fromEntries(graph.subtasks.map(s => [s.name, s])) as Record<string, NewSubtask>
   }

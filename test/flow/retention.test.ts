@@ -110,7 +110,8 @@ test('a repeat of its request is recognised, and stores nothing', async () => {
     due_at: null,
   }
   const counts = { total: 0, active: 0, reviewing: 0, blocked: 0, waits: false }
-  expect(await insertTasks(database, { tasks: [{ ...task, ...rest, ...counts } as never], subtasks: [], edges: [] })).toEqual(new Set())
+  const graph = { tasks: [{ ...task, ...rest, ...counts } as never], subtasks: [], edges: [] }
+  expect((await insertTasks(database, graph, { leaseMs: 1_000, defaultSlaMs: 1_000 })).ids).toEqual(new Set())
 })
 
 test('a task of many subtasks is gone at once, and swept in pieces', async () => {

@@ -23,7 +23,7 @@ import type { OpenQueueBoard } from './admin/queue-board.js'
 import { Artifacts } from './artifacts/artifacts.js'
 import { directoryArtifacts } from './artifacts/directory-artifacts.js'
 import { openArtifactDirectory } from './artifacts/open-directory.js'
-import { Briefs } from './collect/briefs.js'
+import { Briefs, maxRemembered } from './collect/briefs.js'
 import { Claims } from './collect/claims.js'
 import { createAfterCommit } from './collect/effects.js'
 import { Heartbeats } from './collect/heartbeats.js'
@@ -50,7 +50,9 @@ import { Directory } from './dispatch/directory.js'
 import { Dispatcher } from './dispatch/dispatcher.js'
 import { Measurer } from './dispatch/measurer.js'
 import { Ringer } from './dispatch/ringer.js'
+import { Spares } from './dispatch/spares.js'
 import { Starter } from './dispatch/starter.js'
+import { Starts, startedRow } from './dispatch/starts.js'
 import { durationsAt } from './durations.js'
 import { createHttpServer, readSubmissionText } from './http/index.js'
 import type { Intake } from './intake/bullmq-intake.js'
@@ -234,7 +236,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const briefs = new Briefs()
 
   // dispatch: ready subtasks to their queues
-  const directory = new Directory({ db: database, routes })
+  const spares = new Spares(2 * heartbeatMs)
+  const directory = new Directory({ db: database, routes, spares })
   const ringer = new Ringer({
     queue,
     retryMs: durations.ringAgainMs,
@@ -395,7 +398,22 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
+    onSpare: (workerId, spare) => spares.heard(workerId, spare),
     onStreamed: () => tail.wake(),
+  })
+
+  // What was stored for a worker that has slots to spare starts there.
+  const starts = new Starts({
+    bus,
+    subjects: named,
+    coordinatorId: id,
+    spares,
+    database,
+    leaseMs,
+    heartbeatMs,
+    log,
+    onStarted: rows => reports.started(rows),
+    onReturned: rows => dispatcher.placed(rows),
   })
 
   // watch: what is late, what was lost
@@ -411,6 +429,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     cancelGraceMs: durations.cancelGraceMs,
     backoff,
     room: () => directory.fastRoom(),
+    ring: rows => dispatcher.placed(rows),
     log,
     after,
     onSwept: observer.swept,
@@ -457,9 +476,12 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     knowledge,
     now: () => systemClock.now(),
     fleet: directory,
+    times: { leaseMs, defaultSlaMs: slaMs },
+    maxRemembered,
     admitCallback: webhooks.admitCallback,
     read: async (caller, taskId) => ({ kind: 'existing', task: await reader.view(caller, taskId, { limit: 1_000 }) }),
-    onStored: async (jobs, ready) => {
+    onStored: async (jobs, ready, begun) => {
+      starts.send(begun.map(each => startedRow(each, subtask => briefs.of(subtask))))
       if (ready.length > 0) dispatcher.wake(ready)
       tail.wake()
       fanOut.wake()
@@ -471,6 +493,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       briefs.stored(task, subtasks, edges)
       traces?.stored(task, subtasks, traceparent)
     },
+    onUncertain: claims => starts.takeBack(claims),
     startWaiting: () => starter.now(),
   })
   const replanner = new Replanner({
@@ -616,6 +639,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(retention ? [retention] : []),
       ...(artifactSweeper ? [artifactSweeper] : []),
       inbox,
+      starts,
       tail,
       sender,
       fanOut,

@@ -76,6 +76,8 @@ export function subjects(namespace: string) {
     coordinator: (id: string) => `${namespace}.coordinator.${id}`,
     /** Words to one worker: abort, drain. */
     worker: (id: string) => `${namespace}.worker.${id}`,
+    /** Attempts that a coordinator starts on one worker: a request, which the worker answers. */
+    starts: (id: string) => `${namespace}.starts.${id}`,
     /** Words to all workers. */
     workers: `${namespace}.workers`,
     /** Pulses between coordinators: "look at Postgres now". */

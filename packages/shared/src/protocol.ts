@@ -166,10 +166,26 @@ const streamItemSchema = z.object({
 })
 export type StreamItem = z.infer<typeof streamItemSchema>
 
+/** By agent, the slots in which a coordinator may start attempts at once (`StartRequest`). A worker that says nothing has none. */
+const spareSchema = z.record(z.string(), z.number().int().min(0)).optional()
+export type Spare = Readonly<Record<string, number>>
+
 export const workerRequestSchema = z.discriminatedUnion('type', [
   z.object({ v: version, type: z.literal('register'), worker: workerInfoSchema }),
-  z.object({ v: version, type: z.literal('claim'), worker_id: z.string(), items: z.array(claimItemSchema).min(1).max(maxBatchItems) }),
-  z.object({ v: version, type: z.literal('report'), worker_id: z.string(), items: z.array(z.unknown()).min(1).max(maxBatchItems) }),
+  z.object({
+    v: version,
+    type: z.literal('claim'),
+    worker_id: z.string(),
+    items: z.array(claimItemSchema).min(1).max(maxBatchItems),
+    spare: spareSchema,
+  }),
+  z.object({
+    v: version,
+    type: z.literal('report'),
+    worker_id: z.string(),
+    items: z.array(z.unknown()).min(1).max(maxBatchItems),
+    spare: spareSchema,
+  }),
   z.object({
     v: version,
     type: z.literal('heartbeat'),
@@ -179,6 +195,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     /** Active attempts per agent. */
     load: z.record(z.string(), z.number()),
     loop_lag_ms: z.number(),
+    spare: spareSchema,
   }),
   z.object({
     v: version,
@@ -278,6 +295,32 @@ export interface HandedOver {
   tp?: string
   /** None: the reply had no room, or it is a repeat. The claim is granted already and may be asked for. */
   grant?: Grant
+}
+
+/** A subtask that was stored, queued and started with one commit, on a worker that had a slot to spare. */
+export interface Start extends HandedOver {
+  agent: string
+  /** Where its job belongs: the worker puts it in and takes it out. */
+  queue: string
+  claim_id: string
+}
+
+/**
+ * What a coordinator asks of a worker, by a subject of its own. It may be repeated: under the same `id` it is answered as it
+ * was the first time.
+ */
+export const startRequestSchema = z.object({
+  v: version,
+  id: z.uuid(),
+  coordinator: z.string(),
+  items: z.array(z.custom<Start>(item => typeof item === 'object' && item !== null)).max(maxBatchItems),
+})
+export type StartRequest = z.infer<typeof startRequestSchema>
+
+export interface StartReply {
+  /** For each item, in order, whether it runs here now; what does not is to be given back. */
+  started: boolean[]
+  spare: Spare
 }
 
 export type ReportReply =

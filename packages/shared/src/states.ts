@@ -64,6 +64,11 @@ export const subtaskTransitions = {
     to: 'running',
     when: 'the worker that finished its last dependency goes on with it: it is queued and claimed at once, and the attempt number rises',
   },
+  return: {
+    from: ['running'],
+    to: 'queued',
+    when: 'the worker that it was started on does not have it: nothing ran, and the attempt is the same',
+  },
   complete: { from: ['running'], to: 'completed', when: "its worker's result was accepted" },
   retry: { from: ['running'], to: 'retrying', when: 'an attempt failed and another is due after a backoff' },
   defer: { from: ['queued'], to: 'retrying', when: 'it was lost twice with its worker, and this worker runs another such one already' },

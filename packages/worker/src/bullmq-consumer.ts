@@ -12,8 +12,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { BatonError } from '@baton/shared'
 import {
   atMost,
-  type Consumption,
   hopelessRedisError,
+  type JobConsumption,
   JobWork,
   type Logger,
   maskSecrets,
@@ -116,7 +116,7 @@ class BullmqConsumer implements QueueConsumer {
     }
   }
 
-  async consume(queue: string, slots: Slots, onJob: OnJob): Promise<Consumption> {
+  async consume(queue: string, slots: Slots, onJob: OnJob): Promise<JobConsumption> {
     const loop = new QueueLoop({
       queue,
       slots,
@@ -129,6 +129,7 @@ class BullmqConsumer implements QueueConsumer {
     this.consumptions.add(loop)
     loop.start()
     return {
+      begin: granted => loop.begin(granted),
       stop: async () => {
         await loop.stop()
         this.consumptions.delete(loop)
@@ -328,6 +329,15 @@ class QueueLoop {
     return this.stopped
   }
 
+  /** Takes a slot for what is granted already. */
+  begin(granted: (turn: Turn) => NextJob): boolean {
+    if (this.isStopping || !this.options.slots.tryHold()) return false
+    const turn = new Turn()
+    const next = granted(turn)
+    this.keep(this.work(turn, () => this.enterAndRun(next, turn)))
+    return true
+  }
+
   /** Waits for jobs as long as they take, and for Redis only so long: it may be away. */
   private async end(): Promise<void> {
     this.stopping.abort()
@@ -389,26 +399,25 @@ class QueueLoop {
       for (let n = jobs.length; n < held; n++) this.options.slots.giveUnused()
     }
     for (const job of jobs) {
-      const work = this.work(job)
-      this.running.add(work)
-      void work.finally(() => this.running.delete(work))
+      const turn = new Turn()
+      this.keep(this.work(turn, () => this.workOff(job, turn)))
     }
     return jobs.length
   }
 
-  /** Runs a job and, while the slot is its own, what the job brought, or whatever the queue hands over when the job is finished. */
-  private async work(first: Taken): Promise<void> {
+  private keep(work: Promise<unknown>): void {
+    this.running.add(work)
+    void work.finally(() => this.running.delete(work))
+  }
+
+  /** Works off what a slot was taken for and, while the slot is its own, whatever the queue hands over when a job is finished. */
+  private async work(turn: Turn, first: () => Promise<string | undefined>): Promise<void> {
     const { slots, log, queue } = this.options
-    const turn = new Turn()
-    let job: Taken | undefined = first
     try {
-      while (job) {
-        if (this.isStopping) {
-          slots.passed()
-          return await this.fetcher.giveBack(job) // Q2
-        }
-        const last: string | undefined = await this.run(job, turn)
-        job = last === undefined ? undefined : await this.finishAndTake(last, !turn.isOver)
+      let last = await first()
+      while (last !== undefined) {
+        const job: Taken | undefined = await this.finishAndTake(last, !turn.isOver)
+        last = job && (await this.workOff(job, turn))
       }
     } catch (error) {
       // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
@@ -419,11 +428,15 @@ class QueueLoop {
   }
 
   /** Finishes a job, and puts the one that follows it through the queue. Answers whether that one may run. */
-  private async goOn(job: string, next: NextJob): Promise<boolean> {
+  private goOn(job: string, next: NextJob): Promise<boolean> {
     const { log, queue } = this.options
-    const finished = this.finish(job, false).catch(error => log.debug({ err: error, queue }, 'a job could not be finished'))
-    this.running.add(finished)
-    void finished.then(() => this.running.delete(finished))
+    this.keep(this.finish(job, false).catch(error => log.debug({ err: error, queue }, 'a job could not be finished')))
+    return this.enter(next)
+  }
+
+  /** Puts what is granted through the queue. Answers whether it may run; else it was given back. */
+  private async enter(next: NextJob): Promise<boolean> {
+    const { log, queue } = this.options
     let refused = false
     const entered = this.fetcher.enter(next).then(
       taken => {
@@ -460,17 +473,33 @@ class QueueLoop {
     }
   }
 
-  /**
-   * Works off a job, and what it brings. Answers with the id of the one that is left to be finished: a job is finished whatever
-   * became of the attempt, as the coordinator alone retries.
-   */
-  private async run({ id, delivery }: Taken, turn: Turn): Promise<string | undefined> {
-    const { onJob, log, queue } = this.options
+  /** Works off a job, and what it brings. Answers with the id of the one that is left to be finished. */
+  private async workOff(job: Taken, turn: Turn): Promise<string | undefined> {
+    const { slots, onJob } = this.options
+    if (!this.isStopping) return this.run(job.id, () => onJob(job.id, job.delivery, turn), turn)
+    slots.passed()
+    await this.fetcher.giveBack(job) // Q2
+    return undefined
+  }
+
+  /** The same for what was granted before it had a job. */
+  private async enterAndRun(next: NextJob, turn: Turn): Promise<string | undefined> {
+    this.unended++
+    try {
+      return (await this.enter(next)) ? await this.run(next.id, () => next.run(), turn) : undefined
+    } finally {
+      this.ended()
+    }
+  }
+
+  /** A job is finished whatever became of the attempt, as the coordinator alone retries. */
+  private async run(id: string, first: () => Promise<NextJob | undefined>, turn: Turn): Promise<string | undefined> {
+    const { log, queue } = this.options
     this.unended++
     let last = id
     try {
       turn.next()
-      for (let next = await onJob(id, delivery, turn); next; next = await next.run()) {
+      for (let next = await first(); next; next = await next.run()) {
         turn.next()
         if (!(await this.goOn(last, next))) return undefined
         last = next.id
@@ -478,10 +507,14 @@ class QueueLoop {
     } catch (error) {
       log.error({ err: error, queue, job: last }, 'a delivery could not be worked off')
     } finally {
-      this.unended--
-      if (this.unended === 0) this.onEnded?.()
+      this.ended()
     }
     return last
+  }
+
+  private ended(): void {
+    this.unended--
+    if (this.unended === 0) this.onEnded?.()
   }
 
   private async waitForWakeUp(): Promise<void> {

@@ -2,7 +2,7 @@
  * What happens to a delivery: claim, run, report. The claim id, made once for each delivery, is the lease token.
  *
  * A report names the claim under which its slot would go on with what the result completes the way for. What the coordinator
- * hands over is granted already: it runs as the next job of the slot.
+ * hands over, or starts in a slot that the worker has to spare, is granted already: it runs as the next job of the slot.
  *
  * Invariants: E1 nothing runs without a granted claim. E2 a report is repeated until it is answered; only then is the
  * delivery finished. E3 what was handed over runs, or is given back.
@@ -17,6 +17,7 @@ import {
   type Outcome,
   protocolVersion,
   type ReportItem,
+  type Start,
 } from '@baton/shared'
 import { failpoint, type Logger, type NextJob, SlotMap, type Turn } from '@baton/shared/node'
 import type { Tracing } from '@baton/shared/observe'
@@ -87,6 +88,15 @@ export class Executor {
   /** Claims nothing any more. */
   drain(): void {
     this.draining = true
+  }
+
+  get isDraining(): boolean {
+    return this.draining
+  }
+
+  /** What a coordinator started here, in a slot at that place. */
+  started(agent: Agent, start: Start, coordinator: string, place: Place): NextJob {
+    return this.granted({ agent, place, way: { to: coordinator } }, start, start.claim_id)
   }
 
   /** Gives back whatever still runs. */
@@ -174,7 +184,7 @@ export class Executor {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure }, next: undefined }, way)
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
-    else if (next && reply.next) return this.handedOver(granted, reply.next, next.claim_id)
+    else if (next && reply.next) return this.granted(granted, reply.next, next.claim_id)
     return undefined
   }
 
@@ -184,7 +194,7 @@ export class Executor {
     return this.draining || (!spare && place.turn?.isOver) ? undefined : { claim_id: randomUUID(), spare }
   }
 
-  private handedOver({ agent, place, way: { to } }: Granted, next: HandedOver, claimId: string): NextJob {
+  private granted({ agent, place, way: { to } }: Pick<Granted, 'agent' | 'place' | 'way'>, next: HandedOver, claimId: string): NextJob {
     const { subtask, attempt: attemptNumber, job, tp } = next
     const way = { to } // it has overtaken nobody
     // Its lease is kept from now on.

@@ -6,7 +6,7 @@
  * repeated. One that a report names is listed when its answer has come: until then nobody knows of which subtask it is, and
  * the report is repeated sooner than a lease runs out.
  */
-import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
+import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type Spare, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'
 import { type Executor, lostClaim } from './executor.js'
 import type { Uplink } from './uplink.js'
@@ -15,6 +15,8 @@ interface HeartbeatOptions {
   readonly worker: () => WorkerInfo
   readonly uplink: Uplink
   readonly executor: Executor
+  /** Where coordinators may start attempts at once. Default: nowhere. */
+  readonly spare?: () => Spare
   readonly log: Logger
   readonly onDrain: () => void
 }
@@ -136,6 +138,7 @@ export class Heartbeat {
         active: [...active, ...claiming],
         load,
         loop_lag_ms: Math.round(lagMs),
+        spare: this.options.spare?.(),
       },
       signal,
     )

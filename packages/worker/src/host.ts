@@ -24,6 +24,7 @@ import { Heartbeat } from './heartbeat.js'
 import { Runners } from './isolation/runners.js'
 import { createLanes } from './lanes.js'
 import type { WorkerObserver } from './observer.js'
+import { Starts } from './starts.js'
 import { Uplink } from './uplink.js'
 import { version } from './version.js'
 
@@ -75,9 +76,11 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const named = subjects(namespace)
   const stopping = new AbortController()
   const uplink = new Uplink({ bus, subjects: named, log })
-  const lanes = createLanes(uplink, id, stopping.signal)
+  const spare = () => starts.spare()
+  const lanes = createLanes(uplink, id, stopping.signal, spare)
   const runners = options.runners ?? new Runners({ log })
   const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer, tracing: options.tracing })
+  const starts = new Starts(executor)
   const info: WorkerInfo = {
     id,
     host: hostname(),
@@ -123,7 +126,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     if (starting.done) void end(options.drainMs ?? defaultDrainMs)
     else starting.drainAsked = true
   }
-  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, log, onDrain })
+  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, spare, log, onDrain })
 
   const onWord = (payload: string) => {
     const word = workerWordSchema.safeParse(safeJson(payload))
@@ -138,6 +141,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   try {
     await runners.start(agents)
     subscriptions.push(await bus.subscribe(named.worker(id), {}, onWord), await bus.subscribe(named.workers, {}, onWord))
+    subscriptions.push(await bus.serve(named.starts(id), {}, payload => starts.answer(payload)))
     await heartbeat.start(options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal)
   } catch (error) {
     await runners.stop()
@@ -159,7 +163,11 @@ export async function startHost(options: HostOptions): Promise<Host> {
       queueName(pool, { kind: 'agent', name: agent.name }),
       ...agent.capabilities.map(name => queueName(pool, { kind: 'capability', name })),
     ]
-    for (const queue of queues) consumptions.push(await consumer.consume(queue, slots, onJob))
+    for (const queue of queues) {
+      const consumption = await consumer.consume(queue, slots, onJob)
+      consumptions.push(consumption)
+      starts.add(queue, { agent, slots, consumption })
+    }
   }
   const giveUp = () => void heartbeat.stop()
   options.signal?.addEventListener('abort', giveUp, { once: true })

@@ -9,6 +9,7 @@ import {
   maxBatchItems,
   type ReportItem,
   type ReportReply,
+  type Spare,
   type StreamItem,
   type StreamReply,
 } from '@baton/shared'
@@ -28,16 +29,18 @@ export interface Lanes {
   whenIdle(): Promise<void>
 }
 
-export function createLanes(uplink: Uplink, workerId: string, signal: AbortSignal): Lanes {
+/** `spare`: where coordinators may start attempts at once; told with every claim and report. */
+export function createLanes(uplink: Uplink, workerId: string, signal: AbortSignal, spare: () => Spare = () => ({})): Lanes {
+  const from = () => ({ worker_id: workerId, spare: spare() })
   const claims = new LanesByCoordinator<ClaimItem, ClaimReply>(to => ({
     maxItems: maxBatchItems,
-    send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', worker_id: workerId, items }, signal, to)).results,
+    send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', ...from(), items }, signal, to)).results,
   }))
   const reports = new LanesByCoordinator<ReportItem, ReportReply>(to => ({
     maxItems: maxBatchItems,
     maxBytes: maxBatchBytes,
     sizeOf: sizeOfReport,
-    send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', worker_id: workerId, items }, signal, to)).results,
+    send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', ...from(), items }, signal, to)).results,
   }))
   const streams = new BatchLane<StreamItem, StreamReply>({
     maxItems: maxBatchItems,

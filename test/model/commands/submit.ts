@@ -91,15 +91,15 @@ async function run({ database, ids }: Store, { draft, firstId, execute, rooms, u
     blocked,
     waits: false,
   }
-  const inserted = await insertTasks(database, {
-    tasks: [task],
-    subtasks: graph.subtasks,
-    edges: graph.edges,
-  })
+  const inserted = await insertTasks(
+    database,
+    { tasks: [task], subtasks: graph.subtasks, edges: graph.edges },
+    { leaseMs: long, defaultSlaMs: long },
+  )
   const jobs = graph.subtasks.flatMap(s =>
     s.state === 'queued' && s.queue !== null ? [{ id: s.id, attempt: 1, dispatch: 1, queue: s.queue, route_id: s.route_id }] : [],
   )
-  return { inserted: inserted.has(id), jobs: inserted.has(id) ? jobsOf(jobs) : [] }
+  return { inserted: inserted.ids.has(id), jobs: inserted.ids.has(id) ? jobsOf(jobs) : [] }
 }
 
 export function plannedOf(draft: Draft) {

@@ -20,7 +20,9 @@ interface BriefsLimits {
   readonly characters: number
 }
 
-const defaultLimits: BriefsLimits = { subtasks: 20_000, subtasksOfTask: 2_000, characters: 16 * 1024 * 1024 }
+/** A larger task is not remembered. */
+export const maxRemembered = 2_000
+const defaultLimits: BriefsLimits = { subtasks: 20_000, subtasksOfTask: maxRemembered, characters: 16 * 1024 * 1024 }
 /** As many as a grant lists. */
 const maxDependencies = 100
 

@@ -12,6 +12,7 @@ import {
   outputChunkName,
   protocolVersion,
   type Reply,
+  type Spare,
   type Subjects,
   spawnChunkName,
   toFailure,
@@ -44,6 +45,8 @@ interface InboxOptions {
   readonly heartbeatMs: number
   /** Workers could not be heard here until now: the group was left, or is joined again. */
   readonly onDeaf: () => void
+  /** A worker says in how many slots attempts may be started at once. */
+  readonly onSpare: (workerId: string, spare: Spare | undefined) => void
   /** Chunks of streams are committed. */
   readonly onStreamed: () => void
   readonly log: Logger
@@ -162,10 +165,13 @@ export class Inbox implements Service {
         await heartbeats.register(request.worker)
         return this.ok({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
       case 'claim':
+        this.options.onSpare(request.worker_id, request.spare)
         return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
+        this.options.onSpare(request.worker_id, request.spare)
         return enveloped(await reports.take(request.items), coordinatorId)
       case 'heartbeat':
+        this.options.onSpare(request.worker_id, request.state === 'ready' ? request.spare : undefined)
         return this.ok(await heartbeats.take(request))
       case 'chunk': {
         const { subtask, claim_id: claimId, name, n } = request

@@ -22,6 +22,7 @@ import type { ClaimVerdict } from '../store/claims.js'
 import type { CompletedItem, ReportVerdict } from '../store/complete.js'
 import type { Database } from '../store/database.js'
 import { type BackoffLimits, type FailedItem, failAttempts } from '../store/fail.js'
+import type { QueuedRow } from '../store/fragments.js'
 import type { Room } from '../store/room.js'
 import { type ItemResult, runBatch } from './batches.js'
 import type { Briefs } from './briefs.js'
@@ -51,6 +52,9 @@ interface ReportsOptions {
 const maxResultBatchBytes = 4 * 1024 * 1024
 /** Room for what a reply says beside grants. */
 const replyBytes = maxMessageBytes - 300_000
+
+/** A row that was queued and started at once. */
+type Begins = QueuedRow & { readonly task_pk: string; readonly claim_id: string }
 
 interface Answer {
   readonly verdict: ReportVerdict
@@ -112,6 +116,12 @@ export class Reports {
     })
   }
 
+  /** What was started with another statement was claimed with it. Resolves with the traces, by the ids of the jobs. */
+  started(rows: readonly Begins[]): Promise<ReadonlyMap<string, string> | undefined> {
+    this.tellOfClaims(rows)
+    return this.options.after.handedOver(rows)
+  }
+
   private async takeOne(report: ReportItem): Promise<Answer | Rejected> {
     const { outcome } = report
     switch (outcome.kind) {
@@ -161,9 +171,7 @@ export class Reports {
     observer?.completed(items, verdicts, began)
     for (const n of refused) this.acknowledge(items[n])
     if (handed.size === 0) return verdicts.map(verdict => ({ verdict }))
-    const jobs = [...handed.values()].filter(job => !job.again)
-    this.tellOfClaims(jobs)
-    const traces = await after.handedOver(jobs)
+    const traces = await this.started([...handed.values()].filter(job => !job.again))
     return verdicts.map((verdict, n) => {
       const job = handed.get(n)
       return { verdict, handed: job, tp: job && traces?.get(jobOf(job)) }
@@ -171,7 +179,7 @@ export class Reports {
   }
 
   /** What was handed over was claimed with it. */
-  private tellOfClaims(jobs: readonly Handed[]): void {
+  private tellOfClaims(jobs: readonly Begins[]): void {
     if (jobs.length === 0) return
     const verdicts = jobs.map(({ route_id, task_pk }): ItemResult<ClaimVerdict> => {
       return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited: 0 } }

@@ -24,6 +24,8 @@ import {
 import { BatchLane, failpoint } from '@baton/shared/node'
 import type { Span } from '@baton/shared/observe'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
+import type { SpareSlots } from '../dispatch/spares.js'
+import type { Begun } from '../dispatch/starts.js'
 import { delegatedPlan, planCapability } from '../plan/delegation.js'
 import type { DraftLimits } from '../plan/model/guardrails.js'
 import type { Knowledge } from '../plan/model/model-planner.js'
@@ -32,8 +34,19 @@ import type { Database, Queryable } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
 import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
+import type { StartedClaim } from '../store/return-to-queue.js'
 import type { Routes } from '../store/routes.js'
-import { type Edge, insertTasks, insertTasksIn, type NewSubtask, type NewTask, readDigests, type StoredDigest } from '../store/submit.js'
+import {
+  type AttemptTimes,
+  type Edge,
+  type InsertedTasks,
+  insertTasks,
+  insertTasksIn,
+  type NewSubtask,
+  type NewTask,
+  readDigests,
+  type StoredDigest,
+} from '../store/submit.js'
 import type { Caller, SubmitOptions, SubmitOutcome } from './api.js'
 import { checkLeases } from './leases.js'
 import { viewOfNew } from './new-task-view.js'
@@ -66,18 +79,26 @@ interface SubmitterOptions {
     offers(agent: string, capability: string): boolean
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
+    takeSlot(routeId: number): { queue: string; slots: SpareSlots } | null
+    giveSlotBack(slots: SpareSlots): void
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
   /** Whether a task may call back there. Throws `invalid_request`. */
   readonly admitCallback: (caller: Caller, url: string) => Promise<void>
   /** The task as stored, for repeats. */
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
-  /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher. */
-  readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[]) => Promise<void>
+  /** For what starts at once and says nothing of it itself. */
+  readonly times: AttemptTimes
+  /** Of a task with more subtasks nothing starts at once: nobody would remember their briefs. */
+  readonly maxRemembered: number
+  /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher; what runs. */
+  readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[], begun: readonly Begun[]) => Promise<void>
   /** Around the planning and storing of a task; none where nothing is traced. */
   readonly trace?: ((taskId: string, parent: string | undefined) => Span) | undefined
   /** A task was stored with this graph; before its jobs are rung. */
   readonly onTask: (stored: Prepared) => void
+  /** A statement failed that may have started these. */
+  readonly onUncertain: (claims: readonly StartedClaim[]) => void
   /** Starts what waits to start and now may. */
   readonly startWaiting: () => Promise<void>
 }
@@ -87,6 +108,8 @@ export interface Prepared {
   readonly task: NewTask
   readonly subtasks: readonly NewSubtask[]
   readonly edges: readonly Edge[]
+  /** The slots that were taken for those that may start at once, in their order. */
+  readonly slots: readonly SpareSlots[]
   /** What the plan says beside its subtasks; the plan itself is let go of, for a large one takes much room. */
   readonly plan: PlanView
   /** Where it is traced. */
@@ -125,9 +148,7 @@ interface How extends Required<SubmitOptions> {
   readonly span: Span | undefined
 }
 
-interface Inserted {
-  /** Of the tasks that were new. */
-  readonly ids: ReadonlySet<string>
+interface Inserted extends InsertedTasks {
   /** By tenant and `task_id`. */
   readonly refused: ReadonlyMap<string, BatonError>
 }
@@ -230,7 +251,10 @@ export class Submitter {
     const { now } = this.options
     const prepared = await this.prepare(caller, request, plan, orchestrator, { dryRun, traceparent: span?.traceparent })
     if (dryRun) return { kind: 'dry_run', task: viewOfNew(prepared, now()) }
-    const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared)
+    const stored = await (prepared.guarded ? this.guardedLane : this.lane).push(prepared).catch((error: unknown) => {
+      this.giveSlotsBack([prepared])
+      throw error
+    })
     if (stored instanceof BatonError) throw stored
     if (stored === 'existing') {
       const repeated = await this.repeats.push({ caller, task: prepared.task, unseen })
@@ -249,7 +273,7 @@ export class Submitter {
     orchestrator: OrchestratorSettings,
     { dryRun, traceparent }: { dryRun: boolean; traceparent: string | undefined },
   ): Promise<Prepared> {
-    const { ids, routes, pool, attemptLimit, minLeaseMs, fleet } = this.options
+    const { ids, routes, pool, attemptLimit, minLeaseMs, fleet, maxRemembered } = this.options
     checkLeases(
       plan.subtasks.map(subtask => subtask.leaseMs),
       minLeaseMs,
@@ -269,6 +293,7 @@ export class Submitter {
     const id = draw()
     const waits = request.execute === true && !dryRun && orchestrator.max_concurrent_tasks !== null
     const execute = request.execute === true && !dryRun && !waits
+    const slots: SpareSlots[] = []
     const graph = buildGraph(planned, {
       tenantId: caller.tenantId,
       taskPk: id,
@@ -278,6 +303,7 @@ export class Submitter {
       attemptLimit: orchestrator.retry_attempts ?? attemptLimit,
       queueWaitMs: i => (keys[i] && fleet.queueWaitOf(keys[i])) ?? optionalMs(orchestrator.queue_wait_ms) ?? this.options.queueWaitMs,
       deadlineMs: optionalMs(orchestrator.deadline_ms) ?? this.options.deadlineMs,
+      taskSlaMs: plan.slaMs,
       running: execute,
       spawnedBy: null,
       firstOrdinal: 1,
@@ -288,7 +314,13 @@ export class Submitter {
       routeIds,
       place: routeId => {
         if (unserved.has(routeId)) return 'blocked'
-        const queue = orchestrator.status === 'running' && !orchestrator.all_paused ? fleet.takeRoom(routeId) : null
+        if (orchestrator.status !== 'running' || orchestrator.all_paused) return null
+        const spare = planned.length <= maxRemembered ? fleet.takeSlot(routeId) : null
+        if (spare) {
+          slots.push(spare.slots)
+          return { queue: spare.queue, on: spare.slots }
+        }
+        const queue = fleet.takeRoom(routeId)
         return queue === null ? null : { queue }
       },
     })
@@ -321,7 +353,7 @@ export class Submitter {
       waits,
     }
     const guarded = orchestrator.max_tasks !== null || orchestrator.id !== defaultOrchestratorId
-    return { task, subtasks: graph.subtasks, edges: graph.edges, plan: shown, traceparent, guarded }
+    return { task, subtasks: graph.subtasks, edges: graph.edges, slots, plan: shown, traceparent, guarded }
   }
 
   /** Stores a batch; answers for each whether it was new, or why not. */
@@ -335,24 +367,50 @@ export class Submitter {
     }
     const graphs = [...firsts.values()]
     failpoint('submit.before-commit')
-    const { ids: inserted, refused } = await insert(graphs)
+    const {
+      ids: inserted,
+      started,
+      refused,
+    } = await insert(graphs).catch((error: unknown) => {
+      this.options.onUncertain(
+        graphs.flatMap(({ subtasks }) =>
+          subtasks.flatMap(({ id, start_claim }) => (start_claim === null ? [] : [{ id, claim_id: start_claim }])),
+        ),
+      )
+      throw error
+    })
     failpoint('submit.after-graph')
+    this.giveSlotsBack(batch.filter(({ task }) => !inserted.has(task.id)))
     const stored = graphs.filter(g => inserted.has(g.task.id))
     for (const graph of stored) onTask(graph)
     const jobs: QueuedRow[] = []
+    const begun: Begun[] = []
     const ready = new Set<number>()
-    for (const { subtasks } of stored)
-      for (const { id, state, queue, route_id } of subtasks) {
-        if (state === 'queued' && queue !== null) jobs.push({ id, attempt: 1, dispatch: 1, queue, route_id })
+    for (const { subtasks, slots: taken } of stored) {
+      let next = 0
+      for (const subtask of subtasks) {
+        const { id, state, queue, route_id } = subtask
+        const slots = subtask.start_claim === null ? undefined : taken[next++]
+        const times = slots && started.get(id)
+        if (slots && times) begun.push({ subtask, slots, times })
+        else if (state === 'queued' && queue !== null) jobs.push({ id, attempt: 1, dispatch: 1, queue, route_id })
         else if (state === 'ready') ready.add(route_id)
+        if (slots && !times) this.options.fleet.giveSlotBack(slots)
       }
-    await onStored(jobs, [...ready])
+    }
+    await onStored(jobs, [...ready], begun)
     failpoint('submit.after-commit')
     return batch.map(({ task }) => (inserted.has(task.id) ? 'new' : (refused.get(taskKey(task)) ?? 'existing')))
   }
 
+  private giveSlotsBack(graphs: readonly Prepared[]): void {
+    for (const { slots } of graphs) for (const each of slots) this.options.fleet.giveSlotBack(each)
+  }
+
   private async insert(graphs: readonly Prepared[]): Promise<Inserted> {
-    return { ids: await insertTasks(this.options.database, together(graphs)), refused: new Map() }
+    const { database, times } = this.options
+    const { ids, started } = await insertTasks(database, together(graphs), times)
+    return { ids, started, refused: new Map() }
   }
 
   /** Under the locks of their orchestrators: up to `maxTasks` of each, and none of one that was deleted. */
@@ -376,7 +434,9 @@ export class Submitter {
         refused.set(taskKey(task), left === undefined ? noOrchestrator(task.orchestrator_id) : full(task))
         return false
       })
-      return { ids: taken.length > 0 ? await insertTasksIn(tx, together(taken)) : new Set(), refused }
+      if (taken.length === 0) return { ids: new Set(), started: new Map(), refused }
+      const { ids, started } = await insertTasksIn(tx, together(taken), this.options.times)
+      return { ids, started, refused }
     }
     return this.options.database.transaction(insert)
   }

@@ -11,6 +11,12 @@ export interface RouteKey {
   readonly agent: string | null
 }
 
+/** An agent on a worker that has a slot for it. */
+export interface StartOn {
+  readonly workerId: string
+  readonly agent: string
+}
+
 export interface GraphSetting {
   readonly tenantId: number
   readonly taskPk: string
@@ -23,6 +29,8 @@ export interface GraphSetting {
   /** The queue wait of the subtask at that position, and every subtask's deadline, where it does not say. */
   readonly queueWaitMs: (position: number) => number
   readonly deadlineMs: number
+  /** The SLA that the task says for its attempts; asked where some start at once. */
+  readonly taskSlaMs?: number | null
   /** Whether the task runs: roots are opened. */
   readonly running: boolean
   readonly spawnedBy: string | null
@@ -35,8 +43,8 @@ export interface GraphSetting {
   readonly newUuid: () => string
   /** One per subtask, in order. */
   readonly routeIds: readonly number[]
-  /** Where a root of this route goes at once: a queue with room, `blocked`, or null for `ready`. */
-  readonly place: (routeId: number) => { queue: string } | 'blocked' | null
+  /** Where a root of this route goes at once: a queue with room, and maybe on to a worker; `blocked`, or null for `ready`. */
+  readonly place: (routeId: number) => { readonly queue: string; readonly on?: StartOn | undefined } | 'blocked' | null
 }
 
 export interface GraphRows {
@@ -76,7 +84,7 @@ export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSet
     if (routeId === undefined) throw new RangeError('there has to be a route for every subtask')
     const gate = subtask.requiresApproval ? 'approval' : null
     const start = dependencies.size > 0 || !setting.running ? 'pending' : gate ? 'awaiting_approval' : setting.place(routeId)
-    const queue = typeof start === 'object' && start !== null ? start.queue : null
+    const { queue, on } = typeof start === 'object' && start !== null ? start : nowhere
     const state = queue !== null ? 'queued' : typeof start === 'string' ? start : 'ready'
     if (state === 'ready' || state === 'queued') active++
     else if (state === 'awaiting_approval') reviewing++
@@ -115,10 +123,16 @@ export function buildGraph(planned: readonly PlannedSubtask[], setting: GraphSet
       attempt: queue === null ? 0 : 1,
       queue,
       attempt_limit: subtask.maxAttempts ?? setting.attemptLimit,
+      task_sla_ms: setting.taskSlaMs ?? null,
+      start_claim: on ? flat(setting.newUuid()) : null,
+      start_worker: on?.workerId ?? null,
+      start_agent: on?.agent ?? null,
     }
   })
   return { subtasks, edges, active, reviewing, blocked }
 }
+
+const nowhere: { queue: null; on?: undefined } = { queue: null }
 
 /**
  * The same text in one piece. What is put together from pieces stays a tree of these until it is read as a whole, and that of

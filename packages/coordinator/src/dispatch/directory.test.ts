@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Queryable } from '../store/database.js'
 import type { Route, Routes } from '../store/routes.js'
 import { Directory } from './directory.js'
+import { Spares } from './spares.js'
 
 const build: Route = { id: 1, pool: 'shared', capability: 'build', requires: [], agent: null }
 /** Work for this agent alone: it goes to its own queue. */
@@ -13,7 +14,7 @@ async function directory(routes_: readonly Route[] = [build]) {
   const provider = { worker_id: 'w', pool: 'shared', agent: 'a', capabilities, concurrency: 10, active: 7, lagging: false }
   const db = { query: async () => ({ rows: [provider], rowCount: 1 }) } as unknown as Queryable // it reads the fleet, and nothing else
   const routes = { known: new Map(routes_.map(route => [route.id, route])), read: async () => undefined } as unknown as Routes // as far as it is asked
-  const made = new Directory({ db, routes })
+  const made = new Directory({ db, routes, spares: new Spares(1_000) })
   await made.refresh()
   return made
 }

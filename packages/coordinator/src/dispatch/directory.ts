@@ -10,10 +10,12 @@ import type { Queryable } from '../store/database.js'
 import type { Room, RouteRoom } from '../store/room.js'
 import type { Route, Routes } from '../store/routes.js'
 import { type Provider, readProviders } from '../store/workers.js'
+import type { SpareSlots, Spares } from './spares.js'
 
 interface DirectoryOptions {
   readonly db: Queryable
   readonly routes: Routes
+  readonly spares: Spares
 }
 
 export class Directory {
@@ -21,6 +23,8 @@ export class Directory {
   private providers: readonly Provider[] = []
   /** Of each route that was asked for since the fleet was last read; null: nobody serves it. */
   private readonly resolutions = new Map<number, Resolution | null>()
+  /** Of each route, where its attempts could be started at once. */
+  private readonly starters = new Map<number, readonly SpareSlots[]>()
   private depths = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
@@ -43,6 +47,8 @@ export class Directory {
     this.providers = await readProviders(this.options.db)
     await this.options.routes.read()
     this.resolutions.clear()
+    this.starters.clear()
+    this.options.spares.keep(new Set(this.providers.map(p => p.worker_id)))
   }
 
   /** The queues that have a live consumer. */
@@ -193,6 +199,35 @@ export class Directory {
     if (!resolved || this.roomOf(resolved) <= 0) return null
     this.queued(resolved.queue)
     return resolved.queue
+  }
+
+  /**
+   * A slot in which one row of a route may start at once, with the queue that it would have gone to: where nothing of the route
+   * waits for room, and nothing waits in that queue, so that nobody is overtaken.
+   */
+  takeSlot(routeId: number): { queue: string; slots: SpareSlots } | null {
+    if (this.backlog.has(routeId)) return null
+    const resolved = this.resolve(routeId)
+    if (!resolved || this.depthOf(resolved.queue) > 0) return null
+    const slots = this.options.spares.take(this.startersOf(routeId, resolved))
+    return slots ? { queue: resolved.queue, slots } : null
+  }
+
+  /** It will not start there. */
+  giveSlotBack(slots: SpareSlots): void {
+    this.options.spares.settled(slots)
+  }
+
+  private startersOf(routeId: number, { key }: Resolution): readonly SpareSlots[] {
+    const known = this.starters.get(routeId)
+    if (known) return known
+    const route = this.route(routeId)
+    const eligible = route ? eligibleFor(route, this.providers) : []
+    const starters = eligible
+      .filter(p => key.kind === 'capability' || p.agent === key.name)
+      .map(p => this.options.spares.of(p.worker_id, p.agent))
+    this.starters.set(routeId, starters)
+    return starters
   }
 
   private sharers(queue: string): number {

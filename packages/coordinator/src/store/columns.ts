@@ -7,12 +7,21 @@
 type ColumnType = 'bigint' | 'int' | 'smallint' | 'text' | 'uuid' | 'boolean' | 'timestamptz' | 'bigint[]' | 'text[]'
 type Value = string | number | boolean | null | undefined | readonly string[]
 
+type ColumnTypes<Row extends object> = Readonly<Partial<Record<keyof Row & string, ColumnType>>>
+
 /** The columns that a statement takes of rows like these, in order. */
 export class Columns<Row extends object> {
+  private readonly types: ColumnTypes<Row>
   private readonly columns: readonly (readonly [name: keyof Row & string, type: ColumnType])[]
 
-  constructor(types: Readonly<Partial<Record<keyof Row & string, ColumnType>>>) {
+  constructor(types: ColumnTypes<Row>) {
+    this.types = types
     this.columns = Object.entries(types) as [keyof Row & string, ColumnType][] // its own keys
+  }
+
+  /** The same, and more. */
+  and(types: ColumnTypes<Row>): Columns<Row> {
+    return new Columns<Row>({ ...this.types, ...types })
   }
 
   /** How many parameters they are. */

@@ -5,7 +5,7 @@
 import type { Queryable } from './database.js'
 import { whyGated } from './fragments.js'
 import { prepared } from './statements.js'
-import { type Edge, edgeColumns, edgeRows, graphRows, type NewSubtask, subtaskColumns } from './submit.js'
+import { type Edge, edgeColumns, edgeRows, graphRows, type NewSubtask, standingRows, subtaskColumns } from './submit.js'
 
 const lock = prepared(
   'lock_spawner',
@@ -81,7 +81,7 @@ edge as (
   union all
   select s.id, d.id from subtask s cross join dependent d
 ),
-${graphRows},
+${graphRows(standingRows)},
 waiting as (
   update subtask_states s set unmet = s.unmet + (select count(*)::int from subtask) from dependent d where s.id = d.id
 ),

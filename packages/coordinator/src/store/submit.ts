@@ -5,7 +5,8 @@
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { Columns } from './columns.js'
 import type { Database, Queryable } from './database.js'
-import { blockedBefore, taskCalled, whyGated } from './fragments.js'
+import { blockedBefore, mayTake, taskCalled, whyGated } from './fragments.js'
+import { pausedTenants } from './pauses.js'
 import { prepared } from './statements.js'
 
 export interface NewTask {
@@ -68,6 +69,11 @@ export interface NewSubtask {
   readonly attempt: number
   readonly queue: string | null
   readonly attempt_limit: number
+  readonly task_sla_ms: number | null
+  /** The claim under which it starts at once, the worker and the agent that it starts on; null where it is left in its queue. */
+  readonly start_claim: string | null
+  readonly start_worker: string | null
+  readonly start_agent: string | null
 }
 
 /** `[from, to, task]`: ids of two subtasks and of their task. */
@@ -88,17 +94,15 @@ export const subtaskColumns = new Columns<NewSubtask>({
   ...{ capability: 'text', agent: 'text', requires: 'text[]', input: 'text', sla_ms: 'bigint', queue_wait_ms: 'bigint' },
   ...{ deadline_ms: 'bigint', lease_ms: 'bigint', backoff_initial_ms: 'bigint', backoff_max_ms: 'bigint', wait_ms: 'bigint' },
   ...{ whole_ms: 'bigint', on_failure: 'text', requires_approval: 'boolean', isolation: 'text', spawned_by: 'bigint', route_id: 'int' },
-  ...{
-    priority: 'smallint',
-    owner: 'int',
-    state: 'text',
-    unmet: 'int',
-    gate: 'text',
-    attempt: 'int',
-    queue: 'text',
-    attempt_limit: 'smallint',
-  },
+  ...{ priority: 'smallint', owner: 'int', state: 'text', unmet: 'int', gate: 'text', attempt: 'int', queue: 'text' },
+  ...{ attempt_limit: 'smallint' },
 })
+
+/** The same of those that may start at once. */
+const startingColumns = subtaskColumns.and({ task_sla_ms: 'bigint', start_claim: 'uuid', start_worker: 'text', start_agent: 'text' })
+
+const startTimes = { leaseMs: '$1', defaultSlaMs: '$2' }
+const taskFrom = 3
 
 interface EdgeRow {
   readonly from_id: string
@@ -115,28 +119,54 @@ task as (
   insert into tasks (id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked, started_at, start_wanted_at)
   select id, tenant_id, task_id, orchestrator_id, title, description, status, priority, metadata, context, digest, field_digests, callback_url, plan, sla_ms, due_at, total, active, reviewing, blocked,
     case when status <> 'planned' then clock_timestamp() end, case when waits then clock_timestamp() end
-  from (${taskColumns.rows(1)}) t
+  from (${taskColumns.rows(taskFrom)}) t
   where not exists (select from tombstones g where g.tenant_id = t.tenant_id and g.task_id = t.task_id)
   order by t.tenant_id, t.task_id
   on conflict (tenant_id, task_id) do nothing
   returning id, tenant_id, task_id, status, total, start_wanted_at
 )`
 
-/** Rows for subtasks, their states, edges and events; `subtask` and `edge` are CTEs with the rows to insert. */
-export const graphRows = `
+/** Rows for subtasks, their states and edges; `subtask` and `edge` are CTEs with the rows to insert. */
+export const graphRows = (standing: string): string => `
 definition as (
   insert into subtasks (id, uuid, tenant_id, task_pk, ordinal, subtask_id, name, title, capability, agent, requires, input, attempt_limit, sla_ms, queue_wait_ms, deadline_ms, lease_ms, backoff_initial_ms, backoff_max_ms, on_failure, requires_approval, isolation, spawned_by)
   select id, uuid, tenant_id, task_pk, ordinal, subtask_id, name, title, capability, agent, coalesce(requires, '{}'), input, attempt_limit, sla_ms, queue_wait_ms, deadline_ms, lease_ms, backoff_initial_ms, backoff_max_ms, on_failure, requires_approval, isolation, spawned_by from subtask
 ),
-standing as (
-  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, deadline_ms, ready_at, scheduled_at, queued_at)
-  select id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, attempt, attempt_limit, queue, wait_ms, whole_ms,
-    case when state <> 'pending' then clock_timestamp() end, case when state not in ('pending', 'awaiting_approval') then clock_timestamp() end, case when state = 'queued' then clock_timestamp() end
-  from subtask
-),
+standing as (${standing}),
 dependency as (
   insert into dependencies (from_id, to_id) select from_id, to_id from edge on conflict do nothing
 )`
+
+/** Where they stand at first. */
+export const standingRows = `
+  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, deadline_ms, ready_at, scheduled_at, queued_at)
+  select id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, attempt, attempt_limit, queue, wait_ms, whole_ms,
+    case when state <> 'pending' then clock_timestamp() end, case when state not in ('pending', 'awaiting_approval') then clock_timestamp() end, case when state = 'queued' then clock_timestamp() end
+  from subtask`
+
+/**
+ * The same, and what may start at once runs: where its worker may take it and nothing is paused, as a claim is judged (I15). Of
+ * the task only its SLA is asked, which is not stored yet. What asks for a long lease is left to be claimed: should its worker
+ * never hear of it, that would be found out when the lease has run out. The order of these probes is fixed, as in start-known.ts.
+ */
+const startingRows = ({ leaseMs, defaultSlaMs }: typeof startTimes): string => `
+  insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, ready_at, scheduled_at, queued_at,
+    deadline_ms, claim_id, worker_id, agent, started_at, lease_ms, lease_until, sla_until)
+  select s.id, s.tenant_id, s.task_pk, s.route_id, s.priority, s.owner, case when h.at is null then s.state else 'running' end, s.unmet, s.gate, s.attempt, s.attempt, s.attempt_limit, s.queue, s.wait_ms,
+    coalesce(h.at, case when s.state <> 'pending' then clock_timestamp() end), coalesce(h.at, case when s.state not in ('pending', 'awaiting_approval') then clock_timestamp() end),
+    coalesce(h.at, case when s.state = 'queued' then clock_timestamp() end),
+    coalesce(h.agent_deadline_ms, s.whole_ms), case when h.at is not null then s.start_claim end, case when h.at is not null then s.start_worker end, case when h.at is not null then s.start_agent end,
+    h.at, h.lease_ms, h.at + coalesce(h.lease_ms, ${leaseMs}::int) * interval '1 millisecond', h.at + h.sla_ms * interval '1 millisecond'
+  from subtask s
+  left join lateral (
+    select clock_timestamp() as at, coalesce(s.lease_ms, w.lease_ms, o.lease_ms) as lease_ms, case when s.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
+      coalesce(s.sla_ms, w.sla_ms, o.timeout_ms, s.task_sla_ms, ${defaultSlaMs}::bigint) as sla_ms
+    from (select x.status, x.lease_ms, x.timeout_ms from orchestrators x where x.number = s.owner limit 1) o
+    cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = s.route_id limit 1) n
+    cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = s.start_worker and x.agent = s.start_agent limit 1) w
+    where s.start_claim is not null and coalesce(s.lease_ms, w.lease_ms, o.lease_ms, 0) <= 2 * ${leaseMs}::int and o.status = 'running' and s.tenant_id <> all ${pausedTenants} and ${mayTake('n', 'w', 's.start_agent')}
+  ) h on true
+  returning id, tenant_id, task_pk, state, attempt, agent, worker_id, lease_ms, deadline_ms, started_at, sla_until`
 
 const stateEvents = `
   select tenant_id, 'subtask.' || state as name, task_pk, id as subtask_pk, case when state = 'queued' then attempt end as attempt,
@@ -160,28 +190,34 @@ const insertAll = prepared(
   `
 with ${taskRows},
 subtask as materialized (
-  select * from (${subtaskColumns.rows(1 + taskColumns.count)}) s where ${insertedTask('s.task_pk')}
+  select * from (${startingColumns.rows(taskFrom + taskColumns.count)}) s where ${insertedTask('s.task_pk')}
 ),
 edge as (
-  select * from (${edgeColumns.rows(1 + taskColumns.count + subtaskColumns.count)}) e where ${insertedTask('e.task_pk')}
+  select * from (${edgeColumns.rows(taskFrom + taskColumns.count + startingColumns.count)}) e where ${insertedTask('e.task_pk')}
 ),
-${graphRows},
+${graphRows(startingRows(startTimes))},
 event as (
-  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data)
-  select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text from task
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data, agent, worker_id)
+  select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text, null::text, null::text from task
   union all
-  select tenant_id, 'task.started', id, null, null, json_build_object('from', 'planned', 'to', status, 'reason', 'submitted with execute')::text from task where status <> 'planned'
+  select tenant_id, 'task.started', id, null, null, json_build_object('from', 'planned', 'to', status, 'reason', 'submitted with execute')::text, null, null from task where status <> 'planned'
   union all
-  select tenant_id, 'task.waiting', id, null, null, null from task where start_wanted_at is not null
-  union all ${stateEvents}
+  select tenant_id, 'task.waiting', id, null, null, null, null, null from task where start_wanted_at is not null
   union all
-  select min(n.tenant_id), 'alert.blocked', null, null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text
+  select e.*, null, null from (${stateEvents}) e
+  union all
+  select tenant_id, 'subtask.started', task_pk, id, attempt, null, agent, worker_id from standing where state = 'running'
+  union all
+  select min(n.tenant_id), 'alert.blocked', null, null, null, json_build_object('capability', r.capability, 'requires', r.requires, 'agent', r.agent, 'subtasks', count(*))::text, null, null
   from subtask n join routes r on r.id = n.route_id
   where n.state = 'blocked' and not ${blockedBefore('n.route_id')}
   group by r.id, r.agent, r.capability, r.requires
 ),
 ${rootReviews}
-select id::text as id from task`,
+select
+  (select coalesce(json_agg(id::text), '[]') from task) as tasks,
+  (select coalesce(json_agg(json_build_array(id::text, round(extract(epoch from sla_until - started_at) * 1000), coalesce(lease_ms, ${startTimes.leaseMs}::int), deadline_ms)), '[]')
+    from standing where state = 'running') as started`,
 )
 
 const insertMore = prepared(
@@ -189,7 +225,7 @@ const insertMore = prepared(
   `
 with subtask as materialized (${subtaskColumns.rows(1)}),
 edge as (${edgeColumns.rows(1 + subtaskColumns.count)}),
-${graphRows},
+${graphRows(standingRows)},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data) ${stateEvents}
 ),
@@ -203,20 +239,40 @@ export interface NewGraph {
   readonly edges: readonly Edge[]
 }
 
-/** Inserts what is not there yet; answers with the ids of the tasks that were. */
-export async function insertTasks(database: Database, graph: NewGraph): Promise<Set<string>> {
-  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(database, graph)
-  return database.transaction(tx => insertTasksIn(tx, graph))
+/** For attempts that say nothing of it themselves. */
+export interface AttemptTimes {
+  readonly leaseMs: number
+  readonly defaultSlaMs: number
+}
+
+/** What of the grant of a subtask that started at once is not part of its brief. */
+export interface StartedAtOnce {
+  readonly sla_ms: number
+  readonly lease_ms: number
+  readonly deadline_in_ms: number | null
+}
+
+export interface InsertedTasks {
+  /** Of the tasks that were not there yet. */
+  readonly ids: ReadonlySet<string>
+  /** By the subtask's id. */
+  readonly started: ReadonlyMap<string, StartedAtOnce>
+}
+
+/** Inserts what is not there yet. */
+export async function insertTasks(database: Database, graph: NewGraph, times: AttemptTimes): Promise<InsertedTasks> {
+  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(database, graph, times)
+  return database.transaction(tx => insertTasksIn(tx, graph, times))
 }
 
 /** The same within a transaction of the caller's. */
-export async function insertTasksIn(tx: Queryable, graph: NewGraph): Promise<Set<string>> {
-  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(tx, graph)
+export async function insertTasksIn(tx: Queryable, graph: NewGraph, times: AttemptTimes): Promise<InsertedTasks> {
+  if (graph.subtasks.length <= subtasksPerStatement) return insertWhole(tx, graph, times)
   // A large graph is submitted alone: its first statement brings the task, the others the rest of its subtasks.
   const [task] = graph.tasks
   if (graph.tasks.length !== 1 || !task) throw new RangeError('a graph of more than one statement has to be of one task')
-  const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] })
-  if (!inserted.has(task.id)) return inserted
+  const inserted = await insertWhole(tx, { tasks: graph.tasks, subtasks: graph.subtasks.slice(0, subtasksPerStatement), edges: [] }, times)
+  if (!inserted.ids.has(task.id)) return inserted
   await insertSubtasksIn(tx, graph.subtasks.slice(subtasksPerStatement), graph.edges)
   return inserted
 }
@@ -232,13 +288,25 @@ export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubt
     ])
 }
 
-async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph): Promise<Set<string>> {
-  const { rows } = await db.query<{ id: string }>(insertAll, [
+interface InsertedRow {
+  tasks: string[]
+  started: [id: string, slaMs: number, leaseMs: number, deadlineMs: number | null][]
+}
+
+async function insertWhole(db: Queryable, { tasks, subtasks, edges }: NewGraph, times: AttemptTimes): Promise<InsertedTasks> {
+  const { rows } = await db.query<InsertedRow>(insertAll, [
+    times.leaseMs,
+    times.defaultSlaMs,
     ...taskColumns.params(tasks),
-    ...subtaskColumns.params(subtasks),
+    ...startingColumns.params(subtasks),
     ...edgeColumns.params(edgeRows(edges)),
   ])
-  return new Set(rows.map(r => r.id))
+  const row = rows[0] as InsertedRow // a select without `from` has one row
+  const started = new Map<string, StartedAtOnce>()
+  // Where it comes before the SLA: it is scheduled since this moment.
+  for (const [id, sla_ms, lease_ms, deadlineMs] of row.started)
+    started.set(id, { sla_ms, lease_ms, deadline_in_ms: deadlineMs !== null && deadlineMs < sla_ms ? deadlineMs : null })
+  return { ids: new Set(row.tasks), started }
 }
 
 export interface StoredDigest {

@@ -13,8 +13,9 @@ import { sweepChunks } from '../store/chunks.js'
 import type { Database } from '../store/database.js'
 import { readDue } from '../store/due.js'
 import { type BackoffLimits, expireAttempts } from '../store/fail.js'
-import type { EffectsRow } from '../store/fragments.js'
+import type { EffectsRow, QueuedRow } from '../store/fragments.js'
 import { expireWaits } from '../store/overdue.js'
+import { returnUnbegun } from '../store/return-to-queue.js'
 import type { Room } from '../store/room.js'
 import { closeMootReviews, escalateReviews, warnOfDelays } from '../store/warnings.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
@@ -35,6 +36,8 @@ interface WatcherOptions {
   readonly cancelGraceMs: number
   readonly backoff: BackoffLimits
   readonly room: () => Room
+  /** Puts the jobs of rows that are queued into their queues. */
+  readonly ring: (rows: readonly QueuedRow[]) => Promise<void>
   readonly log: Logger
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
   /** A sweep ended these attempts; for whoever counts. */
@@ -117,7 +120,7 @@ export class Watcher implements Service {
       if (due.timed) await warnOfDelays(database, due.at, sweepLimit)
       if (!untroubled) return more // W1
       if (due.late) more = (await this.sweep('late', due.at)) || more
-      if (due.lost) more = (await this.sweep('lost', due.at)) || more
+      if (due.lost) more = (await this.returnUnbegun(due.at)) || (await this.sweep('lost', due.at)) || more
       if (due.silent) await this.loseWorkers(due.at)
       more = (await this.endWaits(due.at)) || more
       await this.housekeeping()
@@ -126,6 +129,16 @@ export class Watcher implements Service {
       this.calm.disturb()
       throw error
     }
+  }
+
+  /** What its worker never had is not lost: it goes back to its queue, before the sweep comes. */
+  private async returnUnbegun(at: string): Promise<boolean> {
+    const { database, leaseMs, heartbeatMs, ring, log } = this.options
+    const rows = await returnUnbegun(database, { at, leaseMs, heartbeatMs, limit: sweepLimit })
+    if (rows.length === 0) return false
+    log.warn({ attempts: rows.length }, 'attempts never reached the workers that they were started on, and are queued again')
+    await ring(rows)
+    return rows.length === sweepLimit
   }
 
   /** Ends what is due (W2); answers whether there may be more. */

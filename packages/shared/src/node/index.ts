@@ -32,7 +32,18 @@ export { createLogger, type Logger, type LogLevel, logLevels, maskSecrets, silen
 export { MemoryBusHub } from './memory-bus.js'
 export { MemoryQueue } from './memory-queue.js'
 export { connectNatsBus } from './nats-bus.js'
-export { type Consumption, Door, type NextJob, type OnJob, type QueueConsumer, type Ring, Slots, type TaskQueue, Turn } from './queue.js'
+export {
+  type Consumption,
+  Door,
+  type JobConsumption,
+  type NextJob,
+  type OnJob,
+  type QueueConsumer,
+  type Ring,
+  Slots,
+  type TaskQueue,
+  Turn,
+} from './queue.js'
 export { hopelessRedisError, type RedisEndpoint, redisEndpoint } from './redis-url.js'
 export { type Service, startAll } from './service.js'
 export { SlotMap } from './slot-map.js'

@@ -3,7 +3,7 @@
  * rings again for all that Postgres says is queued.
  */
 import type { Delivery } from '../protocol.js'
-import { type Consumption, type NextJob, type OnJob, type QueueConsumer, type Ring, type Slots, type TaskQueue, Turn } from './queue.js'
+import { type JobConsumption, type NextJob, type OnJob, type QueueConsumer, type Ring, type Slots, type TaskQueue, Turn } from './queue.js'
 
 interface MemoryJob {
   readonly id: string
@@ -20,7 +20,7 @@ interface Queue {
 
 export class MemoryQueue implements TaskQueue, QueueConsumer {
   private readonly queues = new Map<string, Queue>()
-  private readonly consumptions = new Set<Consumption>()
+  private readonly consumptions = new Set<JobConsumption>()
   private epochClaimed = false
 
   async ring(jobs: readonly Ring[]): Promise<void> {
@@ -55,7 +55,7 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     return new Map(queues.map(name => [name, this.queue(name).waiting.length]))
   }
 
-  async consume(name: string, slots: Slots, onJob: OnJob): Promise<Consumption> {
+  async consume(name: string, slots: Slots, onJob: OnJob): Promise<JobConsumption> {
     const queue = this.queue(name)
     const running = new Set<Promise<void>>()
     const stopping = new AbortController()
@@ -77,19 +77,31 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
         }
         taken++
         const job = queue.waiting.shift() as MemoryJob // its length was just checked
-        const run = work(queue, job.id, async turn => onJob(job.id, job.delivery, turn))
-          .catch(() => undefined) // the consumer's own business; the job is finished all the same
-          .then(() => {
-            running.delete(run)
-            slots.give()
-            queueMicrotask(take) // after those that the slot woke
-          })
-        running.add(run)
+        hold(work(queue, job.id, async turn => onJob(job.id, job.delivery, turn)))
       }
+    }
+    /** Keeps a slot for as long as this takes. */
+    const hold = (working: Promise<void>) => {
+      const run = working
+        .catch(() => undefined) // the consumer's own business; the job is finished all the same
+        .then(() => {
+          running.delete(run)
+          slots.give()
+          queueMicrotask(take) // after those that the slot woke
+        })
+      running.add(run)
     }
     queue.consumers.add(take)
     setImmediate(take)
-    const consumption = {
+    const consumption: JobConsumption = {
+      begin: granted => {
+        if (stopping.signal.aborted || !slots.tryHold()) return false
+        const turn = new Turn()
+        const next = granted(turn)
+        queue.known.add(next.id)
+        hold(work(queue, next.id, () => next.run(), turn))
+        return true
+      },
       stop: async () => {
         queue.consumers.delete(take)
         stopping.abort()
@@ -122,8 +134,12 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
 }
 
 /** Works off a job, and whatever its slot goes on with. */
-async function work({ known, active }: Queue, first: string, run: (turn: Turn) => Promise<NextJob | undefined>): Promise<void> {
-  const turn = new Turn()
+async function work(
+  { known, active }: Queue,
+  first: string,
+  run: (turn: Turn) => Promise<NextJob | undefined>,
+  turn = new Turn(),
+): Promise<void> {
   let id = first
   try {
     active.set(id, performance.now())

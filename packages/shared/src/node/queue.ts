@@ -65,6 +65,11 @@ export interface Consumption {
   stop(): Promise<void>
 }
 
+export interface JobConsumption extends Consumption {
+  /** Takes a slot, and goes on in it with what is granted already, as with what follows a job. Answers whether there was a slot. */
+  begin(granted: (turn: Turn) => NextJob): boolean
+}
+
 /** The worker's side. */
 export interface QueueConsumer {
   /**
@@ -72,7 +77,7 @@ export interface QueueConsumer {
    * finished, whatever became of it, and its slot goes on with the next one where there is one. Several queues may share
    * the slots. `onJob` says by `slots.passed()` when the claim of a job that was taken was answered.
    */
-  consume(queue: string, slots: Slots, onJob: OnJob): Promise<Consumption>
+  consume(queue: string, slots: Slots, onJob: OnJob): Promise<JobConsumption>
   close(): Promise<void>
 }
 
@@ -134,6 +139,13 @@ export class Slots {
   /** Takes a slot for a job if one is free and the door is open. */
   tryTake(): boolean {
     if (this.used >= this.total || !this.door.tryEnter()) return false
+    this.used++
+    return true
+  }
+
+  /** Takes a slot for what needs no claim any more. */
+  tryHold(): boolean {
+    if (this.used >= this.total) return false
     this.used++
     return true
   }

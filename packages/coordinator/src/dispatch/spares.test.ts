@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest'
+import { Spares } from './spares.js'
+
+const taken = (spares: Spares, among: readonly (readonly [worker: string, agent: string])[]) =>
+  spares.take(among.map(([worker, agent]) => spares.of(worker, agent)))?.workerId
+
+test('as many slots are given as the worker says, and none before it says so', () => {
+  const spares = new Spares(60_000)
+  expect(taken(spares, [['w', 'a']])).toBeUndefined()
+  spares.heard('w', { a: 2 })
+  expect([taken(spares, [['w', 'a']]), taken(spares, [['w', 'a']]), taken(spares, [['w', 'a']])]).toEqual(['w', 'w', undefined])
+  expect(taken(spares, [['w', 'b']])).toBeUndefined()
+})
+
+test('what was taken and not answered is left out of what the worker says meanwhile', () => {
+  const spares = new Spares(60_000)
+  spares.heard('w', { a: 2 })
+  taken(spares, [['w', 'a']])
+  spares.heard('w', { a: 2 }) // it did not know yet
+  expect(spares.of('w', 'a').free).toBe(1)
+  spares.settled(spares.of('w', 'a'))
+  spares.heard('w', { a: 1 })
+  expect(spares.of('w', 'a').free).toBe(1)
+})
+
+test('an agent that a worker does not name any more has none', () => {
+  const spares = new Spares(60_000)
+  spares.heard('w', { a: 2, b: 2 })
+  spares.heard('w', { b: 1 })
+  expect([spares.of('w', 'a').free, spares.of('w', 'b').free]).toEqual([0, 1])
+  spares.heard('w', undefined)
+  expect(spares.of('w', 'b').free).toBe(0)
+})
+
+test('the worker with the most is taken, and all of them have their turn', () => {
+  const spares = new Spares(60_000)
+  spares.heard('v', { a: 10 })
+  spares.heard('w', { a: 12 })
+  const workers: readonly (readonly [string, string])[] = [
+    ['v', 'a'],
+    ['w', 'a'],
+  ]
+  const order = Array.from({ length: 22 }, () => taken(spares, workers))
+  expect(order.slice(0, 2)).toEqual(['w', 'w'])
+  expect([order.filter(id => id === 'v').length, order.filter(id => id === 'w').length]).toEqual([10, 12])
+  expect(taken(spares, workers)).toBeUndefined()
+})
+
+test('of many workers all are found in time, whichever of them has slots', () => {
+  const spares = new Spares(60_000)
+  const workers = Array.from({ length: 100 }, (_, n) => [`w${n}`, 'a'] as const)
+  spares.heard('w57', { a: 3 })
+  const found = Array.from({ length: 200 }, () => taken(spares, workers)).filter(id => id !== undefined)
+  expect(found).toEqual(['w57', 'w57', 'w57'])
+})
+
+test('what was said long ago does not count', () => {
+  const spares = new Spares(-1)
+  spares.heard('w', { a: 2 })
+  expect(taken(spares, [['w', 'a']])).toBeUndefined()
+})
+
+test('workers that are gone are forgotten', () => {
+  const spares = new Spares(60_000)
+  spares.heard('v', { a: 2 })
+  spares.heard('w', { a: 2 })
+  spares.keep(new Set(['w']))
+  expect([spares.of('v', 'a').free, spares.of('w', 'a').free]).toEqual([0, 2])
+})

@@ -1,0 +1,84 @@
+/**
+ * Slots of workers in which attempts may be started at once, as the workers themselves say with their claims, reports and
+ * heartbeats. An estimate: what was taken of it and not answered yet is left out of what a worker says meanwhile. Where it
+ * is wrong the worker says no, and the attempt is given back.
+ */
+import type { Spare } from '@baton/shared'
+
+/** One agent on one worker. */
+export interface SpareSlots {
+  readonly workerId: string
+  readonly agent: string
+  /** What may be taken now. */
+  free: number
+  /** Taken, and not answered. */
+  open: number
+  /** When the worker was last heard, on the process' own clock in ms. */
+  heardAt: number
+}
+
+/** So many are looked at for a slot. */
+const maxLooks = 4
+
+export class Spares {
+  private readonly freshMs: number
+  private readonly workers = new Map<string, Map<string, SpareSlots>>()
+  private turn = 0
+
+  /** What a worker said counts for so long. */
+  constructor(freshMs: number) {
+    this.freshMs = freshMs
+  }
+
+  /** What a worker has to spare, by agent: nothing where it does not say. */
+  heard(workerId: string, spare: Spare = {}): void {
+    const now = performance.now()
+    const known = this.workers.get(workerId)
+    if (known) for (const slots of known.values()) if (spare[slots.agent] === undefined) slots.free = 0
+    for (const agent in spare) {
+      const slots = this.of(workerId, agent)
+      slots.free = Math.max(0, (spare[agent] ?? 0) - slots.open)
+      slots.heardAt = now
+    }
+  }
+
+  of(workerId: string, agent: string): SpareSlots {
+    let agents = this.workers.get(workerId)
+    if (!agents) {
+      agents = new Map()
+      this.workers.set(workerId, agents)
+    }
+    let slots = agents.get(agent)
+    if (!slots) {
+      slots = { workerId, agent, free: 0, open: 0, heardAt: Number.NEGATIVE_INFINITY }
+      agents.set(agent, slots)
+    }
+    return slots
+  }
+
+  /** Takes a slot of one of these: of a few, the one with the most. */
+  take(among: readonly SpareSlots[]): SpareSlots | undefined {
+    if (among.length === 0) return undefined
+    const oldest = performance.now() - this.freshMs
+    let best: SpareSlots | undefined
+    for (let i = 0; i < Math.min(maxLooks, among.length); i++) {
+      this.turn = (this.turn + 1) % among.length
+      const slots = among[this.turn]
+      if (slots && slots.free > (best?.free ?? 0) && slots.heardAt >= oldest) best = slots
+    }
+    if (!best) return undefined
+    best.free--
+    best.open++
+    return best
+  }
+
+  /** What was taken was answered, or will not be asked for. */
+  settled(slots: SpareSlots, count = 1): void {
+    slots.open = Math.max(0, slots.open - count)
+  }
+
+  /** Forgets all other workers. */
+  keep(workerIds: ReadonlySet<string>): void {
+    for (const id of this.workers.keys()) if (!workerIds.has(id)) this.workers.delete(id)
+  }
+}

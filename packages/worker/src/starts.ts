@@ -1,0 +1,73 @@
+/**
+ * Attempts that a coordinator starts here, in slots that nobody uses: they were queued and started with the commit that
+ * stored them, and need neither a job that waits nor a claim. A part of the slots is kept for what comes by the queue, so
+ * that others' work finds its way; a worker with one slot has none to spare.
+ *
+ * Invariant: W1 a request is taken once, however often it is repeated: what ran and ended in between does not run again.
+ */
+import { protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
+import type { JobConsumption, Slots } from '@baton/shared/node'
+import type { Agent } from './agent.js'
+import type { Executor } from './executor.js'
+
+interface Place {
+  readonly agent: Agent
+  readonly slots: Slots
+  readonly consumption: JobConsumption
+}
+
+/** So many answers are kept to be given again: a coordinator has few requests under way, and repeats each for a few seconds. */
+const maxAnswers = 256
+/** One in so many slots is kept for the queues, and one at least. */
+const keptShare = 10
+
+export class Starts {
+  private readonly executor: Pick<Executor, 'started' | 'isDraining'>
+  private readonly places = new Map<string, Place>()
+  private readonly slots = new Map<string, Slots>()
+  private readonly answers = new Map<string, string>()
+
+  constructor(executor: Pick<Executor, 'started' | 'isDraining'>) {
+    this.executor = executor
+  }
+
+  /** An agent consumes a queue. */
+  add(queue: string, place: Place): void {
+    this.places.set(placeKey(place.agent.name, queue), place)
+    this.slots.set(place.agent.name, place.slots)
+  }
+
+  /** What coordinators may fill. */
+  spare(): Spare {
+    const spare: Record<string, number> = {}
+    if (this.executor.isDraining) return spare
+    for (const [agent, { free, total }] of this.slots) {
+      const count = free - Math.ceil(total / keptShare)
+      if (count > 0) spare[agent] = count
+    }
+    return spare
+  }
+
+  /** Starts what there are slots for; the answer says which. Throws where it is no such request. */
+  async answer(payload: string): Promise<string> {
+    const { id, coordinator, items } = startRequestSchema.parse(JSON.parse(payload))
+    const before = this.answers.get(id)
+    if (before !== undefined) return before // W1
+    const started = items.map(item => {
+      const place = this.places.get(placeKey(item.agent, item.queue))
+      if (!place || this.executor.isDraining) return false
+      const { agent, slots, consumption } = place
+      return consumption.begin(turn => this.executor.started(agent, item, coordinator, { hasSpare: () => slots.free > 0, turn }))
+    })
+    const reply: Reply<StartReply> = { v: protocolVersion, status: 'ok', body: { started, spare: this.spare() } }
+    const text = JSON.stringify(reply)
+    this.answers.set(id, text)
+    for (const oldest of this.answers.keys()) {
+      if (this.answers.size <= maxAnswers) break
+      this.answers.delete(oldest)
+    }
+    return text
+  }
+}
+
+const placeKey = (agent: string, queue: string): string => `${agent} ${queue}`

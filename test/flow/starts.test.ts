@@ -1,0 +1,214 @@
+/** What starts with the commit that stores it: as a claim would have started it, or not at all. */
+import { randomUUID } from 'node:crypto'
+import { migrate, openPglite, openPostgres } from '@baton/coordinator'
+import type { SubtaskRequest } from '@baton/shared'
+import { silentLogger } from '@baton/shared/node'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
+import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
+import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
+import type { Database } from '../../packages/coordinator/src/store/database.js'
+import { returnStarted, returnUnbegun } from '../../packages/coordinator/src/store/return-to-queue.js'
+import { Routes } from '../../packages/coordinator/src/store/routes.js'
+import { insertTasks, type NewTask } from '../../packages/coordinator/src/store/submit.js'
+import { recordHeartbeats, registerWorker } from '../../packages/coordinator/src/store/workers.js'
+import { freshDatabase } from '../harness/index.js'
+
+const databases = [
+  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
+  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 4 })],
+] as const
+const leaseMs = 6_000
+const times = { leaseMs, defaultSlaMs: 3_600_000 }
+const queue = 'shared.c.x'
+
+describe.each(databases)('on %s', (_, open) => {
+  let database: Database
+  let next = 1
+  beforeAll(async () => {
+    database = await open()
+    await migrate(database)
+    const agent = { description: '', domain: null, skills: [], concurrency: 9, kind: 'module', capabilities: ['x'], sla_ms: null }
+    await registerWorker(database, {
+      ...{ id: 'w', host: 'h', pid: 1, version: '1', pool: 'shared', concurrency: 9 },
+      agents: [
+        { ...agent, name: 'plain' },
+        { ...agent, name: 'strict', sla_ms: 90_000, deadline_ms: 60_000, lease_ms: 9_000 },
+        { ...agent, name: 'patient', lease_ms: 60_000 },
+        { ...agent, name: 'other', capabilities: ['y'] },
+      ],
+    })
+  })
+  afterAll(() => database?.close())
+
+  /** Stores a task as a submission does; its roots would start on this agent. */
+  async function submitted(subtasks: SubtaskRequest[], { agent = 'plain', worker = 'w', slaMs = null as number | null } = {}) {
+    const plan = createPlanner().plan({ task_id: 't', title: 'A task', subtasks }, new Date())
+    const routeIds = await new Routes(database).intern(plan.subtasks.map(s => ({ pool: 'shared', ...routeKey(s) })))
+    const taskPk = String(next++)
+    const graph = buildGraph(plan.subtasks, {
+      ...{ tenantId: 1, taskPk, taskId: `t${taskPk}`, priority: 2, owner: 1, attemptLimit: 3, deadlineMs: 86_400_000, running: true },
+      ...{ spawnedBy: null, firstOrdinal: 1, numbers: new Map(), outside: new Map(), newUuid: randomUUID, routeIds, taskSlaMs: slaMs },
+      queueWaitMs: () => 3_600_000,
+      nextId: () => String(next++),
+      place: () => ({ queue, on: { workerId: worker, agent } }),
+    })
+    const { active, reviewing, blocked } = graph
+    const task: NewTask = {
+      ...{
+        id: taskPk,
+        tenant_id: 1,
+        task_id: `t${taskPk}`,
+        orchestrator_id: 'default',
+        title: 'A task',
+        description: null,
+        status: 'running',
+      },
+      ...{ priority: 2, metadata: '{}', context: '{}', digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: slaMs },
+      ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
+    }
+    const { started } = await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges }, times)
+    const rows = graph.subtasks.map(({ id, start_claim }) => ({ id, claim_id: start_claim ?? '' }))
+    return { rows, started, first: rows[0] as (typeof rows)[number] }
+  }
+
+  interface State {
+    state: string
+    attempt: number
+    dispatch: number
+    claim_id: string | null
+    worker_id: string | null
+    agent: string | null
+    lease_s: number | null
+    sla_s: number | null
+    deadline_ms: string
+  }
+  const stateOf = async (id: string): Promise<State> =>
+    (
+      await database.query<State>(
+        {
+          text: `select state, attempt, dispatch, claim_id::text as claim_id, worker_id, agent, extract(epoch from lease_until - started_at)::float8 as lease_s,
+            extract(epoch from sla_until - started_at)::float8 as sla_s, deadline_ms::text as deadline_ms from subtask_states where id = $1`,
+        },
+        [id],
+      )
+    ).rows[0] as State
+  const eventsOf = async (id: string): Promise<string[]> =>
+    (await database.query<{ name: string }>({ text: 'select name from events where subtask_pk = $1 order by xid, seq' }, [id])).rows.map(
+      r => r.name,
+    )
+  const set = (text: string, ...params: unknown[]) => database.query({ text }, params)
+
+  test('a root runs at once, with what a claim would have said; what depends on it waits', async () => {
+    const { rows, started, first } = await submitted([
+      { name: 'a', capability: 'x', input: {} },
+      { name: 'b', capability: 'x', input: {}, depends_on: ['a'] },
+    ])
+    expect([...started]).toEqual([[first.id, { sla_ms: 3_600_000, lease_ms: 6_000, deadline_in_ms: null }]])
+    expect(await stateOf(first.id)).toEqual({
+      ...{ state: 'running', attempt: 1, dispatch: 1, claim_id: first.claim_id, worker_id: 'w', agent: 'plain', lease_s: 6, sla_s: 3_600 },
+      deadline_ms: '86400000',
+    })
+    expect(await eventsOf(first.id)).toEqual(['subtask.queued', 'subtask.started'])
+    expect(await stateOf(rows[1]?.id ?? '')).toMatchObject({ state: 'pending', attempt: 0, claim_id: null })
+    // The claim that it runs under may be asked for, as any that was granted.
+    const [again] = await grantClaims(database, [{ ...first, attempt: 1, agent: 'plain', worker_id: 'w' }], { ...times, deferMs: 1_000 })
+    expect(again).toMatchObject({ status: 'granted' })
+  })
+
+  test("an agent's own terms count, and before the task's SLA", async () => {
+    const { started, first } = await submitted([{ name: 'a', capability: 'x', input: {} }], { agent: 'strict', slaMs: 5_000_000 })
+    expect(started.get(first.id)).toEqual({ sla_ms: 90_000, lease_ms: 9_000, deadline_in_ms: 60_000 })
+    expect(await stateOf(first.id)).toMatchObject({ state: 'running', lease_s: 9, sla_s: 90, deadline_ms: '60000' })
+    const other = await submitted([{ name: 'a', capability: 'x', input: {} }], { slaMs: 5_000_000 })
+    expect(other.started.get(other.first.id)).toMatchObject({ sla_ms: 5_000_000 })
+  })
+
+  test.each([
+    ['its agent does not offer it', { agent: 'other' }, undefined],
+    ['its worker is not known', { worker: 'nobody' }, undefined],
+    ['it asks for a long lease', { agent: 'patient' }, undefined],
+    ['its orchestrator is paused', {}, [`update orchestrators set status = 'paused'`, `update orchestrators set status = 'running'`]],
+    ['everything is paused', {}, ['update tenants set paused_at = clock_timestamp()', 'update tenants set paused_at = null']],
+  ])('it stays in its queue where %s', async (_why, how, pause) => {
+    if (pause) await set(pause[0] ?? '')
+    const { started, first } = await submitted([{ name: 'a', capability: 'x', input: {} }], how)
+    if (pause) await set(pause[1] ?? '')
+    expect(started.size).toBe(0)
+    expect(await stateOf(first.id)).toMatchObject({ state: 'queued', attempt: 1, claim_id: null, worker_id: null, lease_s: null })
+    expect(await eventsOf(first.id)).toEqual(['subtask.queued'])
+  })
+
+  test('what its worker did not take is queued again with the same attempt, and under no other claim', async () => {
+    const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+    expect(await returnStarted(database, [{ id: first.id, claim_id: randomUUID() }])).toEqual([])
+    expect(await returnStarted(database, [first])).toMatchObject([{ id: first.id, attempt: 1, dispatch: 2, queue }])
+    expect(await stateOf(first.id)).toMatchObject({
+      state: 'queued',
+      attempt: 1,
+      dispatch: 2,
+      claim_id: null,
+      worker_id: null,
+      agent: null,
+    })
+    expect(await eventsOf(first.id)).toEqual(['subtask.queued', 'subtask.started', 'subtask.queued'])
+    expect(await returnStarted(database, [first])).toEqual([])
+    const claim = { id: first.id, attempt: 1, claim_id: randomUUID(), agent: 'plain', worker_id: 'w' }
+    expect((await grantClaims(database, [claim], { ...times, deferMs: 1_000 }))[0]).toMatchObject({ status: 'granted' })
+  })
+
+  test('what was cancelled meanwhile is left to the cancel', async () => {
+    const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+    await set('update subtask_states set cancel_requested_at = clock_timestamp() where id = $1', first.id)
+    expect(await returnStarted(database, [first])).toEqual([])
+    expect(await stateOf(first.id)).toMatchObject({ state: 'running' })
+  })
+
+  describe('a lease that ran out without having been renewed', () => {
+    const heartbeatMs = 2_000
+    const now = async () => (await database.query<{ at: string }>({ text: 'select clock_timestamp()::text as at' })).rows[0]?.at ?? ''
+    const returned = async () => (await returnUnbegun(database, { at: await now(), leaseMs, heartbeatMs, limit: 100 })).map(row => row.id)
+    /** As if it had been started so long ago. */
+    const age = (id: string, ms: number) =>
+      set(
+        `update subtask_states set started_at = started_at - $2 * interval '1 millisecond', lease_until = lease_until - $2 * interval '1 millisecond' where id = $1`,
+        id,
+        ms,
+      )
+    const beat = (active: { subtask: string; claim_id: string }[] = []) =>
+      recordHeartbeats(database, [{ worker_id: 'w', state: 'ready', active, load: {}, loop_lag_ms: 0 }], leaseMs)
+
+    test('of a worker that was heard since never reached it', async () => {
+      const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+      await age(first.id, leaseMs + 100)
+      await beat()
+      expect(await returned()).toEqual([first.id])
+      expect(await stateOf(first.id)).toMatchObject({ state: 'queued', attempt: 1, dispatch: 2 })
+    })
+
+    test('is not judged before it ran out', async () => {
+      const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+      await age(first.id, leaseMs - 1_000)
+      await beat()
+      expect(await returned()).toEqual([])
+      await returnStarted(database, [first])
+    })
+
+    test('of a worker that was not heard since is lost', async () => {
+      const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+      await age(first.id, leaseMs + 100)
+      await set(`update workers set last_heartbeat_at = clock_timestamp() - interval '6 seconds' where id = 'w'`)
+      expect(await returned()).toEqual([])
+      await returnStarted(database, [first])
+    })
+
+    test('is another matter when it was renewed once: the worker had it', async () => {
+      const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+      await age(first.id, 3_000)
+      await beat([{ subtask: first.id, claim_id: first.claim_id }])
+      await age(first.id, leaseMs + 100)
+      await beat()
+      expect(await returned()).toEqual([])
+    })
+  })
+})
