@@ -72,6 +72,31 @@ test('1: killed after a submission committed, before the reply: the retried subm
   expect(subtasks.map(({ uuid }) => uuid)).toEqual(stored.subtasks.map(({ uuid }) => uuid))
 })
 
+test('1: killed with its first subtasks started on a worker that was not told: they go back to the queue, and keep their attempt', async () => {
+  const fleet = shared()
+  const { driver } = fleet
+  const victim = await fleet.addCoordinator({ failpoint: 'submit.after-graph:kill' })
+  onlyVictimHears(fleet)
+  const now = 'select clock_timestamp()::text as at'
+  const [cut] = await fleet.rows<{ at: string }>(now)
+  // With its heartbeat the worker says how many slots it has to spare.
+  const heard = `select 1 from workers where state = 'ready' and last_heartbeat_at > '${cut?.at}'`
+  await eventually(async () => expect(await fleet.rows(heard)).toHaveLength(1), { timeoutMs: 15_000 })
+  const task = wide('t1-started', {}, slots)
+  expect(await driver.submit(task, { url: victim.url })).toMatchObject({ fate: 'unknown' })
+  await victim.reached('submit.after-graph')
+  await seenToEnd(victim)
+  const standing = `select s.state, count(*)::int as count from subtask_states s join tasks k on k.id = s.task_pk where k.task_id = 't1-started' group by s.state order by s.state`
+  expect(await fleet.rows(standing)).toEqual([
+    { state: 'queued', count: 1 }, // one slot is kept for the queue
+    { state: 'running', count: slots - 1 },
+  ])
+  fleet.heal()
+  expect(await fleet.violations()).toEqual([])
+  const { attempts } = ranOnce(await fleet.history(), 't1-started', slots)
+  expect(attempts.map(({ outcome }) => outcome)).toEqual(Array(slots).fill('completed'))
+})
+
 test('2: killed with the plan made and the graph not committed: one plan version', async () => {
   const fleet = shared()
   const { driver } = fleet
