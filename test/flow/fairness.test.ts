@@ -54,7 +54,7 @@ select id::text as id from task order by task.id`,
 
 /** How many rows of each list of tasks a claim takes. */
 async function claimed(room: number, lists: readonly (readonly string[])[], after: readonly Beginning[] = []) {
-  const { jobs, cut } = await claimReady(database, [{ route_id: 1, queue: 'q', room, after }])
+  const { jobs, cut } = await claimReady(database, [{ route_id: 1, queue: 'q', room, after }], { leaseMs: 1_000, defaultSlaMs: 1_000 })
   const { rows } = await database.query<{ task_pk: string }>(
     { text: 'select task_pk::text as task_pk from subtask_states where id = any ($1::bigint[])' },
     [jobs.map(j => j.id)],

@@ -1,13 +1,14 @@
 /** What starts with the commit that stores it: as a claim would have started it, or not at all. */
 import { randomUUID } from 'node:crypto'
 import { migrate, openPglite, openPostgres } from '@baton/coordinator'
-import type { SubtaskRequest } from '@baton/shared'
+import type { Grant, SubtaskRequest } from '@baton/shared'
 import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
 import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
+import { claimReady } from '../../packages/coordinator/src/store/dispatch.js'
 import { returnStarted, returnUnbegun } from '../../packages/coordinator/src/store/return-to-queue.js'
 import { Routes } from '../../packages/coordinator/src/store/routes.js'
 import { insertTasks, type NewTask } from '../../packages/coordinator/src/store/submit.js'
@@ -42,7 +43,10 @@ describe.each(databases)('on %s', (_, open) => {
   afterAll(() => database?.close())
 
   /** Stores a task as a submission does; its roots would start on this agent. */
-  async function submitted(subtasks: SubtaskRequest[], { agent = 'plain', worker = 'w', slaMs = null as number | null } = {}) {
+  async function submitted(
+    subtasks: SubtaskRequest[],
+    { agent = 'plain', worker = 'w', slaMs = null as number | null, ready = false, context = '{}' } = {},
+  ) {
     const plan = createPlanner().plan({ task_id: 't', title: 'A task', subtasks }, new Date())
     const routeIds = await new Routes(database).intern(plan.subtasks.map(s => ({ pool: 'shared', ...routeKey(s) })))
     const taskPk = String(next++)
@@ -51,7 +55,7 @@ describe.each(databases)('on %s', (_, open) => {
       ...{ spawnedBy: null, firstOrdinal: 1, numbers: new Map(), outside: new Map(), newUuid: randomUUID, routeIds, taskSlaMs: slaMs },
       queueWaitMs: () => 3_600_000,
       nextId: () => String(next++),
-      place: () => ({ queue, on: { workerId: worker, agent } }),
+      place: () => (ready ? null : { queue, on: { workerId: worker, agent } }),
     })
     const { active, reviewing, blocked } = graph
     const task: NewTask = {
@@ -64,12 +68,12 @@ describe.each(databases)('on %s', (_, open) => {
         description: null,
         status: 'running',
       },
-      ...{ priority: 2, metadata: '{}', context: '{}', digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: slaMs },
+      ...{ priority: 2, metadata: '{}', context, digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: slaMs },
       ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
     }
     const { started } = await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges }, times)
     const rows = graph.subtasks.map(({ id, start_claim }) => ({ id, claim_id: start_claim ?? '' }))
-    return { rows, started, first: rows[0] as (typeof rows)[number] }
+    return { rows, started, first: rows[0] as (typeof rows)[number], routeId: routeIds[0] ?? 0 }
   }
 
   interface State {
@@ -162,6 +166,72 @@ describe.each(databases)('on %s', (_, open) => {
     await set('update subtask_states set cancel_requested_at = clock_timestamp() where id = $1', first.id)
     expect(await returnStarted(database, [first])).toEqual([])
     expect(await stateOf(first.id)).toMatchObject({ state: 'running' })
+  })
+
+  describe('a backlog', () => {
+    const slot = (agent = 'plain') => ({ claim_id: randomUUID(), worker_id: 'w', agent })
+    const claimed = (routeId: number, slots: ReturnType<typeof slot>[], room = 10) =>
+      claimReady(database, [{ route_id: routeId, queue, room, slots }], times)
+
+    test('starts in as many slots as there are; the rest is queued', async () => {
+      const { rows, routeId } = await submitted(
+        ['a', 'b', 'c'].map(name => ({ name, capability: 'x', input: { n: name } })),
+        { ready: true, context: '{"key":1.0}' },
+      )
+      const slots = [slot(), slot('strict')]
+      const { jobs, started } = await claimed(routeId, slots)
+      expect(jobs.map(({ id, attempt }) => ({ id, attempt }))).toEqual([{ id: rows[2]?.id, attempt: 1 }])
+      expect(started.map(({ id, claim_id, attempt, dispatch }) => ({ id, claim_id, attempt, dispatch }))).toEqual(
+        slots.map(({ claim_id }, n) => ({ id: rows[n]?.id, claim_id, attempt: 1, dispatch: 1 })),
+      )
+      expect(await stateOf(rows[0]?.id ?? '')).toMatchObject({ state: 'running', worker_id: 'w', agent: 'plain', lease_s: 6, sla_s: 3_600 })
+      expect(await stateOf(rows[2]?.id ?? '')).toMatchObject({ state: 'queued', claim_id: null })
+      expect(await stateOf(rows[1]?.id ?? '')).toMatchObject({
+        state: 'running',
+        agent: 'strict',
+        lease_s: 9,
+        sla_s: 90,
+        deadline_ms: '60000',
+      })
+      for (const [n, { id, claim_id, grant, waited }] of started.entries()) {
+        expect(waited).toBeGreaterThan(0)
+        const agent = slots[n]?.agent ?? ''
+        // Word for word what a claim is told.
+        const [again] = await grantClaims(database, [{ id, attempt: 1, claim_id, agent, worker_id: 'w' }], { ...times, deferMs: 1_000 })
+        const [brief, told] = [grant, again?.grant].map(text => JSON.parse(text ?? '') as Grant)
+        const soon = agent === 'strict' ? (expect.closeTo(60_000, -4) as number) : null
+        expect(brief).toEqual({ ...told, deadline_in_ms: soon })
+        expect(told?.deadline_in_ms).toEqual(soon)
+        expect(await eventsOf(id)).toEqual(['subtask.ready', 'subtask.queued', 'subtask.started'])
+      }
+    })
+
+    test.each([
+      ['its agent does not offer it', slot('other'), undefined],
+      ['it asks for a long lease', slot('patient'), undefined],
+      ['it was lost twice with its worker', slot(), 'update subtask_states set losses = 2 where id = $1'],
+    ])('is queued where %s', async (_why, own, change) => {
+      const { first, routeId } = await submitted([{ name: 'a', capability: 'x', input: {} }], { ready: true })
+      if (change) await set(change, first.id)
+      const { jobs, started } = await claimed(routeId, [own])
+      expect([jobs.map(({ id }) => id), started]).toEqual([[first.id], []])
+      expect(await stateOf(first.id)).toMatchObject({ state: 'queued', claim_id: null })
+    })
+
+    test('what depends on something brings no brief', async () => {
+      const { rows, routeId } = await submitted(
+        [
+          { name: 'a', capability: 'y', input: {} },
+          { name: 'b', capability: 'x', input: {}, depends_on: ['a'] },
+        ],
+        { ready: true },
+      )
+      const child = rows[1]?.id ?? ''
+      await set(`update subtask_states set state = 'ready', unmet = 0 where id = $1`, child)
+      const route = await database.query<{ route_id: number }>({ text: 'select route_id from subtask_states where id = $1' }, [child])
+      const { started } = await claimed(route.rows[0]?.route_id ?? routeId, [slot()])
+      expect(started).toMatchObject([{ id: child, grant: null }])
+    })
   })
 
   describe('a lease that ran out without having been renewed', () => {

@@ -235,6 +235,10 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // What was stored here needs no second look: submissions tell, claims ask.
   const briefs = new Briefs()
 
+  const { defaults = {} } = config
+  const slaMs = configured(defaults.sla, durations.slaMs)
+  const attemptTimes = { leaseMs, defaultSlaMs: slaMs }
+
   // dispatch: ready subtasks to their queues
   const spares = new Spares(2 * heartbeatMs)
   const directory = new Directory({ db: database, routes, spares })
@@ -252,6 +256,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     directory,
     ringer,
     log,
+    times: attemptTimes,
+    onStarted: rows => starts.send(rows),
     everyMs: durations.dispatchMs,
     blockAfterMs: durations.blockAfterMs,
     onChange: taskPks => after.changed(taskPks),
@@ -319,11 +325,9 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       clock: systemClock,
       log,
     })
-  const { defaults = {} } = config
   const minLeaseMs = 2 * heartbeatMs
   // Not the planner's: an orchestrator's retryAttempts come before it.
   const attemptLimit = defaults.max_attempts ?? defaultAttemptLimit
-  const slaMs = configured(defaults.sla, durations.slaMs)
   const queueWaitMs = configured(defaults.queue_wait, durations.queueWaitMs)
   const deadlineMs = configured(defaults.deadline, durations.deadlineMs)
   // What whoever makes subtasks needs: submissions, spawners, replans.
@@ -398,7 +402,10 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
-    onSpare: (workerId, spare) => spares.heard(workerId, spare),
+    onSpare: (workerId, spare) => {
+      spares.heard(workerId, spare)
+      dispatcher.wake()
+    },
     onStreamed: () => tail.wake(),
   })
 
@@ -476,7 +483,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     knowledge,
     now: () => systemClock.now(),
     fleet: directory,
-    times: { leaseMs, defaultSlaMs: slaMs },
+    times: attemptTimes,
     maxRemembered,
     admitCallback: webhooks.admitCallback,
     read: async (caller, taskId) => ({ kind: 'existing', task: await reader.view(caller, taskId, { limit: 1_000 }) }),

@@ -303,6 +303,8 @@ export interface Start extends HandedOver {
   /** Where its job belongs: the worker puts it in and takes it out. */
   queue: string
   claim_id: string
+  /** It goes before others: so does its report. */
+  first?: boolean
 }
 
 /**

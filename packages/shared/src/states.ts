@@ -59,6 +59,11 @@ export const subtaskTransitions = {
   approve: { from: ['awaiting_approval'], to: 'ready', when: 'a person approved or released it' },
   queue: { from: ['ready', 'pending'], to: 'queued', when: 'a coordinator claimed it for its queue; the attempt number rises' },
   claim: { from: ['queued'], to: 'running', when: 'a worker claimed the attempt' },
+  start: {
+    from: ['ready'],
+    to: 'running',
+    when: 'a coordinator claimed it for its queue and started it at once, on a worker with a slot to spare; the attempt number rises',
+  },
   hand_over: {
     from: ['pending'],
     to: 'running',

@@ -96,7 +96,7 @@ export class Executor {
 
   /** What a coordinator started here, in a slot at that place. */
   started(agent: Agent, start: Start, coordinator: string, place: Place): NextJob {
-    return this.granted({ agent, place, way: { to: coordinator } }, start, start.claim_id)
+    return this.granted({ agent, place, way: { to: coordinator, first: start.first } }, start, start.claim_id)
   }
 
   /** Gives back whatever still runs. */
@@ -184,7 +184,8 @@ export class Executor {
       // The result cannot be stored as it is: the attempt failed, and says why.
       await this.options.lanes.report({ ...item, outcome: { kind: 'failed', failure: reply.failure }, next: undefined }, way)
     } else if (reply.status === 'stale') this.options.log.info(attempt.named, 'a report came too late; the attempt had been replaced')
-    else if (next && reply.next) return this.granted(granted, reply.next, next.claim_id)
+    else if (next && reply.next)
+      return this.granted({ agent: granted.agent, place: granted.place, way: { to: way.to } }, reply.next, next.claim_id) // it has overtaken nobody
     return undefined
   }
 
@@ -194,15 +195,14 @@ export class Executor {
     return this.draining || (!spare && place.turn?.isOver) ? undefined : { claim_id: randomUUID(), spare }
   }
 
-  private granted({ agent, place, way: { to } }: Pick<Granted, 'agent' | 'place' | 'way'>, next: HandedOver, claimId: string): NextJob {
+  private granted({ agent, place, way }: Pick<Granted, 'agent' | 'place' | 'way'>, next: HandedOver, claimId: string): NextJob {
     const { subtask, attempt: attemptNumber, job, tp } = next
-    const way = { to } // it has overtaken nobody
     // Its lease is kept from now on.
     this.asked.set(claimId, subtask)
     if (next.grant) this.options.observer?.claimed(agent.name, 'granted')
     return {
       id: job,
-      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, tp, c: to },
+      delivery: { v: protocolVersion, s: subtask, a: attemptNumber, tp, c: way.to },
       run: async () => {
         const grant = next.grant ?? (await this.claim(agent, { subtask, attemptNumber, claimId, way }))
         this.asked.delete(claimId)

@@ -11,7 +11,7 @@ import type { CommandKind } from '../command.js'
 import { roomOf, routeId, routeNames } from '../fleet.js'
 import * as rules from '../rules/dispatching.js'
 import { mayStart } from '../step.js'
-import { changesOf, jobsOf } from '../store.js'
+import { changesOf, jobsOf, long } from '../store.js'
 import { taskOf, type World } from '../world.js'
 import { chooseRooms, showRooms } from './rooms.js'
 
@@ -31,7 +31,9 @@ export const dispatchKind: CommandKind = {
       text: `dispatch${showRooms(rooms)}`,
       sweeps: true,
       apply: (before, skips) => rules.dispatch(before, rooms, skips),
-      run: async ({ database }) => ({ jobs: jobsOf((await claimReady(database, roomOf(rooms))).jobs) }),
+      run: async ({ database }) => ({
+        jobs: jobsOf((await claimReady(database, roomOf(rooms), { leaseMs: long, defaultSlaMs: long })).jobs),
+      }),
     }
   },
 }

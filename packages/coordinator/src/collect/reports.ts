@@ -54,7 +54,7 @@ const maxResultBatchBytes = 4 * 1024 * 1024
 const replyBytes = maxMessageBytes - 300_000
 
 /** A row that was queued and started at once. */
-type Begins = QueuedRow & { readonly task_pk: string; readonly claim_id: string }
+type Begins = QueuedRow & { readonly task_pk: string; readonly claim_id: string; readonly waited?: number }
 
 interface Answer {
   readonly verdict: ReportVerdict
@@ -181,8 +181,8 @@ export class Reports {
   /** What was handed over was claimed with it. */
   private tellOfClaims(jobs: readonly Begins[]): void {
     if (jobs.length === 0) return
-    const verdicts = jobs.map(({ route_id, task_pk }): ItemResult<ClaimVerdict> => {
-      return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited: 0 } }
+    const verdicts = jobs.map(({ route_id, task_pk, waited = 0 }): ItemResult<ClaimVerdict> => {
+      return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited } }
     })
     this.options.observer?.claimed(jobs, verdicts)
   }

@@ -80,6 +80,7 @@ interface SubmitterOptions {
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
     takeSlot(routeId: number): { queue: string; slots: SpareSlots } | null
+    startsAtOnce(routeId: number): boolean
     giveSlotBack(slots: SpareSlots): void
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
@@ -89,7 +90,7 @@ interface SubmitterOptions {
   readonly read: (caller: Caller, taskId: string) => Promise<SubmitOutcome & { kind: 'existing' }>
   /** For what starts at once and says nothing of it itself. */
   readonly times: AttemptTimes
-  /** Of a task with more subtasks nothing starts at once: nobody would remember their briefs. */
+  /** Of a task with more subtasks nothing starts with its commit: nobody would remember their briefs. */
   readonly maxRemembered: number
   /** After the commit: jobs for rows that went to a queue at once; routes with rows left for the dispatcher; what runs. */
   readonly onStored: (jobs: readonly QueuedRow[], ready: readonly number[], begun: readonly Begun[]) => Promise<void>
@@ -315,7 +316,8 @@ export class Submitter {
       place: routeId => {
         if (unserved.has(routeId)) return 'blocked'
         if (orchestrator.status !== 'running' || orchestrator.all_paused) return null
-        const spare = planned.length <= maxRemembered ? fleet.takeSlot(routeId) : null
+        if (planned.length > maxRemembered && fleet.startsAtOnce(routeId)) return null // the dispatcher does, in turns
+        const spare = planned.length > maxRemembered ? null : fleet.takeSlot(routeId)
         if (spare) {
           slots.push(spare.slots)
           return { queue: spare.queue, on: spare.slots }

@@ -18,6 +18,14 @@ interface DirectoryOptions {
   readonly spares: Spares
 }
 
+/**
+ * So many slots of an agent are in use at most when one more is taken for a backlog. Attempts that end quickly are held up by
+ * their reports, not by slots: with more of them under way each waits longer, and so does whoever comes in between.
+ */
+const maxBusy = 800
+/** Workers keep one in ten slots for queues; this is what that is of the others. */
+const keptShare = 9
+
 export class Directory {
   private readonly options: DirectoryOptions
   private providers: readonly Provider[] = []
@@ -213,9 +221,37 @@ export class Directory {
     return slots ? { queue: resolved.queue, slots } : null
   }
 
+  /** Slots for up to `count` rows of a backlog. */
+  takeSlots(routeId: number, count: number): SpareSlots[] {
+    const resolved = this.resolve(routeId)
+    const starters = resolved ? this.startersOf(routeId, resolved) : []
+    const taken: SpareSlots[] = []
+    while (taken.length < count) {
+      const slots = this.options.spares.take(starters, maxBusy)
+      if (!slots) break
+      taken.push(slots)
+    }
+    return taken
+  }
+
+  /** Whether rows of a route are started at once now and then, by workers that say what they have to spare. */
+  startsAtOnce(routeId: number): boolean {
+    const resolved = this.resolve(routeId)
+    return resolved !== null && this.startersOf(routeId, resolved).some(slots => this.options.spares.isFresh(slots))
+  }
+
+  /** Room in the queue of such a route: for the slots that its workers keep for queues, and as many again. */
+  roomBesideStarts(routeId: number): number {
+    const resolved = this.resolve(routeId)
+    if (!resolved) return 0
+    let kept = 0
+    for (const slots of this.startersOf(routeId, resolved)) kept += Math.ceil(slots.most / keptShare)
+    return 2 * kept - this.depthOf(resolved.queue)
+  }
+
   /** It will not start there. */
   giveSlotBack(slots: SpareSlots): void {
-    this.options.spares.settled(slots)
+    this.options.spares.giveBack(slots)
   }
 
   private startersOf(routeId: number, { key }: Resolution): readonly SpareSlots[] {

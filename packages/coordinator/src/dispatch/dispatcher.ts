@@ -1,20 +1,44 @@
 /**
  * Brings ready subtasks to their queues. Claims in Postgres first, then rings; a crash between the two is mended by the
  * reconciler. Keeps queues shallow, so that what is urgent does not wait behind what is not.
+ *
+ * Where workers have slots to spare, what is claimed starts there at once. While that goes on, nothing is put into the queue:
+ * it would take the slots from whoever comes next. What no slot becomes free for within moments is left to the queue.
  */
+import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { failpoint, type Logger, type Service, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
-import { blockUnroutable, claimReady, promoteRetries, readDemand, recallQueued, type Shifted, unblockRoutable } from '../store/dispatch.js'
+import {
+  blockUnroutable,
+  type ClaimedRow,
+  claimReady,
+  promoteRetries,
+  readDemand,
+  recallQueued,
+  type Shifted,
+  type StartSlot,
+  unblockRoutable,
+  type WantedRows,
+} from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
+import type { RouteRoom } from '../store/room.js'
+import type { AttemptTimes } from '../store/submit.js'
 import type { Directory } from './directory.js'
 import { Overtaking } from './overtaking.js'
 import type { Ringer } from './ringer.js'
+import type { SpareSlots } from './spares.js'
+import type { StartedRow } from './starts.js'
 import { Turns } from './turns.js'
 
 interface DispatcherOptions {
   readonly database: Database
   readonly directory: Directory
   readonly ringer: Ringer
+  /** For what starts at once and says nothing of it itself. */
+  readonly times: AttemptTimes
+  /** These were started in slots of workers that are still to be told. */
+  readonly onStarted: (rows: readonly StartedRow[]) => void
   readonly log: Logger
   /** How long a ready subtask waits for a provider before it counts as blocked. */
   readonly blockAfterMs: number
@@ -25,10 +49,12 @@ interface DispatcherOptions {
 }
 
 /** Rows of one route that are claimed at once: whoever comes meanwhile waits for these to be rung, and for no more. */
-const maxClaimed = 128
+const maxClaimed = 192
 /** Between two looks at the whole demand; in between the directory's estimates serve. */
 const lookEveryMs = 100
 const retriesPerRun = 500
+/** So long the backlog of a route waits for a slot to start in before it is put into the queue. */
+const waitForSlotsMs = 250
 
 export class Dispatcher implements Service {
   readonly name = 'dispatcher'
@@ -37,8 +63,11 @@ export class Dispatcher implements Service {
   private lastLook = Number.NEGATIVE_INFINITY
   private lastFleetLook = Number.NEGATIVE_INFINITY
   private retryTimer: NodeJS.Timeout | undefined
+  private slotTimer: NodeJS.Timeout | undefined
   private readonly turns = new Turns()
   private readonly overtaking = new Overtaking()
+  /** When a row of a route was last started at once. */
+  private readonly startedAt = new Map<number, number>()
   /** What was claimed last is rung while more is claimed. */
   private ringing: Promise<void> = Promise.resolve()
 
@@ -54,6 +83,7 @@ export class Dispatcher implements Service {
 
   async stop(): Promise<void> {
     clearTimeout(this.retryTimer)
+    clearTimeout(this.slotTimer)
     await this.ticker.stop()
     await this.ringing
   }
@@ -89,7 +119,7 @@ export class Dispatcher implements Service {
   }
 
   private async run(): Promise<boolean> {
-    const { database, directory, ringer, everyMs } = this.options
+    const { database, directory, times, everyMs } = this.options
     const now = performance.now()
     if (now - this.lastFleetLook >= everyMs) {
       this.lastFleetLook = now
@@ -101,18 +131,24 @@ export class Dispatcher implements Service {
       await this.look()
     }
     const rooms = directory.backlogRoom().map(each => ({ ...each, room: Math.min(each.room, maxClaimed) }))
-    if (rooms.length === 0) return false
-    const wanted = rooms.map(room => ({
-      ...room,
-      after: this.turns.after(room.route_id),
-      last_owner: this.turns.lastOwner(room.route_id),
-    }))
-    const { jobs: rows, cut } = await claimReady(database, wanted)
+    const slots = new Map<string, SpareSlots>()
+    const wanted = rooms.flatMap(room => this.wanted(room, slots))
+    if (wanted.length === 0) return false
+    const { jobs, started, cut } = await claimReady(database, wanted, times).catch((error: unknown) => {
+      for (const each of slots.values()) directory.giveSlotBack(each)
+      throw error // what it may have started all the same, its worker never has: that is found out
+    })
+    const rows = [...jobs, ...started]
     if (rows.length > 0) failpoint('dispatch.after-claim')
-    const placed = this.overtaking.order(rows, queue => directory.depthOf(queue))
-    for (const row of rows) directory.queued(row.queue)
+    const depths = new Map(rows.map(({ queue }) => [queue, directory.depthOf(queue)]))
+    for (const row of jobs) directory.queued(row.queue)
+    const begun = started.flatMap((row): (ClaimedRow & StartedRow)[] => {
+      const own = slots.get(row.claim_id)
+      return own && slots.delete(row.claim_id) ? [{ ...row, slots: own }] : []
+    })
+    for (const each of slots.values()) directory.giveSlotBack(each)
     let more = rows.length > 0 || cut.length > 0
-    for (const { route_id, room, after } of wanted) {
+    for (const { route_id, room, after = [] } of wanted) {
       const found = rows.filter(r => r.route_id === route_id)
       const full = found.length >= room
       this.turns.looked(
@@ -126,10 +162,47 @@ export class Dispatcher implements Service {
       if (after.some(({ wraps }) => !wraps)) more = true
     }
     const before = this.ringing
-    this.ringing = ringer.ring(placed)
+    this.ringing = this.place([...jobs, ...begun], depths)
     if (!more) await this.ringing
     await before
     return more
+  }
+
+  /** What to claim of a route's backlog: as much as there are slots for, or else what the queue has room for. Takes the slots. */
+  private wanted(room: RouteRoom, slots: Map<string, SpareSlots>): WantedRows[] {
+    const { directory } = this.options
+    const { route_id } = room
+    const now = performance.now()
+    const taken = directory.takeSlots(route_id, room.room)
+    let count = taken.length
+    if (count > 0) this.startedAt.set(route_id, now)
+    else if (directory.startsAtOnce(route_id)) {
+      if (now - (this.startedAt.get(route_id) ?? Number.NEGATIVE_INFINITY) < waitForSlotsMs) {
+        this.slotTimer ??= setTimeout(() => {
+          this.slotTimer = undefined
+          this.ticker.wake()
+        }, waitForSlotsMs)
+        return []
+      }
+      count = Math.min(room.room, directory.roomBesideStarts(route_id))
+      if (count <= 0) return []
+    } else count = room.room
+    const own = taken.map((each): StartSlot => {
+      const claim_id = randomUUID()
+      slots.set(claim_id, each)
+      return { claim_id, worker_id: each.workerId, agent: each.agent }
+    })
+    const after = this.turns.after(route_id)
+    return [{ ...room, room: count, after, last_owner: this.turns.lastOwner(route_id), slots: own }]
+  }
+
+  /** Rings and starts what was claimed, when the next claim is on its way. `depths`: of the queues, without these. */
+  private async place(rows: readonly (ClaimedRow | (ClaimedRow & StartedRow))[], depths: ReadonlyMap<string, number>): Promise<void> {
+    await setImmediate()
+    const placed = this.overtaking.order(rows, queue => depths.get(queue) ?? 0)
+    const started = placed.flatMap(row => ('slots' in row ? [row] : []))
+    if (started.length > 0) this.options.onStarted([...started.filter(row => row.ahead), ...started.filter(row => !row.ahead)])
+    await this.options.ringer.ring(placed.filter(row => !('slots' in row)))
   }
 
   /** The whole demand, and what has to move before anything can be claimed. */

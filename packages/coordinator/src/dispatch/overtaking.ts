@@ -12,9 +12,7 @@
  */
 import type { ClaimedRow } from '../store/dispatch.js'
 
-export interface PlacedRow extends ClaimedRow {
-  readonly ahead: boolean
-}
+type Placed<R extends ClaimedRow> = R & { readonly ahead: boolean }
 
 /** Jobs that are remembered of a queue. */
 const remembered = 1_000
@@ -32,9 +30,9 @@ export class Overtaking {
    * The rows in the order in which they are to be rung: those that overtake last and backwards, as each goes before all others.
    * `depthOf`: how many jobs wait in a queue, these not counted.
    */
-  order(rows: readonly ClaimedRow[], depthOf: (queue: string) => number): PlacedRow[] {
-    const behind: PlacedRow[] = []
-    const ahead: PlacedRow[] = []
+  order<R extends ClaimedRow>(rows: readonly R[], depthOf: (queue: string) => number): Placed<R>[] {
+    const behind: Placed<R>[] = []
+    const ahead: Placed<R>[] = []
     for (const queue of new Set(rows.map(row => row.queue))) this.newestOf(queue).look(depthOf(queue))
     for (const row of rows) {
       const newest = this.newestOf(row.queue)
@@ -62,7 +60,7 @@ export class Overtaking {
 
 /** The jobs of one queue that were rung last. */
 class Newest {
-  private readonly jobs: PlacedRow[] = []
+  private readonly jobs: Placed<ClaimedRow>[] = []
   private next = 0
   private ahead = 0
   private readonly tasks = new Shares<string>()
@@ -78,7 +76,7 @@ class Newest {
     this.depth = depth
   }
 
-  add(job: PlacedRow): void {
+  add(job: Placed<ClaimedRow>): void {
     const oldest = this.jobs[this.next]
     if (oldest) this.count(oldest, -1)
     this.jobs[this.next] = job
@@ -96,7 +94,7 @@ class Newest {
     return lessUrgent >= length * much || this.tasks.isCrowdedOut(task_pk, length) || this.owners.isCrowdedOut(owner, length)
   }
 
-  private count(job: PlacedRow, by: 1 | -1): void {
+  private count(job: Placed<ClaimedRow>, by: 1 | -1): void {
     this.tasks.count(job.task_pk, by)
     this.owners.count(job.owner, by)
     this.priorities.count(job.priority, by)
@@ -113,7 +111,7 @@ class Waiting {
   private taken = 0
   private readonly priorities = new Shares<number>()
 
-  add({ priority, ahead }: PlacedRow): void {
+  add({ priority, ahead }: Placed<ClaimedRow>): void {
     ;(ahead ? this.ahead : this.behind).push(priority)
     this.priorities.count(priority, 1)
     if (this.ahead.length + this.behind.length - this.taken > mostWaiting) this.gone(this.fromBehind() ?? this.ahead.shift())

@@ -67,3 +67,21 @@ test('workers that are gone are forgotten', () => {
   spares.keep(new Set(['w']))
   expect([spares.of('v', 'a').free, spares.of('w', 'a').free]).toEqual([0, 2])
 })
+
+test('what is given back may be taken at once', () => {
+  const spares = new Spares(60_000)
+  spares.heard('w', { a: 1 })
+  const slots = spares.take([spares.of('w', 'a')])
+  expect(taken(spares, [['w', 'a']])).toBeUndefined()
+  if (slots) spares.giveBack(slots)
+  expect(taken(spares, [['w', 'a']])).toBe('w')
+})
+
+test('an agent that uses so many of what it had to spare is passed over', () => {
+  const spares = new Spares(60_000)
+  spares.heard('w', { a: 100 })
+  spares.heard('w', { a: 80 })
+  expect(spares.take([spares.of('w', 'a')], 20)).toBeUndefined()
+  expect(spares.take([spares.of('w', 'a')], 21)).toBeDefined()
+  expect(spares.take([spares.of('w', 'a')], 21)).toBeUndefined()
+})

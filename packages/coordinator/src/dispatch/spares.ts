@@ -9,6 +9,8 @@ import type { Spare } from '@baton/shared'
 export interface SpareSlots {
   readonly workerId: string
   readonly agent: string
+  /** The most that its worker ever said. */
+  most: number
   /** What may be taken now. */
   free: number
   /** Taken, and not answered. */
@@ -37,7 +39,9 @@ export class Spares {
     if (known) for (const slots of known.values()) if (spare[slots.agent] === undefined) slots.free = 0
     for (const agent in spare) {
       const slots = this.of(workerId, agent)
-      slots.free = Math.max(0, (spare[agent] ?? 0) - slots.open)
+      const told = spare[agent] ?? 0
+      slots.most = Math.max(slots.most, told)
+      slots.free = Math.max(0, told - slots.open)
       slots.heardAt = now
     }
   }
@@ -50,21 +54,21 @@ export class Spares {
     }
     let slots = agents.get(agent)
     if (!slots) {
-      slots = { workerId, agent, free: 0, open: 0, heardAt: Number.NEGATIVE_INFINITY }
+      slots = { workerId, agent, most: 0, free: 0, open: 0, heardAt: Number.NEGATIVE_INFINITY }
       agents.set(agent, slots)
     }
     return slots
   }
 
-  /** Takes a slot of one of these: of a few, the one with the most. */
-  take(among: readonly SpareSlots[]): SpareSlots | undefined {
+  /** Takes a slot of one of these: of a few, the one with the most. None of an agent that uses `maxBusy` slots of those that it had to spare. */
+  take(among: readonly SpareSlots[], maxBusy = Number.POSITIVE_INFINITY): SpareSlots | undefined {
     if (among.length === 0) return undefined
     const oldest = performance.now() - this.freshMs
     let best: SpareSlots | undefined
     for (let i = 0; i < Math.min(maxLooks, among.length); i++) {
       this.turn = (this.turn + 1) % among.length
       const slots = among[this.turn]
-      if (slots && slots.free > (best?.free ?? 0) && slots.heardAt >= oldest) best = slots
+      if (slots && slots.free > (best?.free ?? 0) && slots.heardAt >= oldest && slots.most - slots.free < maxBusy) best = slots
     }
     if (!best) return undefined
     best.free--
@@ -72,9 +76,20 @@ export class Spares {
     return best
   }
 
-  /** What was taken was answered, or will not be asked for. */
-  settled(slots: SpareSlots, count = 1): void {
-    slots.open = Math.max(0, slots.open - count)
+  /** Whether its worker was heard lately, and has slots to spare now and then. */
+  isFresh({ most, heardAt }: SpareSlots): boolean {
+    return most > 0 && heardAt >= performance.now() - this.freshMs
+  }
+
+  /** The worker answered for one that was taken. */
+  settled(slots: SpareSlots): void {
+    slots.open = Math.max(0, slots.open - 1)
+  }
+
+  /** One that was taken will not be asked for. */
+  giveBack(slots: SpareSlots): void {
+    this.settled(slots)
+    slots.free++
   }
 
   /** Forgets all other workers. */

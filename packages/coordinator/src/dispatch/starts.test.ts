@@ -59,7 +59,7 @@ async function stage(workers: Record<string, Worker>, { heartbeatMs = 200, fails
   const row = (id: string, worker: string, grant: string | null = '{"input":"1"}'): StartedRow => {
     const slots = spares.of(worker, 'a')
     slots.open++
-    return { id, attempt: 1, dispatch: 1, queue: 'q', route_id: 1, task_pk: '9', claim_id: `claim-${id}`, slots, grant }
+    return { id, attempt: 1, dispatch: 1, queue: 'q', route_id: 1, task_pk: '9', claim_id: `claim-${id}`, slots, waited: 0, grant }
   }
   return { starts, requests, returned, spares, row, onStarted }
 }

@@ -33,6 +33,10 @@ export interface StartedRow extends QueuedRow {
   readonly slots: SpareSlots
   readonly claim_id: string
   readonly task_pk: string
+  /** Seconds that it waited until it was started. */
+  readonly waited: number
+  /** It goes before others. */
+  readonly ahead?: boolean
   /** A `Grant` as JSON text; null where it has to be claimed for its brief. */
   readonly grant: string | null
 }
@@ -189,12 +193,13 @@ export function startedRow(
   const started = { route_id, task_pk, attempt, attempt_limit, progress: null, sla_ms, lease_ms, deadline_in_ms }
   const grant = briefOf(id)?.grant(started) ?? null
   // Whatever starts has a claim and a queue.
-  return { id, attempt, dispatch: attempt, queue: queue ?? '', route_id, task_pk, claim_id: start_claim ?? '', slots, grant }
+  return { id, attempt, dispatch: attempt, queue: queue ?? '', route_id, task_pk, claim_id: start_claim ?? '', slots, waited: 0, grant }
 }
 
 /** A `Start`. */
-function startText({ id, attempt, dispatch, queue, claim_id, slots, grant }: StartedRow, tp: string | undefined): string {
-  const start: Omit<Start, 'grant'> = { subtask: id, attempt, job: jobId(id, attempt, dispatch), tp, agent: slots.agent, queue, claim_id }
+function startText({ id, attempt, dispatch, queue, claim_id, slots, ahead, grant }: StartedRow, tp: string | undefined): string {
+  const job = jobId(id, attempt, dispatch)
+  const start: Omit<Start, 'grant'> = { subtask: id, attempt, job, tp, agent: slots.agent, queue, claim_id, ...(ahead && { first: true }) }
   const text = JSON.stringify(start)
   return grant === null ? text : `${text.slice(0, -1)},"grant":${grant}}`
 }

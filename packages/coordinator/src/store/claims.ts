@@ -62,6 +62,19 @@ export const deadlineFirst = (
       then (select greatest(0, round(${deadlineMs} + ${pausedMs('g', 'r.scheduled_at', 'clock_timestamp()')} - extract(epoch from clock_timestamp() - r.scheduled_at)::float8 * 1000))
         from tasks g where g.id = r.task_pk limit 1) end`
 
+/** A `Grant` of row `r`, as json. */
+export const grantObject = ({
+  deadlineMs,
+  leaseMs,
+  dependencies,
+  more,
+}: Record<'deadlineMs' | 'leaseMs' | 'dependencies' | 'more', string>): string => `json_build_object(
+    'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
+    'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
+    'input', case when octet_length(r.input) <= ${maxInlineBytes} then r.input end, 'input_chars', char_length(r.input),
+    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst(deadlineMs)}, 'lease_ms', ${leaseMs},
+    'dependencies', ${dependencies}, 'more_dependencies', ${more})`
+
 const statement = prepared(
   'grant_claims',
   `
@@ -137,12 +150,12 @@ event as (
 )
 select r.n, case when r.status = 'deferred' then 'held' else r.status end as status, r.route_id, r.task_pk::text as task_pk,
   case when r.status = 'granted' and r.state in (${from('claim')}) then extract(epoch from clock_timestamp() - r.ready_at)::float8 end as waited,
-  case when r.status = 'granted' then json_build_object(
-    'task_id', r.task_id, 'task_title', r.task_title, 'subtask_id', r.subtask_id, 'uuid', r.uuid, 'name', r.name, 'title', r.title, 'capability', r.capability,
-    'attempt', r.attempt, 'attempt_limit', r.attempt_limit,
-    'input', case when octet_length(r.input) <= ${maxInlineBytes} then r.input end, 'input_chars', char_length(r.input),
-    'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst('coalesce(r.agent_deadline_ms, r.row_deadline_ms)')}, 'lease_ms', coalesce(r.own_lease_ms, $2::int),
-    'dependencies', coalesce(dep.list, '[]'::json), 'more_dependencies', dep.more)::text end as grant
+  case when r.status = 'granted' then ${grantObject({
+    deadlineMs: 'coalesce(r.agent_deadline_ms, r.row_deadline_ms)',
+    leaseMs: 'coalesce(r.own_lease_ms, $2::int)',
+    dependencies: "coalesce(dep.list, '[]'::json)",
+    more: 'dep.more',
+  })}::text end as grant
 from ruled r
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
 )

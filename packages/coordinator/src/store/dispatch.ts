@@ -1,12 +1,13 @@
 /**
  * What the dispatcher reads and claims. Rows are claimed (state `queued`, attempt + 1) before their jobs exist; a crash
- * between the two is mended by ringing again.
+ * between the two is mended by ringing again. For some of them there is a slot on a worker: these run at once.
  *
  * Invariants: D1 a row is claimed by one coordinator (SKIP LOCKED and the state's guard). D2 within a route, priority
  * first, then tenants in turn, within them orchestrators, within them tasks: whoever has 100,000 ready rows does not
  * starve one with ten.
  */
 import type { SubtaskState } from '@baton/shared'
+import { grantObject } from './claims.js'
 import type { Database, Queryable, Statement } from './database.js'
 import {
   blockedBefore,
@@ -16,6 +17,7 @@ import {
   from,
   inReview,
   insertEvents,
+  mayTake,
   type QueuedRow,
   readyRoutes,
   rollUp,
@@ -26,6 +28,7 @@ import { lockedFirst } from './locked-first.js'
 import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
 import { prepared } from './statements.js'
+import type { AttemptTimes } from './submit.js'
 
 export interface Demand {
   /** Routes with ready rows, each with the most urgent priority of these. */
@@ -64,7 +67,7 @@ const claim = prepared(
   'claim_ready',
   `
 with want as (
-  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json, last_owner int)
+  select * from json_to_recordset($1::json) as w(route_id int, queue text, room int, after json, last_owner int, starts int, first int)
 ),
 picked as materialized (
   select p.id, w.route_id, w.queue, p.priority, p.owner, p.task_pk
@@ -119,8 +122,11 @@ picked as materialized (
       cross join lateral (
         select s.id, row_number() over (order by s.id) as nth from (
           select s.id from subtask_states s
-          where s.state = 'ready' and s.route_id = w.route_id and s.priority = t.priority and s.owner = t.owner and s.task_pk = t.task_pk
-          order by s.id limit w.room
+          -- As a range, so that the order is that of the index of ready rows alone: by equal columns the key would give it, too, and
+          -- the planner would look for a task's ready rows among all rows there are.
+          where s.state = 'ready' and s.route_id = w.route_id and (s.priority, s.owner, s.task_pk) >= (t.priority, t.owner, t.task_pk)
+            and (s.priority, s.owner, s.task_pk) <= (t.priority, t.owner, t.task_pk)
+          order by s.priority, s.owner, s.task_pk, s.id limit w.room
         ) s
       ) c
       where t.runs
@@ -144,18 +150,53 @@ locked as materialized (
   order by s.id
   for update of s skip locked
 ),
+numbered as (
+  select l.*, row_number() over (partition by l.route_id order by l.id)::int as nth from locked l
+),
+-- The first of each route run at once, where its workers have slots: judged as a claim is (I15), by probes in a fixed order. A
+-- suspect is left to be claimed, and so is what asks for a long lease, as at submission.
+placed as materialized (
+  select l.id, w.queue, h.*
+  from numbered l join want w on w.route_id = l.route_id
+  left join lateral (
+    select clock_timestamp() as at, ($2::uuid[])[w.first + l.nth] as claim_id, a.worker_id, a.agent, coalesce(d.lease_ms, a.lease_ms, o.lease_ms) as lease_ms,
+      case when d.deadline_ms is null then a.deadline_ms end as agent_deadline_ms, coalesce(d.sla_ms, a.sla_ms, o.timeout_ms, k.sla_ms, $6::bigint) as sla_ms,
+      k.task_id, k.title as task_title, k.context, d.subtask_id, d.uuid, d.name, d.title, d.capability, d.input, d.isolation
+    from (select x.task_pk, x.owner, x.losses from subtask_states x where x.id = l.id limit 1) s
+    cross join lateral (select * from subtasks x where x.id = l.id limit 1) d
+    cross join lateral (select * from tasks x where x.id = s.task_pk limit 1) k
+    cross join lateral (select x.lease_ms, x.timeout_ms from orchestrators x where x.number = s.owner limit 1) o
+    cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = l.route_id limit 1) n
+    cross join lateral (select * from worker_agents x where x.worker_id = ($3::text[])[w.first + l.nth] and x.agent = ($4::text[])[w.first + l.nth] limit 1) a
+    where l.nth <= w.starts and s.losses < 2 and coalesce(d.lease_ms, a.lease_ms, o.lease_ms, 0) <= 2 * $5::int and ${mayTake('n', 'a', 'a.agent')}
+  ) h on true
+),
 queued as (
-  update subtask_states s set state = 'queued', attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = w.queue, queued_at = clock_timestamp(), run_after = null
-  from locked l join want w on w.route_id = l.route_id
-  where s.id = l.id
-  returning s.id, s.tenant_id, s.task_pk, s.owner, s.priority, s.attempt, s.dispatch, s.queue, s.route_id
+  update subtask_states s set state = case when p.at is null then 'queued' else 'running' end, attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = p.queue,
+    queued_at = coalesce(p.at, clock_timestamp()), run_after = null,
+    claim_id = coalesce(p.claim_id, s.claim_id), worker_id = coalesce(p.worker_id, s.worker_id), agent = coalesce(p.agent, s.agent), started_at = coalesce(p.at, s.started_at),
+    lease_ms = case when p.at is null then s.lease_ms else p.lease_ms end,
+    lease_until = case when p.at is null then s.lease_until else p.at + coalesce(p.lease_ms, $5::int) * interval '1 millisecond' end,
+    deadline_ms = coalesce(p.agent_deadline_ms, s.deadline_ms),
+    sla_until = case when p.at is null then s.sla_until else p.at + p.sla_ms * interval '1 millisecond' end
+  from placed p
+  where s.id = p.id
+  returning s.id, s.tenant_id, s.task_pk, s.owner, s.priority, s.attempt, s.dispatch, s.queue, s.route_id, s.agent, s.worker_id, s.attempt_limit, s.progress, s.ready_at,
+    s.scheduled_at, s.deadline_ms, s.lease_ms, p.at, p.claim_id, p.sla_ms, p.task_id, p.task_title, p.context, p.subtask_id, p.uuid, p.name, p.title, p.capability, p.input, p.isolation
 ),
 event as (
-  insert into events (tenant_id, name, task_pk, subtask_pk, attempt) select tenant_id, 'subtask.queued', task_pk, id, attempt from queued
+  insert into events (tenant_id, name, task_pk, subtask_pk, attempt, agent, worker_id)
+  select tenant_id, 'subtask.queued', task_pk, id, attempt, null, null from queued
+  union all
+  select tenant_id, 'subtask.started', task_pk, id, attempt, agent, worker_id from queued where at is not null
 )
 select
   (select coalesce(json_agg(json_build_object('id', id::text, 'attempt', attempt, 'dispatch', dispatch, 'queue', queue, 'route_id', route_id,
-    'task_pk', task_pk::text, 'owner', owner, 'priority', priority)), '[]') from queued) as jobs,
+    'task_pk', task_pk::text, 'owner', owner, 'priority', priority)), '[]') from queued where at is null) as jobs,
+  (select coalesce(json_agg(json_build_object('id', r.id::text, 'attempt', r.attempt, 'dispatch', r.dispatch, 'queue', r.queue, 'route_id', r.route_id,
+    'task_pk', r.task_pk::text, 'owner', r.owner, 'priority', r.priority, 'claim_id', r.claim_id, 'waited', extract(epoch from r.at - r.ready_at),
+    'grant', case when not exists (select from dependencies e where e.to_id = r.id) then ${grantObject({ deadlineMs: 'r.deadline_ms', leaseMs: 'coalesce(r.lease_ms, $5::int)', dependencies: "'[]'::json", more: 'false' })}::text end)), '[]')
+    from queued r where r.at is not null) as started,
   (select coalesce(json_agg(json_build_object('route_id', route_id, 'priority', priority, 'owner', owner, 'task_pk', task_pk::text)), '[]') from picked where id is null) as cut`,
 )
 
@@ -177,20 +218,53 @@ export interface WantedRows extends RouteRoom {
   readonly after?: readonly Beginning[] | undefined
   /** The owner who was served last: among equals, those with a higher number come before the others. */
   readonly last_owner?: number | undefined
+  /** In these its first rows start. Default: none. */
+  readonly slots?: readonly StartSlot[] | undefined
 }
 
 /** A row that was claimed for its queue, and whose it is. */
 export interface ClaimedRow extends QueuedRow, TurnPlace {}
 
+/** A row that was claimed and started. */
+export interface StartedReady extends ClaimedRow {
+  readonly claim_id: string
+  /** Seconds from when it was ready until it was started. */
+  readonly waited: number
+  /** A `Grant` as JSON text; null where it depends on something, and has to be claimed for its brief. */
+  readonly grant: string | null
+}
+
+/** A slot in which one row may start: the agent on its worker, and the claim that it would run under. */
+export interface StartSlot {
+  readonly claim_id: string
+  readonly worker_id: string
+  readonly agent: string
+}
+
 export interface ClaimedRows {
   jobs: ClaimedRow[]
+  started: StartedReady[]
   /** Owners of whom many held-up tasks were seen and the rest was not looked at: where to go on. */
   cut: (TurnPlace & { route_id: number })[]
 }
 
 /** Claims up to `room` ready rows of each route for its queue. */
-export async function claimReady(db: Queryable, wanted: readonly WantedRows[]): Promise<ClaimedRows> {
-  return (await db.query<ClaimedRows>(claim, [JSON.stringify(wanted)])).rows[0] as ClaimedRows // a select without `from` has one row
+export async function claimReady(db: Queryable, wanted: readonly WantedRows[], times: AttemptTimes): Promise<ClaimedRows> {
+  const slots: StartSlot[] = []
+  const want = wanted.map(({ slots: own = [], ...each }) => {
+    const first = slots.length
+    slots.push(...own)
+    return { ...each, starts: own.length, first }
+  })
+  const { rows } = await db.query<ClaimedRows>(claim, [
+    JSON.stringify(want),
+    slots.map(slot => slot.claim_id),
+    slots.map(slot => slot.worker_id),
+    slots.map(slot => slot.agent),
+    times.leaseMs,
+    times.defaultSlaMs,
+  ])
+  return rows[0] as ClaimedRows // a select without `from` has one row
 }
 
 const promote = prepared(
@@ -226,7 +300,8 @@ const shift = (name: string, { from, to, guard, changes, event, alert }: ShiftRu
     name,
     `
 with target as materialized (
-  select s.id from subtask_states s where s.state = '${from}' and ${guard} order by s.id limit 500 for update skip locked
+  -- In no order: by their ids, the planner would look for them among all rows there are.
+  select s.id from subtask_states s where s.state = '${from}' and ${guard} limit 500 for update skip locked
 ),
 moved as (
   update subtask_states s set state = '${to}'${from === 'queued' ? ', queue = null' : ''}${from === 'blocked' ? ', ready_at = clock_timestamp()' : ''}

@@ -117,7 +117,8 @@ const spawnerOf = prepared(
   'spawner_depth',
   `
 with recursive up(id, n) as (
-  select d.spawned_by, 1 from subtasks d where d.id = $1 and d.spawned_by is not null
+  -- Not plainly that it was spawned: while little was, an index on all of that would look as cheap as the key.
+  select d.spawned_by, 1 from (select x.spawned_by from subtasks x where x.id = $1 limit 1) d where d.spawned_by is not null
   union all
   select d.spawned_by, u.n + 1 from up u cross join lateral (select d.spawned_by from subtasks d where d.id = u.id limit 1) d
   where d.spawned_by is not null and u.n < $2

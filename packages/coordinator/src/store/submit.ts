@@ -279,13 +279,32 @@ export async function insertTasksIn(tx: Queryable, graph: NewGraph, times: Attem
 
 /** Adds subtasks and edges to a task that is there; within a transaction that holds it. */
 export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubtask[], edges: readonly Edge[]): Promise<void> {
-  for (let i = 0; i < subtasks.length; i += subtasksPerStatement)
-    await tx.query(insertMore, [...subtaskColumns.params(subtasks.slice(i, i + subtasksPerStatement)), ...edgeColumns.params([])])
-  for (let i = 0; i < edges.length; i += subtasksPerStatement * 4)
-    await tx.query(insertMore, [
-      ...subtaskColumns.params([]),
-      ...edgeColumns.params(edgeRows(edges.slice(i, i + subtasksPerStatement * 4))),
-    ])
+  const inserted = new InTurn()
+  for (let i = 0; i < subtasks.length; i += subtasksPerStatement) {
+    const params = [...subtaskColumns.params(subtasks.slice(i, i + subtasksPerStatement)), ...edgeColumns.params([])]
+    await inserted.next(() => tx.query(insertMore, params))
+  }
+  for (let i = 0; i < edges.length; i += subtasksPerStatement * 4) {
+    const params = [...subtaskColumns.params([]), ...edgeColumns.params(edgeRows(edges.slice(i, i + subtasksPerStatement * 4)))]
+    await inserted.next(() => tx.query(insertMore, params))
+  }
+  await inserted.end()
+}
+
+/** One statement after the other; the next one is put together while the last one runs. */
+class InTurn {
+  private last: Promise<unknown> = Promise.resolve()
+
+  /** Resolves when the one before has ended, and this one is on its way. */
+  async next(send: () => Promise<unknown>): Promise<void> {
+    await this.last
+    this.last = send()
+    this.last.catch(() => undefined) // told by the next one, or at the end
+  }
+
+  async end(): Promise<void> {
+    await this.last
+  }
 }
 
 interface InsertedRow {
