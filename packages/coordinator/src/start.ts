@@ -240,7 +240,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   const attemptTimes = { leaseMs, defaultSlaMs: slaMs }
 
   // dispatch: ready subtasks to their queues
-  const spares = new Spares(2 * heartbeatMs)
+  const spares = new Spares(2 * heartbeatMs, () => bus.connected)
   const directory = new Directory({ db: database, routes, spares })
   const ringer = new Ringer({
     queue,

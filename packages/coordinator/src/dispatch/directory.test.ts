@@ -9,12 +9,12 @@ const build: Route = { id: 1, pool: 'shared', capability: 'build', requires: [],
 const pinned = (id: number, capability: string): Route => ({ id, pool: 'shared', capability, requires: [], agent: 'a' })
 
 /** One agent with ten slots, of which seven are in use. */
-async function directory(routes_: readonly Route[] = [build]) {
+async function directory(routes_: readonly Route[] = [build], spares = new Spares(60_000)) {
   const capabilities = ['build', 'x', 'y']
   const provider = { worker_id: 'w', pool: 'shared', agent: 'a', capabilities, concurrency: 10, active: 7, lagging: false }
   const db = { query: async () => ({ rows: [provider], rowCount: 1 }) } as unknown as Queryable // it reads the fleet, and nothing else
   const routes = { known: new Map(routes_.map(route => [route.id, route])), read: async () => undefined } as unknown as Routes // as far as it is asked
-  const made = new Directory({ db, routes, spares: new Spares(1_000) })
+  const made = new Directory({ db, routes, spares })
   await made.refresh()
   return made
 }
@@ -70,4 +70,61 @@ test('a queue is idle while nothing waits in it', async () => {
   expect(fleet.idle(1)).toBe(false)
   fleet.claimed(1)
   expect(fleet.idle(1)).toBe(true)
+})
+
+describe('slots that a worker has to spare', () => {
+  const pinnedX = pinned(2, 'x')
+  const among = async (spare: number) => {
+    const spares = new Spares(60_000)
+    const fleet = await directory([build, pinnedX], spares)
+    spares.heard('w', { a: spare })
+    return { fleet, spares }
+  }
+
+  test('are taken for what would go to a queue in which nothing waits', async () => {
+    const { fleet } = await among(2)
+    expect(fleet.takeSlot(1)).toMatchObject({ queue: 'shared.c.build', slots: { workerId: 'w', agent: 'a' } })
+    expect(fleet.takeSlot(2)).toMatchObject({ queue: 'shared.a.a' })
+    expect(fleet.takeSlot(1)).toBeNull()
+  })
+
+  test('are not taken past what waits: in the queue, or for room in it', async () => {
+    const { fleet } = await among(2)
+    fleet.queued('shared.c.build')
+    expect(fleet.takeSlot(1)).toBeNull()
+    fleet.claimed(1)
+    fleet.addBacklog(1)
+    expect(fleet.takeSlot(1)).toBeNull()
+    fleet.setBacklog([])
+    expect(fleet.takeSlot(1)).not.toBeNull()
+  })
+
+  test('a slot that was not used is there again', async () => {
+    const { fleet } = await among(1)
+    const taken = fleet.takeSlot(1)
+    if (taken) fleet.giveSlotBack(taken.slots)
+    expect(fleet.takeSlot(1)).not.toBeNull()
+  })
+
+  test('of a backlog many start at once, where there are many', async () => {
+    const { fleet } = await among(180)
+    expect(fleet.startsAtOnce(1)).toBe(true)
+    expect(fleet.takeSlots(1, 100)).toHaveLength(100)
+    expect(fleet.takeSlots(1, 100)).toHaveLength(80)
+    expect(fleet.takeSlots(1, 100)).toEqual([])
+    // A tenth of all is kept for the queue, which holds as many again.
+    expect(fleet.roomBesideStarts(1)).toBe(40)
+    fleet.queued('shared.c.build')
+    expect(fleet.roomBesideStarts(1)).toBe(39)
+  })
+
+  test('so many are under way at once, however many there are', async () => {
+    const { fleet } = await among(5_000)
+    expect(fleet.takeSlots(1, 5_000)).toHaveLength(800)
+  })
+
+  test('a backlog waits for the queue where there are few', async () => {
+    const { fleet } = await among(9)
+    expect([fleet.startsAtOnce(1), fleet.takeSlots(1, 5)]).toEqual([false, []])
+  })
 })

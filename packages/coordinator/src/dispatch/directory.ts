@@ -23,6 +23,11 @@ interface DirectoryOptions {
  * their reports, not by slots: with more of them under way each waits longer, and so does whoever comes in between.
  */
 const maxBusy = 800
+/**
+ * With fewer slots a backlog goes by the queue: there each slot finds its next job when it is free, and need not wait until the
+ * coordinator has heard of that.
+ */
+const leastSlots = 100
 /** Workers keep one in ten slots for queues; this is what that is of the others. */
 const keptShare = 9
 
@@ -221,12 +226,12 @@ export class Directory {
     return slots ? { queue: resolved.queue, slots } : null
   }
 
-  /** Slots for up to `count` rows of a backlog. */
+  /** Slots for up to `count` rows of a backlog; none where it does not start at once. */
   takeSlots(routeId: number, count: number): SpareSlots[] {
     const resolved = this.resolve(routeId)
     const starters = resolved ? this.startersOf(routeId, resolved) : []
     const taken: SpareSlots[] = []
-    while (taken.length < count) {
+    while (taken.length < count && (taken.length > 0 || this.startsAtOnce(routeId))) {
       const slots = this.options.spares.take(starters, maxBusy)
       if (!slots) break
       taken.push(slots)
@@ -234,10 +239,13 @@ export class Directory {
     return taken
   }
 
-  /** Whether rows of a route are started at once now and then, by workers that say what they have to spare. */
+  /** Whether a backlog of this route is started at once: by workers that say what they have to spare, with many slots between them. */
   startsAtOnce(routeId: number): boolean {
     const resolved = this.resolve(routeId)
-    return resolved !== null && this.startersOf(routeId, resolved).some(slots => this.options.spares.isFresh(slots))
+    if (!resolved) return false
+    let most = 0
+    for (const slots of this.startersOf(routeId, resolved)) if (this.options.spares.isFresh(slots)) most += slots.most
+    return most >= leastSlots
   }
 
   /** Room in the queue of such a route: for the slots that its workers keep for queues, and as many again. */

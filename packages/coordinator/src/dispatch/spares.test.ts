@@ -60,6 +60,15 @@ test('what was said long ago does not count', () => {
   expect(taken(spares, [['w', 'a']])).toBeUndefined()
 })
 
+test('nothing is taken while workers cannot be reached', () => {
+  let reachable = false
+  const spares = new Spares(60_000, () => reachable)
+  spares.heard('w', { a: 1 })
+  expect([taken(spares, [['w', 'a']]), spares.isFresh(spares.of('w', 'a'))]).toEqual([undefined, false])
+  reachable = true
+  expect([taken(spares, [['w', 'a']]), spares.isFresh(spares.of('w', 'a'))]).toEqual(['w', true])
+})
+
 test('workers that are gone are forgotten', () => {
   const spares = new Spares(60_000)
   spares.heard('v', { a: 2 })

@@ -24,12 +24,14 @@ const maxLooks = 4
 
 export class Spares {
   private readonly freshMs: number
+  private readonly reachable: () => boolean
   private readonly workers = new Map<string, Map<string, SpareSlots>>()
   private turn = 0
 
-  /** What a worker said counts for so long. */
-  constructor(freshMs: number) {
+  /** What a worker said counts for so long, and only while workers can be reached at all. */
+  constructor(freshMs: number, reachable: () => boolean = () => true) {
     this.freshMs = freshMs
+    this.reachable = reachable
   }
 
   /** What a worker has to spare, by agent: nothing where it does not say. */
@@ -62,7 +64,7 @@ export class Spares {
 
   /** Takes a slot of one of these: of a few, the one with the most. None of an agent that uses `maxBusy` slots of those that it had to spare. */
   take(among: readonly SpareSlots[], maxBusy = Number.POSITIVE_INFINITY): SpareSlots | undefined {
-    if (among.length === 0) return undefined
+    if (among.length === 0 || !this.reachable()) return undefined
     const oldest = performance.now() - this.freshMs
     let best: SpareSlots | undefined
     for (let i = 0; i < Math.min(maxLooks, among.length); i++) {
@@ -78,7 +80,7 @@ export class Spares {
 
   /** Whether its worker was heard lately, and has slots to spare now and then. */
   isFresh({ most, heardAt }: SpareSlots): boolean {
-    return most > 0 && heardAt >= performance.now() - this.freshMs
+    return most > 0 && this.reachable() && heardAt >= performance.now() - this.freshMs
   }
 
   /** The worker answered for one that was taken. */
