@@ -44,10 +44,17 @@ export async function flowThroughput(options: {
   return { variants, megabytes: { 'producer and worker': Math.max(...peaks), redis: Math.max(...redisBytes) } }
 }
 
-/** W3: chains one after the other on an idle system, by a process that one run of W1 has warmed. */
+/** So often W1 runs before W3, on either side: code that is compiled while it is measured says nothing of an idle system. */
+export const latencyWarmUpRuns = 10
+
+/** W3: chains one after the other on an idle system. */
 export async function flowLatency({ count, signal }: { count: number; signal: AbortSignal }): Promise<PeerLine> {
   return withRedis(async ({ settings }) => {
-    const { lines } = await runPeer({ script, env: { ...settings, WORKLOADS: 'W1,W3', RUNS: '1', LATENCIES: String(count) }, signal })
+    const { lines } = await runPeer({
+      script,
+      env: { ...settings, WORKLOADS: 'W1,W3', RUNS: String(latencyWarmUpRuns), LATENCIES: String(count) },
+      signal,
+    })
     const line = lines.find(({ workload }) => workload === 'W3')
     if (!line) throw new Error('the script of FlowProducer printed no W3')
     return line

@@ -4,7 +4,7 @@ import { type Client, createClient } from '@baton/client'
 import { withEndsByDatabase } from '../ends.js'
 import { figure, type Section } from '../figures.js'
 import { withBenchFleet } from '../fleet.js'
-import { flowLatency } from '../flow-producer.js'
+import { flowLatency, latencyWarmUpRuns } from '../flow-producer.js'
 import { chainOf, w1 } from '../graphs.js'
 import { runMass } from '../mass.js'
 import { type Latencies, latenciesOf, ratiosOf } from '../ratios.js'
@@ -32,7 +32,9 @@ export const latency: Workload = async context => {
 /** A fleet of its own, warmed as the peer is. */
 export function batonLatencies(context: BenchContext): Promise<Latencies> {
   return withBenchFleet({ workers: 1, context }, async fleet => {
-    await withEndsByDatabase(fleet.databaseUrl, context.signal, ends => runMass({ target: fleet, mass: w1, inFlight: 100, ends, runs: 1 }))
+    await withEndsByDatabase(fleet.databaseUrl, context.signal, ends =>
+      runMass({ target: fleet, mass: w1, inFlight: 100, ends, runs: latencyWarmUpRuns }),
+    )
     return chainsOneByOne(createClient({ url: fleet.urls[0] }), context.signal)
   })
 }
@@ -58,7 +60,7 @@ function sectionOf(baton: readonly Latencies[], flow: readonly Latencies[]): Sec
   return {
     title: 'W3: one chain of 3 at a time on an idle fleet, beside FlowProducer',
     how: [
-      `${count} chains one after the other with ${pauseMs} ms between them, on a fleet that one run of W1 has warmed. Time runs from before`,
+      `${count} chains one after the other with ${pauseMs} ms between them, on a fleet that ${latencyWarmUpRuns} runs of W1 have warmed, as they have FlowProducer. Time runs from before`,
       'client.tasks.submit (POST /orchestrate) until client.tasks.wait has returned. FlowProducer learns its ends from the',
       'worker in its own process. A run is the quantile of one round.',
     ],
