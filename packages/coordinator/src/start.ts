@@ -406,6 +406,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       spares.heard(workerId, spare)
       dispatcher.wake()
     },
+    onReturn: claims => starts.returned(claims),
     onStreamed: () => tail.wake(),
   })
 

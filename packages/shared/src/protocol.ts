@@ -186,6 +186,16 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     items: z.array(z.unknown()).min(1).max(maxBatchItems),
     spare: spareSchema,
   }),
+  /** What a coordinator started here, and its queue takes no job of: it is paused, or limited. */
+  z.object({
+    v: version,
+    type: z.literal('return'),
+    worker_id: z.string(),
+    items: z
+      .array(z.object({ subtask: rowId, claim_id: claimId }))
+      .min(1)
+      .max(maxBatchItems),
+  }),
   z.object({
     v: version,
     type: z.literal('heartbeat'),

@@ -96,7 +96,12 @@ export class Executor {
 
   /** What a coordinator started here, in a slot at that place. */
   started(agent: Agent, start: Start, coordinator: string, place: Place): NextJob {
-    return this.granted({ agent, place, way: { to: coordinator, first: start.first } }, start, start.claim_id)
+    const { subtask, claim_id } = start
+    const way = { to: coordinator, first: start.first }
+    return {
+      ...this.granted({ agent, place, way }, start, claim_id),
+      giveBack: () => this.options.lanes.giveBack({ subtask, claim_id }, way).finally(() => this.asked.delete(claim_id)),
+    }
   }
 
   /** Gives back whatever still runs. */

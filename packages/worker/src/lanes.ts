@@ -25,6 +25,8 @@ export interface Way {
 export interface Lanes {
   readonly claim: (item: ClaimItem, way?: Way) => Promise<ClaimReply>
   readonly report: (item: ReportItem, way?: Way) => Promise<ReportReply>
+  /** Of what a coordinator started: it is queued again, as if it had not been. */
+  readonly giveBack: (item: { readonly subtask: string; readonly claim_id: string }, way?: Way) => Promise<void>
   readonly stream: (item: StreamItem) => Promise<StreamReply>
   whenIdle(): Promise<void>
 }
@@ -42,6 +44,13 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     sizeOf: sizeOfReport,
     send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', ...from(), items }, signal, to)).results,
   }))
+  const returns = new LanesByCoordinator<Parameters<Lanes['giveBack']>[0], undefined>(to => ({
+    maxItems: maxBatchItems,
+    send: async items => {
+      await uplink.ask({ type: 'return', worker_id: workerId, items }, signal, to)
+      return items.map(() => undefined)
+    },
+  }))
   const streams = new BatchLane<StreamItem, StreamReply>({
     maxItems: maxBatchItems,
     maxBytes: maxBatchBytes,
@@ -57,8 +66,10 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
       }
     },
     report: (item, { to, first } = {}) => reports.to(to).push(item, { first }),
+    giveBack: (item, { to } = {}) => returns.to(to).push(item),
     stream: item => streams.push(item),
     whenIdle: async () => {
+      await returns.whenIdle()
       await claims.whenIdle()
       await reports.whenIdle()
     },

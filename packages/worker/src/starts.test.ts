@@ -10,25 +10,28 @@ function stage(concurrency: number) {
   const agent = defineAgent({ name: 'a', concurrency, run: () => null })
   const slots = new Slots(concurrency)
   const begun: string[] = []
+  const returned: string[] = []
+  let last: NextJob | undefined
   const executor = {
     isDraining: false,
     started: (_: unknown, { subtask }: { subtask: string }): NextJob => ({
       ...{ id: subtask, delivery: { v: 1, s: subtask, a: 1 } },
       run: async () => undefined,
-      giveBack: async () => undefined,
+      giveBack: async () => void returned.push(subtask),
     }),
   }
   const consumption: JobConsumption = {
     begin: granted => {
       if (!slots.tryHold()) return false
-      begun.push(granted(new Turn()).id)
+      last = granted(new Turn())
+      begun.push(last.id)
       return true
     },
     stop: async () => undefined,
   }
   const starts = new Starts(executor)
   starts.add('q', { agent, slots, consumption })
-  return { starts, begun, executor, slots }
+  return { starts, begun, executor, slots, returned, last: () => last }
 }
 
 const item = (subtask: string, more: { agent?: string; queue?: string } = {}) => ({
@@ -70,6 +73,15 @@ test('what is not for it is refused: another agent, another queue', async () => 
   const items = [item('1', { agent: 'b' }), item('2', { queue: 'r' }), item('3')]
   expect(bodyOf(await starts.answer(request(items))).started).toEqual([false, false, true])
   expect(begun).toEqual(['3'])
+})
+
+test('an agent of which a queue took no job has nothing to spare for a while', async () => {
+  const { starts, begun, returned, last } = stage(20)
+  await starts.answer(request([item('1')]))
+  await last()?.giveBack()
+  expect(returned).toEqual(['1'])
+  expect(bodyOf(await starts.answer(request([item('2')])))).toEqual({ started: [false], spare: {} })
+  expect(begun).toEqual(['1'])
 })
 
 test('a worker that drains starts nothing, and has nothing to spare', async () => {

@@ -3,10 +3,12 @@
  * stored them, and need neither a job that waits nor a claim. A part of the slots is kept for what comes by the queue, so
  * that others' work finds its way; a worker with one slot has none to spare.
  *
- * Invariant: W1 a request is taken once, however often it is repeated: what ran and ended in between does not run again.
+ * Invariants: W1 a request is taken once, however often it is repeated: what ran and ended in between does not run again. W2 an
+ * agent of which a queue took no job, since it is paused or limited, has nothing to spare for a while: what is for it is
+ * better left to that queue.
  */
 import { protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
-import type { JobConsumption, Slots } from '@baton/shared/node'
+import type { JobConsumption, NextJob, Slots } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import type { Executor } from './executor.js'
 
@@ -20,12 +22,16 @@ interface Place {
 const maxAnswers = 256
 /** One in so many slots is kept for the queues, and one at least. */
 const keptShare = 10
+/** How long nothing is started of an agent when a queue took no job of it. */
+const heldMs = 5_000
 
 export class Starts {
   private readonly executor: Pick<Executor, 'started' | 'isDraining'>
   private readonly places = new Map<string, Place>()
   private readonly slots = new Map<string, Slots>()
   private readonly answers = new Map<string, string>()
+  /** Until when these agents have nothing to spare, on the process' own clock in ms. */
+  private readonly held = new Map<string, number>()
 
   constructor(executor: Pick<Executor, 'started' | 'isDraining'>) {
     this.executor = executor
@@ -42,10 +48,26 @@ export class Starts {
     const spare: Record<string, number> = {}
     if (this.executor.isDraining) return spare
     for (const [agent, { free, total }] of this.slots) {
+      if (this.isHeld(agent)) continue
       const count = free - Math.ceil(total / keptShare)
       if (count > 0) spare[agent] = count
     }
     return spare
+  }
+
+  private isHeld(agent: string): boolean {
+    return (this.held.get(agent) ?? Number.NEGATIVE_INFINITY) > performance.now()
+  }
+
+  /** The same job; when its queue does not take it, that is kept in mind. */
+  private holding(agent: Agent, job: NextJob): NextJob {
+    return {
+      ...job,
+      giveBack: () => {
+        this.held.set(agent.name, performance.now() + heldMs) // W2
+        return job.giveBack()
+      },
+    }
   }
 
   /** Starts what there are slots for; the answer says which. Throws where it is no such request. */
@@ -55,9 +77,11 @@ export class Starts {
     if (before !== undefined) return before // W1
     const started = items.map(item => {
       const place = this.places.get(placeKey(item.agent, item.queue))
-      if (!place || this.executor.isDraining) return false
+      if (!place || this.executor.isDraining || this.isHeld(item.agent)) return false
       const { agent, slots, consumption } = place
-      return consumption.begin(turn => this.executor.started(agent, item, coordinator, { hasSpare: () => slots.free > 0, turn }))
+      return consumption.begin(turn =>
+        this.holding(agent, this.executor.started(agent, item, coordinator, { hasSpare: () => slots.free > 0, turn })),
+      )
     })
     const reply: Reply<StartReply> = { v: protocolVersion, status: 'ok', body: { started, spare: this.spare() } }
     const text = JSON.stringify(reply)

@@ -47,6 +47,8 @@ interface InboxOptions {
   readonly onDeaf: () => void
   /** A worker says in how many slots attempts may be started at once. */
   readonly onSpare: (workerId: string, spare: Spare | undefined) => void
+  /** A worker cannot put these into their queue: they are to be queued again. Throws what may pass. */
+  readonly onReturn: (items: readonly { readonly id: string; readonly claim_id: string }[]) => Promise<void>
   /** Chunks of streams are committed. */
   readonly onStreamed: () => void
   readonly log: Logger
@@ -170,6 +172,9 @@ export class Inbox implements Service {
       case 'report':
         this.options.onSpare(request.worker_id, request.spare)
         return enveloped(await reports.take(request.items), coordinatorId)
+      case 'return':
+        await this.options.onReturn(request.items.map(({ subtask, claim_id }) => ({ id: subtask, claim_id })))
+        return this.ok({})
       case 'heartbeat':
         this.options.onSpare(request.worker_id, request.state === 'ready' ? request.spare : undefined)
         return this.ok(await heartbeats.take(request))

@@ -101,6 +101,12 @@ export class Starts implements Service {
     if (claims.length > 0) this.keep(this.giveBack(claims))
   }
 
+  /** A worker's queue does not take the jobs of these. */
+  async returned(claims: readonly StartedClaim[]): Promise<void> {
+    const { database, onReturned } = this.options
+    await onReturned(await returnStarted(database, claims))
+  }
+
   private keep(work: Promise<void>): void {
     const kept = work.catch(error => {
       if (!this.stopping.signal.aborted)
@@ -169,12 +175,12 @@ export class Starts implements Service {
 
   /** While nothing can be committed it is tried again, until the leases tell. */
   private async giveBack(claims: readonly StartedClaim[]): Promise<void> {
-    const { database, leaseMs, onReturned } = this.options
+    const { leaseMs } = this.options
     const { signal } = this.stopping
     const until = performance.now() + leaseMs
     for (;;) {
       try {
-        return await onReturned(await returnStarted(database, claims))
+        return await this.returned(claims)
       } catch (error) {
         if (!mayPass(error) || performance.now() > until || signal.aborted) throw error
         await delay(leaseMs / 10, undefined, { signal }).catch(() => undefined)

@@ -36,7 +36,7 @@ target as materialized (
   order by s.id
   for update of s
 ),
-${returned('the worker that it was started on has no slot for it')}`,
+${returned('the worker that it was started on has no slot for it, or its queue takes no job')}`,
 )
 
 export interface StartedClaim {

@@ -22,6 +22,7 @@ const usual: Required<Script> = {
   register: () => ({ body: { coordinator: 'c1', lease_ms: 1_000, heartbeat_ms: 20 } }),
   claim: ({ items }) => ({ body: { results: items.map(() => ({ status: 'granted', grant: grant() })) } }),
   report: ({ items }) => ({ body: { results: items.map(() => ({ status: 'accepted' })) } }),
+  return: () => ({ body: {} }),
   heartbeat: () => ({ body: { abort: [], known: true, drain: false } }),
   stream: ({ items }) => ({ body: { results: items.map(() => ({ status: 'stored' })) } }),
   chunk: () => ({ body: { status: 'stored' } }),
