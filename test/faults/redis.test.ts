@@ -1,6 +1,8 @@
 /** Faults 18 to 22 of the table in README.md: Redis dies, forgets, fills up, stays away. */
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { queueName } from '@baton/shared'
+import { Queue } from 'bullmq'
 import { expect, test } from 'vitest'
 import { cleanUp } from '../harness/clean-up.js'
 import { eventually } from '../harness/eventually.js'
@@ -204,4 +206,26 @@ test('20: restarted empty: noticed at once by its missing epoch key', async () =
   expect(await fleet.violations()).toEqual([])
   const subtasks = await completedAtOnce('r20-', 80)
   expect(subtasks.some(s => s.dispatch > 1)).toBe(true)
+})
+
+test('a paused queue: whatever would have started at once waits in it, and keeps its attempt', async () => {
+  const fleet = shared()
+  const { driver } = fleet
+  const { hostname: host, port } = new URL(fleet.servers.redisUrl)
+  const queue = new Queue(queueName('shared', { kind: 'capability', name: 'fault' }), {
+    connection: { host, port: Number(port) },
+    prefix: fleet.namespace,
+  })
+  cleanUp(() => queue.close())
+  cleanUp(() => queue.resume())
+  await queue.pause()
+  const before = started()
+  const tasks = pairs('r-paused-', 20, () => 1)
+  for (const task of tasks) expect(await driver.known(() => driver.submit(task))).toMatchObject({ fate: 'ok' })
+  await eventually(async () => expect(await readQueued()).toHaveLength(tasks.length))
+  expect(started()).toBe(before)
+  expect((await readQueued()).map(({ attempt }) => attempt)).toEqual(tasks.map(() => 1))
+  await queue.resume()
+  expect(await fleet.violations()).toEqual([])
+  await completedAtOnce('r-paused-', 2 * tasks.length)
 })
