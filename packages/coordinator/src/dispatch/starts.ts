@@ -8,6 +8,7 @@
  * come: whoever sent it does not know what runs.
  */
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   answerWithinMs,
@@ -81,6 +82,7 @@ export class Starts implements Service {
 
   constructor(options: StartsOptions) {
     this.options = options
+    setMaxListeners(0, this.stopping.signal) // as many as there are requests and pauses under way
   }
 
   async start(): Promise<void> {}
