@@ -637,6 +637,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     [
       ...(pulses ? [pulses] : []),
       ringer,
+      starts, // stopped after the dispatcher, which has it start what it claimed
       dispatcher,
       starter,
       measurer,
@@ -647,7 +648,6 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
       ...(retention ? [retention] : []),
       ...(artifactSweeper ? [artifactSweeper] : []),
       inbox,
-      starts,
       tail,
       sender,
       fanOut,
