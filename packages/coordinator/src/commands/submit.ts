@@ -24,7 +24,7 @@ import {
 import { BatchLane, failpoint } from '@baton/shared/node'
 import type { Span } from '@baton/shared/observe'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
-import type { SpareSlots } from '../dispatch/spares.js'
+import type { TakenSlot } from '../dispatch/directory.js'
 import type { Begun } from '../dispatch/starts.js'
 import { delegatedPlan, planCapability } from '../plan/delegation.js'
 import type { DraftLimits } from '../plan/model/guardrails.js'
@@ -79,9 +79,9 @@ interface SubmitterOptions {
     offers(agent: string, capability: string): boolean
     couldServe(route: RouteKey & { pool: string }): boolean
     takeRoom(routeId: number): string | null
-    takeSlot(routeId: number): { queue: string; slots: SpareSlots } | null
+    takeSlot(routeId: number, task: { priority: number; small: boolean }): TakenSlot | null
     startsAtOnce(routeId: number): boolean
-    giveSlotBack(slots: SpareSlots): void
+    giveSlotBack(taken: TakenSlot): void
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
   /** Whether a task may call back there. Throws `invalid_request`. */
@@ -110,7 +110,7 @@ export interface Prepared {
   readonly subtasks: readonly NewSubtask[]
   readonly edges: readonly Edge[]
   /** The slots that were taken for those that may start at once, in their order. */
-  readonly slots: readonly SpareSlots[]
+  readonly slots: readonly TakenSlot[]
   /** What the plan says beside its subtasks; the plan itself is let go of, for a large one takes much room. */
   readonly plan: PlanView
   /** Where it is traced. */
@@ -156,6 +156,8 @@ interface Inserted extends InsertedTasks {
 
 /** Of small graphs, this many subtasks share a statement: the first of many tasks run while the others are stored. A larger graph goes alone. */
 const subtasksPerBatch = 1_200
+/** A task of so many subtasks may go past what waits. */
+const smallTask = 100
 /** Repeats that are looked up at once, to be shown one after the other. */
 const repeatsPerBatch = 50
 /** Requests of one body that are planned in one turn of the event loop. */
@@ -294,12 +296,14 @@ export class Submitter {
     const id = draw()
     const waits = request.execute === true && !dryRun && orchestrator.max_concurrent_tasks !== null
     const execute = request.execute === true && !dryRun && !waits
-    const slots: SpareSlots[] = []
+    const slots: TakenSlot[] = []
+    const priority = priorities.indexOf(request.priority ?? 'medium')
+    const small = planned.length <= smallTask
     const graph = buildGraph(planned, {
       tenantId: caller.tenantId,
       taskPk: id,
       taskId: request.task_id,
-      priority: priorities.indexOf(request.priority ?? 'medium'),
+      priority,
       owner: orchestrator.number,
       attemptLimit: orchestrator.retry_attempts ?? attemptLimit,
       queueWaitMs: i => (keys[i] && fleet.queueWaitOf(keys[i])) ?? optionalMs(orchestrator.queue_wait_ms) ?? this.options.queueWaitMs,
@@ -317,10 +321,10 @@ export class Submitter {
         if (unserved.has(routeId)) return 'blocked'
         if (orchestrator.status !== 'running' || orchestrator.all_paused) return null
         if (planned.length > maxRemembered && fleet.startsAtOnce(routeId)) return null // the dispatcher does, in turns
-        const spare = planned.length > maxRemembered ? null : fleet.takeSlot(routeId)
-        if (spare) {
-          slots.push(spare.slots)
-          return { queue: spare.queue, on: spare.slots }
+        const taken = planned.length > maxRemembered ? null : fleet.takeSlot(routeId, { priority, small })
+        if (taken) {
+          slots.push(taken)
+          return { queue: taken.queue, on: taken.slots }
         }
         const queue = fleet.takeRoom(routeId)
         return queue === null ? null : { queue }
@@ -336,7 +340,7 @@ export class Submitter {
       title: request.title,
       description: request.description ?? null,
       status: !execute ? 'planned' : graph.active > 0 ? 'running' : graph.reviewing > 0 ? 'needs_review' : 'blocked',
-      priority: priorities.indexOf(request.priority ?? 'medium'),
+      priority,
       metadata: jsonText(request.metadata ?? {}),
       context: jsonText(request.context ?? {}),
       digest,
@@ -392,12 +396,12 @@ export class Submitter {
       let next = 0
       for (const subtask of subtasks) {
         const { id, state, queue, route_id } = subtask
-        const slots = subtask.start_claim === null ? undefined : taken[next++]
-        const times = slots && started.get(id)
-        if (slots && times) begun.push({ subtask, slots, times })
+        const own = subtask.start_claim === null ? undefined : taken[next++]
+        const times = own && started.get(id)
+        if (own && times) begun.push({ subtask, slots: own.slots, ahead: own.ahead, times })
         else if (state === 'queued' && queue !== null) jobs.push({ id, attempt: 1, dispatch: 1, queue, route_id })
         else if (state === 'ready') ready.add(route_id)
-        if (slots && !times) this.options.fleet.giveSlotBack(slots)
+        if (own && !times) this.options.fleet.giveSlotBack(own)
       }
     }
     await onStored(jobs, [...ready], begun)

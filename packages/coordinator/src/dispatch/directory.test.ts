@@ -74,6 +74,7 @@ test('a queue is idle while nothing waits in it', async () => {
 
 describe('slots that a worker has to spare', () => {
   const pinnedX = pinned(2, 'x')
+  const usual = { priority: 2, small: true }
   const among = async (spare: number) => {
     const spares = new Spares(60_000)
     const fleet = await directory([build, pinnedX], spares)
@@ -83,27 +84,27 @@ describe('slots that a worker has to spare', () => {
 
   test('are taken for what would go to a queue in which nothing waits', async () => {
     const { fleet } = await among(2)
-    expect(fleet.takeSlot(1)).toMatchObject({ queue: 'shared.c.build', slots: { workerId: 'w', agent: 'a' } })
-    expect(fleet.takeSlot(2)).toMatchObject({ queue: 'shared.a.a' })
-    expect(fleet.takeSlot(1)).toBeNull()
+    expect(fleet.takeSlot(1, usual)).toMatchObject({ queue: 'shared.c.build', slots: { workerId: 'w', agent: 'a' }, ahead: false })
+    expect(fleet.takeSlot(2, usual)).toMatchObject({ queue: 'shared.a.a' })
+    expect(fleet.takeSlot(1, usual)).toBeNull()
   })
 
   test('are not taken past what waits: in the queue, or for room in it', async () => {
     const { fleet } = await among(2)
     fleet.queued('shared.c.build')
-    expect(fleet.takeSlot(1)).toBeNull()
+    expect(fleet.takeSlot(1, usual)).toBeNull()
     fleet.claimed(1)
     fleet.addBacklog(1)
-    expect(fleet.takeSlot(1)).toBeNull()
+    expect(fleet.takeSlot(1, usual)).toBeNull()
     fleet.setBacklog([])
-    expect(fleet.takeSlot(1)).not.toBeNull()
+    expect(fleet.takeSlot(1, usual)).not.toBeNull()
   })
 
   test('a slot that was not used is there again', async () => {
     const { fleet } = await among(1)
-    const taken = fleet.takeSlot(1)
-    if (taken) fleet.giveSlotBack(taken.slots)
-    expect(fleet.takeSlot(1)).not.toBeNull()
+    const taken = fleet.takeSlot(1, usual)
+    if (taken) fleet.giveSlotBack(taken)
+    expect(fleet.takeSlot(1, usual)).not.toBeNull()
   })
 
   test('of a backlog many start at once, where there are many', async () => {
@@ -121,6 +122,18 @@ describe('slots that a worker has to spare', () => {
   test('so many are under way at once, however many there are', async () => {
     const { fleet } = await among(5_000)
     expect(fleet.takeSlots(1, 5_000)).toHaveLength(800)
+  })
+
+  test('small tasks go past a backlog that starts at once, every other one, and not before what is more urgent', async () => {
+    const { fleet } = await among(1_000)
+    fleet.setBacklog([1], new Map([[1, 2]]))
+    expect(fleet.takeSlot(1, usual)).toBeNull() // none of it was started yet
+    fleet.takeSlots(1, 2)
+    expect(fleet.takeSlot(1, { priority: 2, small: false })).toBeNull()
+    expect(fleet.takeSlot(1, { priority: 3, small: true })).toBeNull()
+    expect([usual, usual, usual].map(task => fleet.takeSlot(1, task)?.ahead)).toEqual([true, true, undefined])
+    fleet.takeSlots(1, 1)
+    expect(fleet.takeSlot(1, { priority: 0, small: true })).toMatchObject({ ahead: true })
   })
 
   test('a backlog waits for the queue where there are few', async () => {

@@ -31,6 +31,14 @@ const leastSlots = 100
 /** Workers keep one in ten slots for queues; this is what that is of the others. */
 const keptShare = 9
 
+/** A slot that was taken for one row, and the queue that the row would have gone to. */
+export interface TakenSlot {
+  readonly queue: string
+  readonly slots: SpareSlots
+  /** Others wait that it goes before. */
+  readonly ahead: boolean
+}
+
 export class Directory {
   private readonly options: DirectoryOptions
   private providers: readonly Provider[] = []
@@ -38,6 +46,8 @@ export class Directory {
   private readonly resolutions = new Map<number, Resolution | null>()
   /** Of each route, where its attempts could be started at once. */
   private readonly starters = new Map<number, readonly SpareSlots[]>()
+  /** Of each route, how many rows may go past its backlog until more of that was started: at most every other one does. */
+  private readonly past = new Map<number, number>()
   private depths = new Map<string, number>()
   /** Routes that have ready rows for which there was no room, or that nobody looked at yet. */
   private readonly backlog = new Set<number>()
@@ -215,15 +225,20 @@ export class Directory {
   }
 
   /**
-   * A slot in which one row of a route may start at once, with the queue that it would have gone to: where nothing of the route
-   * waits for room, and nothing waits in that queue, so that nobody is overtaken.
+   * A slot in which one row of a route may start at once: where nothing waits in its queue, and nothing of the route waits for
+   * room, so that nobody is overtaken. A small task goes past what waits for room while that is started at once itself, unless
+   * some of it is more urgent.
    */
-  takeSlot(routeId: number): { queue: string; slots: SpareSlots } | null {
-    if (this.backlog.has(routeId)) return null
+  takeSlot(routeId: number, { priority, small }: { readonly priority: number; readonly small: boolean }): TakenSlot | null {
     const resolved = this.resolve(routeId)
     if (!resolved || this.depthOf(resolved.queue) > 0) return null
+    const ahead = this.backlog.has(routeId)
+    const past = this.past.get(routeId) ?? 0
+    if (ahead && (!small || past === 0 || priority > (this.urgency.get(routeId) ?? -1))) return null
     const slots = this.options.spares.take(this.startersOf(routeId, resolved))
-    return slots ? { queue: resolved.queue, slots } : null
+    if (!slots) return null
+    if (ahead) this.past.set(routeId, past - 1)
+    return { queue: resolved.queue, slots, ahead }
   }
 
   /** Slots for up to `count` rows of a backlog; none where it does not start at once. */
@@ -236,6 +251,7 @@ export class Directory {
       if (!slots) break
       taken.push(slots)
     }
+    this.past.set(routeId, taken.length)
     return taken
   }
 
@@ -258,7 +274,7 @@ export class Directory {
   }
 
   /** It will not start there. */
-  giveSlotBack(slots: SpareSlots): void {
+  giveSlotBack({ slots }: Pick<TakenSlot, 'slots'>): void {
     this.options.spares.giveBack(slots)
   }
 

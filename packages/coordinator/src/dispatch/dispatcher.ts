@@ -135,7 +135,7 @@ export class Dispatcher implements Service {
     const wanted = rooms.flatMap(room => this.wanted(room, slots))
     if (wanted.length === 0) return false
     const { jobs, started, cut } = await claimReady(database, wanted, times).catch((error: unknown) => {
-      for (const each of slots.values()) directory.giveSlotBack(each)
+      for (const each of slots.values()) directory.giveSlotBack({ slots: each })
       throw error // what it may have started all the same, its worker never has: that is found out
     })
     const rows = [...jobs, ...started]
@@ -146,7 +146,7 @@ export class Dispatcher implements Service {
       const own = slots.get(row.claim_id)
       return own && slots.delete(row.claim_id) ? [{ ...row, slots: own }] : []
     })
-    for (const each of slots.values()) directory.giveSlotBack(each)
+    for (const each of slots.values()) directory.giveSlotBack({ slots: each })
     let more = rows.length > 0 || cut.length > 0
     for (const { route_id, room, after = [] } of wanted) {
       const found = rows.filter(r => r.route_id === route_id)

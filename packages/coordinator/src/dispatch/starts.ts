@@ -46,6 +46,7 @@ export interface StartedRow extends QueuedRow {
 export interface Begun {
   readonly subtask: NewSubtask
   readonly slots: SpareSlots
+  readonly ahead: boolean
   readonly times: StartedAtOnce
 }
 
@@ -193,7 +194,7 @@ export class Starts implements Service {
 
 /** `briefOf`: what is remembered of a subtask. */
 export function startedRow(
-  { subtask, slots, times }: Begun,
+  { subtask, slots, ahead, times }: Begun,
   briefOf: (subtask: string) => { grant(started: Omit<Started, 'waited'>): string } | undefined,
 ): StartedRow {
   const { id, attempt, queue, route_id, task_pk, attempt_limit, start_claim } = subtask
@@ -201,7 +202,19 @@ export function startedRow(
   const started = { route_id, task_pk, attempt, attempt_limit, progress: null, sla_ms, lease_ms, deadline_in_ms }
   const grant = briefOf(id)?.grant(started) ?? null
   // Whatever starts has a claim and a queue.
-  return { id, attempt, dispatch: attempt, queue: queue ?? '', route_id, task_pk, claim_id: start_claim ?? '', slots, waited: 0, grant }
+  return {
+    id,
+    attempt,
+    dispatch: attempt,
+    queue: queue ?? '',
+    route_id,
+    task_pk,
+    claim_id: start_claim ?? '',
+    slots,
+    ahead,
+    waited: 0,
+    grant,
+  }
 }
 
 /** A `Start`. */
