@@ -404,7 +404,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onDeaf: () => watcher.deaf(),
     onSpare: (workerId, spare) => {
       spares.heard(workerId, spare)
-      dispatcher.wake()
+      if (directory.awaitsSlots) dispatcher.wake()
     },
     onReturn: claims => starts.returned(claims),
     onStreamed: () => tail.wake(),

@@ -109,7 +109,9 @@ describe('slots that a worker has to spare', () => {
 
   test('of a backlog many start at once, where there are many', async () => {
     const { fleet } = await among(180)
-    expect(fleet.startsAtOnce(1)).toBe(true)
+    expect([fleet.startsAtOnce(1), fleet.awaitsSlots]).toEqual([true, false])
+    fleet.setBacklog([1])
+    expect(fleet.awaitsSlots).toBe(true)
     expect(fleet.takeSlots(1, 100)).toHaveLength(100)
     expect(fleet.takeSlots(1, 100)).toHaveLength(80)
     expect(fleet.takeSlots(1, 100)).toEqual([])
@@ -139,5 +141,7 @@ describe('slots that a worker has to spare', () => {
   test('a backlog waits for the queue where there are few', async () => {
     const { fleet } = await among(9)
     expect([fleet.startsAtOnce(1), fleet.takeSlots(1, 5)]).toEqual([false, []])
+    fleet.setBacklog([1])
+    expect(fleet.awaitsSlots).toBe(false)
   })
 })

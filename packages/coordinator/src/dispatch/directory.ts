@@ -264,6 +264,12 @@ export class Directory {
     return most >= leastSlots
   }
 
+  /** Whether a backlog waits for slots to start in. */
+  get awaitsSlots(): boolean {
+    for (const id of this.backlog) if (this.startsAtOnce(id)) return true
+    return false
+  }
+
   /** Room in the queue of such a route: for the slots that its workers keep for queues, and as many again. */
   roomBesideStarts(routeId: number): number {
     const resolved = this.resolve(routeId)
