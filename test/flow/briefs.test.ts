@@ -1,32 +1,24 @@
 /** A brief from memory is word for word what Postgres would have said, or it is not used. */
 import { randomUUID } from 'node:crypto'
-import { migrate, openPglite, openPostgres } from '@baton/coordinator'
+import { migrate } from '@baton/coordinator'
 import type { SubtaskRequest } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Briefs } from '../../packages/coordinator/src/collect/briefs.js'
 import { judgeClaims } from '../../packages/coordinator/src/collect/judge-claims.js'
 import { judgeResults } from '../../packages/coordinator/src/collect/judge-results.js'
-import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
-import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
 import { type ClaimVerdict, grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import { completeRunning } from '../../packages/coordinator/src/store/complete-running.js'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
-import { Routes } from '../../packages/coordinator/src/store/routes.js'
-import { insertTasks, type NewSubtask, type NewTask } from '../../packages/coordinator/src/store/submit.js'
+import type { NewSubtask } from '../../packages/coordinator/src/store/submit.js'
 import { registerWorker } from '../../packages/coordinator/src/store/workers.js'
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
+import { storeGraph } from './stored-graph.js'
 
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 4 })],
-] as const
 const times = { leaseMs: 6_000, defaultSlaMs: 3_600_000, deferMs: 1_000 }
 const queue = 'shared.c.x'
 
 describe.each(databases)('on %s', (_, open) => {
   let database: Database
-  let next = 1
   beforeAll(async () => {
     database = await open()
     await migrate(database)
@@ -43,24 +35,8 @@ describe.each(databases)('on %s', (_, open) => {
 
   /** Stores a task as a submission does; its roots are queued. */
   async function stored(subtasks: SubtaskRequest[], more: { title?: string; context?: string; briefs: Briefs }) {
-    const { briefs, title = 'A task', context = '{}' } = more
-    const plan = createPlanner().plan({ task_id: 't', title, subtasks }, new Date())
-    const routeIds = await new Routes(database).intern(plan.subtasks.map(s => ({ pool: 'shared', ...routeKey(s) })))
-    const taskPk = String(next++)
-    const graph = buildGraph(plan.subtasks, {
-      ...{ tenantId: 1, taskPk, taskId: `t${taskPk}`, priority: 2, owner: 1, attemptLimit: 3, deadlineMs: 86_400_000, running: true },
-      ...{ spawnedBy: null, firstOrdinal: 1, numbers: new Map(), outside: new Map(), newUuid: randomUUID, routeIds },
-      queueWaitMs: () => 3_600_000,
-      nextId: () => String(next++),
-      place: () => ({ queue }),
-    })
-    const { active, reviewing, blocked } = graph
-    const task: NewTask = {
-      ...{ id: taskPk, tenant_id: 1, task_id: `t${taskPk}`, orchestrator_id: 'default', title, description: null, status: 'running' },
-      ...{ priority: 2, metadata: '{}', context, digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: null },
-      ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
-    }
-    await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges }, times)
+    const { briefs, ...how } = more
+    const { task, graph } = await storeGraph(database, subtasks, { times, place: () => ({ queue }), ...how })
     briefs.stored(task, graph.subtasks, graph.edges)
     return Object.fromEntries(graph.subtasks.map(s => [s.name, s])) as Record<string, NewSubtask>
   }

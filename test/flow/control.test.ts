@@ -1,12 +1,9 @@
-/** What people tell tasks, subtasks, reviews and workers to do, from the client to the rows. */
-import { openPglite, openPostgres } from '@baton/coordinator'
 import type { BatonError, ReviewView, SubtaskRequest, SubtaskView, TaskView } from '@baton/shared'
 import { RawJson } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { failAttempts } from '../../packages/coordinator/src/store/fail.js' // two reports in one batch are luck from outside
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
 import { contradictions, hasEnded, type OpenLocal, startOpenLocal } from './open-local.js'
 
 let local: OpenLocal
@@ -62,11 +59,6 @@ const joiner = defineAgent({
 })
 
 // PGlite has one connection: only on PostgreSQL do statements race.
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
-
 describe.each(databases)('on %s', (_, open) => {
   beforeAll(async () => {
     local = await startOpenLocal(await open())

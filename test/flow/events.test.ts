@@ -1,18 +1,11 @@
 /** What happens, as it is told: in order, each once, to whoever comes when and from where they like. */
 import { createClient } from '@baton/client'
-import { openPglite, openPostgres } from '@baton/coordinator'
 import { type EventView, isEventFilter } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from '../harness/eventually.js'
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
 import { type OpenLocal, startOpenLocal } from './open-local.js'
-
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
 
 const echo = defineAgent({ name: 'echo', concurrency: 20, run: input => input })
 /** Streams so many words; every other attempt fails behind the first half. */

@@ -1,12 +1,9 @@
-/** Orchestrators with their limits, and pausing them or everything, from the client to the rows. */
-import { openPglite, openPostgres } from '@baton/coordinator'
 import type { BatonError, OrchestrateRequest, TaskView } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { maxTasksSeen } from '../../packages/coordinator/src/store/dispatch.js'
 import { pausedMs } from '../../packages/coordinator/src/store/pauses.js' // what deadlines will subtract
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
 import { contradictions, type OpenLocal, startOpenLocal } from './open-local.js'
 
 let local: OpenLocal
@@ -43,11 +40,6 @@ const spawner = defineAgent({
     return null
   },
 })
-
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
 
 describe.each(databases)('on %s', (_, open) => {
   beforeAll(async () => {

@@ -23,7 +23,7 @@ afterAll(() => database?.close())
 
 /** Partial indexes hold live rows only: reading one whole costs what is going on, not what there ever was. */
 const live =
-  /^(subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed|waiting|unfinished)|tenants_paused|reviews_(one_open|due)|event_cursors_behind|webhook_deliveries_due|webhooks_(listening|deleted))$/
+  /^(subtask_states_(ready|queued|running|retrying|blocked|cancelling|suspects)|workers_live|tasks_(unswept|timed|waiting)|tenants_paused|reviews_(one_open|due)|event_cursors_behind|webhook_deliveries_due|webhooks_(listening|deleted))$/
 
 /** Of tables with a row for each worker, agent, tenant or key, these read all there is. */
 const wholeOfSmall: Readonly<Record<string, readonly string[]>> = {
@@ -65,7 +65,9 @@ test('no statement reads a table whole, or each row of one thing for each of ano
 test('nor when it knows how large they are: much that ended, and one task of which much is ready', async () => {
   await database.script(large)
   const filled = /"Relation Name":"(tasks|subtasks|subtask_states|dependencies|attempts|events)"/
-  expect((await offending()).filter(each => filled.test(each))).toEqual([])
+  // Live rows only, too; it is taken where the planner knows that few tasks are unfinished.
+  const unfinished = /"Index Name":"tasks_unfinished"/
+  expect((await offending()).filter(each => filled.test(each) && !unfinished.test(each))).toEqual([])
 })
 
 /** 2,000 tasks of ten that ended, and one of 20,000 that are ready; the last ones of each depend on others. */

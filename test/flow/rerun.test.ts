@@ -1,19 +1,11 @@
-/** Running a part of a task again: what is superseded, what is kept, and that nothing runs twice or too early. */
-import { openPglite, openPostgres } from '@baton/coordinator'
 import { RawJson, type SubtaskRequest } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { completeAttempts } from '../../packages/coordinator/src/store/complete.js' // a report at the very moment is luck from outside
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
 import { contradictions, type OpenLocal, startOpenLocal } from './open-local.js'
 import { createScene, namedIn } from './scene.js'
 
 // PGlite has one connection: only on PostgreSQL do statements race.
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
-
 describe.each(databases)('on %s', (_, open) => {
   let local: OpenLocal
   const scene = createScene('r', () => local)

@@ -1,31 +1,22 @@
 /** What starts with the commit that stores it: as a claim would have started it, or not at all. */
 import { randomUUID } from 'node:crypto'
-import { migrate, openPglite, openPostgres } from '@baton/coordinator'
+import { migrate } from '@baton/coordinator'
 import type { Grant, SubtaskRequest } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { buildGraph, routeKey } from '../../packages/coordinator/src/core/graph.js'
-import { createPlanner } from '../../packages/coordinator/src/plan/planner.js'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
 import { claimReady } from '../../packages/coordinator/src/store/dispatch.js'
 import { returnStarted, returnUnbegun } from '../../packages/coordinator/src/store/return-to-queue.js'
-import { Routes } from '../../packages/coordinator/src/store/routes.js'
-import { insertTasks, type NewTask } from '../../packages/coordinator/src/store/submit.js'
 import { recordHeartbeats, registerWorker } from '../../packages/coordinator/src/store/workers.js'
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
+import { storeGraph } from './stored-graph.js'
 
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 4 })],
-] as const
 const leaseMs = 6_000
 const times = { leaseMs, defaultSlaMs: 3_600_000 }
 const queue = 'shared.c.x'
 
 describe.each(databases)('on %s', (_, open) => {
   let database: Database
-  let next = 1
   beforeAll(async () => {
     database = await open()
     await migrate(database)
@@ -47,31 +38,8 @@ describe.each(databases)('on %s', (_, open) => {
     subtasks: SubtaskRequest[],
     { agent = 'plain', worker = 'w', slaMs = null as number | null, ready = false, context = '{}' } = {},
   ) {
-    const plan = createPlanner().plan({ task_id: 't', title: 'A task', subtasks }, new Date())
-    const routeIds = await new Routes(database).intern(plan.subtasks.map(s => ({ pool: 'shared', ...routeKey(s) })))
-    const taskPk = String(next++)
-    const graph = buildGraph(plan.subtasks, {
-      ...{ tenantId: 1, taskPk, taskId: `t${taskPk}`, priority: 2, owner: 1, attemptLimit: 3, deadlineMs: 86_400_000, running: true },
-      ...{ spawnedBy: null, firstOrdinal: 1, numbers: new Map(), outside: new Map(), newUuid: randomUUID, routeIds, taskSlaMs: slaMs },
-      queueWaitMs: () => 3_600_000,
-      nextId: () => String(next++),
-      place: () => (ready ? null : { queue, on: { workerId: worker, agent } }),
-    })
-    const { active, reviewing, blocked } = graph
-    const task: NewTask = {
-      ...{
-        id: taskPk,
-        tenant_id: 1,
-        task_id: `t${taskPk}`,
-        orchestrator_id: 'default',
-        title: 'A task',
-        description: null,
-        status: 'running',
-      },
-      ...{ priority: 2, metadata: '{}', context, digest: 'd', field_digests: '{}', callback_url: null, plan: '{}', sla_ms: slaMs },
-      ...{ due_at: null, total: subtasks.length, active, reviewing, blocked, waits: false },
-    }
-    const { started } = await insertTasks(database, { tasks: [task], subtasks: graph.subtasks, edges: graph.edges }, times)
+    const place = () => (ready ? null : { queue, on: { workerId: worker, agent } })
+    const { graph, routeIds, started } = await storeGraph(database, subtasks, { times, place, slaMs, context })
     const rows = graph.subtasks.map(({ id, start_claim }) => ({ id, claim_id: start_claim ?? '' }))
     return { rows, started, first: rows[0] as (typeof rows)[number], routeId: routeIds[0] ?? 0 }
   }

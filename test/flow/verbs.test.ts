@@ -1,18 +1,10 @@
-/** What people tell subtasks and reviews to do, and what time does to them; from the client to the rows. */
-import { openPglite, openPostgres } from '@baton/coordinator'
 import type { SubtaskRequest } from '@baton/shared'
-import { silentLogger } from '@baton/shared/node'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { freshDatabase } from '../harness/index.js'
+import { databases } from './both-databases.js'
 import { contradictions, type OpenLocal, startOpenLocal } from './open-local.js'
 import { createScene, namedIn } from './scene.js'
 
 // PGlite has one connection: only on PostgreSQL do statements race.
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
-
 describe.each(databases)('on %s', (_, open) => {
   let local: OpenLocal
   const scene = createScene('v', () => local)

@@ -1,18 +1,10 @@
-/** Webhooks from the client to a receiver: who is told what, with which keys, how often, and what can be seen of it. */
-import { openPglite, openPostgres } from '@baton/coordinator'
-import { silentLogger } from '@baton/shared/node'
 import { defineAgent } from '@baton/worker'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { cleanUp } from '../harness/clean-up.js'
 import { eventually } from '../harness/eventually.js'
-import { freshDatabase } from '../harness/index.js'
 import { type Received, type Receiver, signaturesBy, startReceiver } from '../harness/receiver.js'
+import { databases } from './both-databases.js'
 import { type OpenLocal, startOpenLocal } from './open-local.js'
-
-const databases = [
-  ['PGlite', () => openPglite({ dataDir: 'memory', log: silentLogger() })],
-  ['PostgreSQL', async () => openPostgres({ url: await freshDatabase(), log: silentLogger(), max: 8 })],
-] as const
 
 const echo = defineAgent({ name: 'echo', concurrency: 20, run: input => input })
 

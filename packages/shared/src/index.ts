@@ -125,6 +125,7 @@ export {
   type HandedOver,
   type HeartbeatReply,
   type HostedAgent,
+  keptSlotsShare,
   maxArtifactBytes,
   maxBatchBytes,
   maxBatchItems,

@@ -169,6 +169,8 @@ export type StreamItem = z.infer<typeof streamItemSchema>
 /** By agent, the slots in which a coordinator may start attempts at once (`StartRequest`). A worker that says nothing has none. */
 const spareSchema = z.record(z.string(), z.number().int().min(0)).optional()
 export type Spare = Readonly<Record<string, number>>
+/** A worker keeps one in so many of an agent's slots for the queues, and one at least, so that others' work finds its way. */
+export const keptSlotsShare = 10
 
 export const workerRequestSchema = z.discriminatedUnion('type', [
   z.object({ v: version, type: z.literal('register'), worker: workerInfoSchema }),
@@ -307,7 +309,7 @@ export interface HandedOver {
   grant?: Grant
 }
 
-/** A subtask that was stored, queued and started with one commit, on a worker that had a slot to spare. */
+/** A subtask that was queued and started with one commit, on a worker that had a slot to spare. */
 export interface Start extends HandedOver {
   agent: string
   /** Where its job belongs: the worker puts it in and takes it out. */

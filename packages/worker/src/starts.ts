@@ -1,13 +1,13 @@
 /**
- * Attempts that a coordinator starts here, in slots that nobody uses: they were queued and started with the commit that
- * stored them, and need neither a job that waits nor a claim. A part of the slots is kept for what comes by the queue, so
+ * Attempts that a coordinator starts here, in slots that nobody uses: they were queued and started with one
+ * commit, and need neither a job that waits nor a claim. A part of the slots is kept for what comes by the queue, so
  * that others' work finds its way; a worker with one slot has none to spare.
  *
  * Invariants: W1 a request is taken once, however often it is repeated: what ran and ended in between does not run again. W2 an
  * agent of which a queue took no job, since it is paused or limited, has nothing to spare for a while: what is for it is
  * better left to that queue.
  */
-import { protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
+import { keptSlotsShare, protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
 import type { JobConsumption, NextJob, Slots } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import type { Executor } from './executor.js'
@@ -20,8 +20,6 @@ interface Place {
 
 /** So many answers are kept to be given again: a coordinator has few requests under way, and repeats each for a few seconds. */
 const maxAnswers = 256
-/** One in so many slots is kept for the queues, and one at least. */
-const keptShare = 10
 /** How long nothing is started of an agent when a queue took no job of it. */
 const heldMs = 5_000
 
@@ -49,7 +47,7 @@ export class Starts {
     if (this.executor.isDraining) return spare
     for (const [agent, { free, total }] of this.slots) {
       if (this.isHeld(agent)) continue
-      const count = free - Math.ceil(total / keptShare)
+      const count = free - Math.ceil(total / keptSlotsShare)
       if (count > 0) spare[agent] = count
     }
     return spare

@@ -117,8 +117,12 @@ export class Reports {
   }
 
   /** What was started with another statement was claimed with it. Resolves with the traces, by the ids of the jobs. */
-  started(rows: readonly Begins[]): Promise<ReadonlyMap<string, string> | undefined> {
-    this.tellOfClaims(rows)
+  async started(rows: readonly Begins[]): Promise<ReadonlyMap<string, string> | undefined> {
+    if (rows.length === 0) return undefined
+    const verdicts = rows.map(({ route_id, task_pk, waited = 0 }): ItemResult<ClaimVerdict> => {
+      return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited } }
+    })
+    this.options.observer?.claimed(rows, verdicts)
     return this.options.after.handedOver(rows)
   }
 
@@ -176,15 +180,6 @@ export class Reports {
       const job = handed.get(n)
       return { verdict, handed: job, tp: job && traces?.get(jobOf(job)) }
     })
-  }
-
-  /** What was handed over was claimed with it. */
-  private tellOfClaims(jobs: readonly Begins[]): void {
-    if (jobs.length === 0) return
-    const verdicts = jobs.map(({ route_id, task_pk, waited = 0 }): ItemResult<ClaimVerdict> => {
-      return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited } }
-    })
-    this.options.observer?.claimed(jobs, verdicts)
   }
 
   /** A result that came after a cancel was asked for is dropped; that it came shows that the agent has ended. */

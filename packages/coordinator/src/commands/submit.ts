@@ -25,19 +25,19 @@ import { BatchLane, failpoint } from '@baton/shared/node'
 import type { Span } from '@baton/shared/observe'
 import { buildGraph, type RouteKey, routeKey } from '../core/graph.js'
 import type { TakenSlot } from '../dispatch/directory.js'
+import type { SpareSlots } from '../dispatch/spares.js'
 import type { Begun } from '../dispatch/starts.js'
 import { delegatedPlan, planCapability } from '../plan/delegation.js'
 import type { DraftLimits } from '../plan/model/guardrails.js'
 import type { Knowledge } from '../plan/model/model-planner.js'
 import type { Planner } from '../plan/planner.js'
 import type { Database, Queryable } from '../store/database.js'
-import type { QueuedRow } from '../store/fragments.js'
+import type { AttemptTimes, QueuedRow } from '../store/fragments.js'
 import type { IdSource } from '../store/ids.js'
 import { lockForSubmission, type OrchestratorKey, type OrchestratorSettings, readOrchestrator } from '../store/orchestrators.js'
 import type { StartedClaim } from '../store/return-to-queue.js'
 import type { Routes } from '../store/routes.js'
 import {
-  type AttemptTimes,
   type Edge,
   type InsertedTasks,
   insertTasks,
@@ -81,7 +81,7 @@ interface SubmitterOptions {
     takeRoom(routeId: number): string | null
     takeSlot(routeId: number, task: { priority: number; small: boolean }): TakenSlot | null
     startsAtOnce(routeId: number): boolean
-    giveSlotBack(taken: TakenSlot): void
+    giveSlotBack(slots: SpareSlots): void
     queueWaitOf(route: RouteKey & { pool: string }): number | null
   }
   /** Whether a task may call back there. Throws `invalid_request`. */
@@ -296,6 +296,9 @@ export class Submitter {
     const id = draw()
     const waits = request.execute === true && !dryRun && orchestrator.max_concurrent_tasks !== null
     const execute = request.execute === true && !dryRun && !waits
+    const remembered = planned.length <= maxRemembered
+    // What nobody remembers the dispatcher starts, in turns; asked once for each route.
+    const dispatched = new Set(remembered ? [] : [...new Set(routeIds)].filter(routeId => fleet.startsAtOnce(routeId)))
     const slots: TakenSlot[] = []
     const priority = priorities.indexOf(request.priority ?? 'medium')
     const small = planned.length <= smallTask
@@ -320,8 +323,8 @@ export class Submitter {
       place: routeId => {
         if (unserved.has(routeId)) return 'blocked'
         if (orchestrator.status !== 'running' || orchestrator.all_paused) return null
-        if (planned.length > maxRemembered && fleet.startsAtOnce(routeId)) return null // the dispatcher does, in turns
-        const taken = planned.length > maxRemembered ? null : fleet.takeSlot(routeId, { priority, small })
+        if (dispatched.has(routeId)) return null
+        const taken = remembered ? fleet.takeSlot(routeId, { priority, small }) : null
         if (taken) {
           slots.push(taken)
           return { queue: taken.queue, on: taken.slots }
@@ -401,7 +404,7 @@ export class Submitter {
         if (own && times) begun.push({ subtask, slots: own.slots, ahead: own.ahead, times })
         else if (state === 'queued' && queue !== null) jobs.push({ id, attempt: 1, dispatch: 1, queue, route_id })
         else if (state === 'ready') ready.add(route_id)
-        if (own && !times) this.options.fleet.giveSlotBack(own)
+        if (own && !times) this.options.fleet.giveSlotBack(own.slots)
       }
     }
     await onStored(jobs, [...ready], begun)
@@ -410,7 +413,7 @@ export class Submitter {
   }
 
   private giveSlotsBack(graphs: readonly Prepared[]): void {
-    for (const { slots } of graphs) for (const each of slots) this.options.fleet.giveSlotBack(each)
+    for (const { slots } of graphs) for (const each of slots) this.options.fleet.giveSlotBack(each.slots)
   }
 
   private async insert(graphs: readonly Prepared[]): Promise<Inserted> {

@@ -103,7 +103,7 @@ describe('slots that a worker has to spare', () => {
   test('a slot that was not used is there again', async () => {
     const { fleet } = await among(1)
     const taken = fleet.takeSlot(1, usual)
-    if (taken) fleet.giveSlotBack(taken)
+    if (taken) fleet.giveSlotBack(taken.slots)
     expect(fleet.takeSlot(1, usual)).not.toBeNull()
   })
 

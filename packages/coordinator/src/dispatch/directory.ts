@@ -3,7 +3,7 @@
  * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
  * the next reading replaces.
  */
-import { queueName } from '@baton/shared'
+import { keptSlotsShare, queueName } from '@baton/shared'
 import { candidatesFor, eligibleFor, queueLimit, type Resolution, type RouteNeeds, resolveRoute } from '../core/routing.js'
 import type { Candidate, Insight, Measure } from '../core/score.js'
 import type { Queryable } from '../store/database.js'
@@ -28,8 +28,6 @@ const maxBusy = 800
  * coordinator has heard of that.
  */
 const leastSlots = 100
-/** Workers keep one in ten slots for queues; this is what that is of the others. */
-const keptShare = 9
 
 /** A slot that was taken for one row, and the queue that the row would have gone to. */
 export interface TakenSlot {
@@ -244,9 +242,9 @@ export class Directory {
   /** Slots for up to `count` rows of a backlog; none where it does not start at once. */
   takeSlots(routeId: number, count: number): SpareSlots[] {
     const resolved = this.resolve(routeId)
-    const starters = resolved ? this.startersOf(routeId, resolved) : []
+    const starters = resolved && this.startsAtOnce(routeId) ? this.startersOf(routeId, resolved) : []
     const taken: SpareSlots[] = []
-    while (taken.length < count && (taken.length > 0 || this.startsAtOnce(routeId))) {
+    while (taken.length < count) {
       const slots = this.options.spares.take(starters, maxBusy)
       if (!slots) break
       taken.push(slots)
@@ -275,12 +273,12 @@ export class Directory {
     const resolved = this.resolve(routeId)
     if (!resolved) return 0
     let kept = 0
-    for (const slots of this.startersOf(routeId, resolved)) kept += Math.ceil(slots.most / keptShare)
+    for (const slots of this.startersOf(routeId, resolved)) kept += Math.ceil(slots.most / (keptSlotsShare - 1)) // of what it does not keep
     return 2 * kept - this.depthOf(resolved.queue)
   }
 
   /** It will not start there. */
-  giveSlotBack({ slots }: Pick<TakenSlot, 'slots'>): void {
+  giveSlotBack(slots: SpareSlots): void {
     this.options.spares.giveBack(slots)
   }
 

@@ -21,9 +21,8 @@ import {
   unblockRoutable,
   type WantedRows,
 } from '../store/dispatch.js'
-import type { QueuedRow } from '../store/fragments.js'
+import type { AttemptTimes, QueuedRow } from '../store/fragments.js'
 import type { RouteRoom } from '../store/room.js'
-import type { AttemptTimes } from '../store/submit.js'
 import type { Directory } from './directory.js'
 import { Overtaking } from './overtaking.js'
 import type { Ringer } from './ringer.js'
@@ -135,7 +134,7 @@ export class Dispatcher implements Service {
     const wanted = rooms.flatMap(room => this.wanted(room, slots))
     if (wanted.length === 0) return false
     const { jobs, started, cut } = await claimReady(database, wanted, times).catch((error: unknown) => {
-      for (const each of slots.values()) directory.giveSlotBack({ slots: each })
+      for (const each of slots.values()) directory.giveSlotBack(each)
       throw error // what it may have started all the same, its worker never has: that is found out
     })
     const rows = [...jobs, ...started]
@@ -146,7 +145,7 @@ export class Dispatcher implements Service {
       const own = slots.get(row.claim_id)
       return own && slots.delete(row.claim_id) ? [{ ...row, slots: own }] : []
     })
-    for (const each of slots.values()) directory.giveSlotBack({ slots: each })
+    for (const each of slots.values()) directory.giveSlotBack(each)
     let more = rows.length > 0 || cut.length > 0
     for (const { route_id, room, after = [] } of wanted) {
       const found = rows.filter(r => r.route_id === route_id)
@@ -172,21 +171,10 @@ export class Dispatcher implements Service {
   private wanted(room: RouteRoom, slots: Map<string, SpareSlots>): WantedRows[] {
     const { directory } = this.options
     const { route_id } = room
-    const now = performance.now()
     const taken = directory.takeSlots(route_id, room.room)
-    let count = taken.length
-    if (count > 0) this.startedAt.set(route_id, now)
-    else if (directory.startsAtOnce(route_id)) {
-      if (now - (this.startedAt.get(route_id) ?? Number.NEGATIVE_INFINITY) < waitForSlotsMs) {
-        this.slotTimer ??= setTimeout(() => {
-          this.slotTimer = undefined
-          this.ticker.wake()
-        }, waitForSlotsMs)
-        return []
-      }
-      count = Math.min(room.room, directory.roomBesideStarts(route_id))
-      if (count <= 0) return []
-    } else count = room.room
+    if (taken.length > 0) this.startedAt.set(route_id, performance.now())
+    const count = taken.length > 0 ? taken.length : this.roomInQueue(room)
+    if (count <= 0) return []
     const own = taken.map((each): StartSlot => {
       const claim_id = randomUUID()
       slots.set(claim_id, each)
@@ -194,6 +182,19 @@ export class Dispatcher implements Service {
     })
     const after = this.turns.after(route_id)
     return [{ ...room, room: count, after, last_owner: this.turns.lastOwner(route_id), slots: own }]
+  }
+
+  /** How many rows of a route for which there is no slot may go to its queue: none while slots came free of late. */
+  private roomInQueue({ route_id, room }: RouteRoom): number {
+    const { directory } = this.options
+    if (!directory.startsAtOnce(route_id)) return room
+    const since = performance.now() - (this.startedAt.get(route_id) ?? Number.NEGATIVE_INFINITY)
+    if (since >= waitForSlotsMs) return Math.min(room, directory.roomBesideStarts(route_id))
+    this.slotTimer ??= setTimeout(() => {
+      this.slotTimer = undefined
+      this.ticker.wake()
+    }, waitForSlotsMs)
+    return 0
   }
 
   /** Rings and starts what was claimed, when the next claim is on its way. `depths`: of the queues, without these. */

@@ -9,7 +9,7 @@
  */
 import { maxInlineBytes } from '@baton/shared'
 import type { Queryable } from './database.js'
-import { few, from, mayTake } from './fragments.js'
+import { type AttemptTimes, attemptTerms, few, from, mayTake } from './fragments.js'
 import { pausedMs, pausedTenants } from './pauses.js'
 import { prepared } from './statements.js'
 
@@ -75,6 +75,8 @@ export const grantObject = ({
     'context', nullif(r.context, '{}'), 'progress', r.progress, 'isolation', r.isolation, 'sla_ms', r.sla_ms, 'deadline_in_ms', ${deadlineFirst(deadlineMs)}, 'lease_ms', ${leaseMs},
     'dependencies', ${dependencies}, 'more_dependencies', ${more})`
 
+const terms = attemptTerms('d.', 'k.sla_ms', '$3')
+
 const statement = prepared(
   'grant_claims',
   `
@@ -90,9 +92,7 @@ target as materialized (
 ),
 judged as materialized (
   select t.*, k.status as task_status, o.status as orchestrator_status, t.attempt = t.row_attempt as fits,
-    coalesce(d.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $3::bigint) as sla_ms,
-    coalesce(d.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms,
-    case when d.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
+    ${terms.slaMs} as sla_ms, ${terms.leaseMs} as own_lease_ms, ${terms.agentDeadlineMs} as agent_deadline_ms,
     t.suspect and exists (select from subtask_states x where x.state = 'running' and x.losses >= 2 and x.worker_id = t.worker_id and x.id <> t.id) as crowded,
     w.agent is not null and ${mayTake('r', 'w', 't.agent')} as eligible,
     k.task_id, k.title as task_title, k.context, d.subtask_id, d.uuid, d.name, d.title, d.capability, d.input, d.isolation
@@ -160,9 +160,7 @@ from ruled r
 left join lateral (${dependencyList('r.id', '0')}) dep on r.status = 'granted'`,
 )
 
-interface GrantTimes {
-  readonly leaseMs: number
-  readonly defaultSlaMs: number
+interface GrantTimes extends AttemptTimes {
   /** How long a suspect is put off. */
   readonly deferMs: number
 }

@@ -12,6 +12,7 @@ import { Columns } from './columns.js'
 import { type CompletedItem, followsCompletion } from './complete.js'
 import type { Queryable } from './database.js'
 import {
+  type AttemptTimes,
   type EffectsRow,
   effects,
   few,
@@ -88,7 +89,7 @@ export async function completeRunning(
   db: Queryable,
   items: readonly WishingResult[],
   room: Room,
-  { leaseMs, defaultSlaMs }: { readonly leaseMs: number; readonly defaultSlaMs: number },
+  { leaseMs, defaultSlaMs }: AttemptTimes,
 ): Promise<CompletedRunning> {
   const sorted = items.map(rowOf).sort((a, b) => Number(a.id) - Number(b.id))
   const { rows } = await db.query<CompletedRunning>(statement, [JSON.stringify(room), leaseMs, defaultSlaMs, ...columns.params(sorted)])

@@ -10,10 +10,13 @@ import type { SubtaskState } from '@baton/shared'
 import { grantObject } from './claims.js'
 import type { Database, Queryable, Statement } from './database.js'
 import {
+  type AttemptTimes,
+  attemptTerms,
   blockedBefore,
   closeReviews,
   type EffectsRow,
   few,
+  foundOutSoon,
   from,
   inReview,
   insertEvents,
@@ -21,6 +24,7 @@ import {
   type QueuedRow,
   readyRoutes,
   rollUp,
+  started,
   taskEvents,
   touched,
 } from './fragments.js'
@@ -28,7 +32,6 @@ import { lockedFirst } from './locked-first.js'
 import { pausedTenants } from './pauses.js'
 import type { RouteRoom } from './room.js'
 import { prepared } from './statements.js'
-import type { AttemptTimes } from './submit.js'
 
 export interface Demand {
   /** Routes with ready rows, each with the most urgent priority of these. */
@@ -62,6 +65,8 @@ export async function readDemand(db: Queryable): Promise<Demand> {
 
 /** How many tasks of one owner a claim looks at to find those that may run; the next one goes on behind them. */
 export const maxTasksSeen = 500
+
+const terms = attemptTerms('d.', 'k.sla_ms', '$6')
 
 const claim = prepared(
   'claim_ready',
@@ -156,29 +161,24 @@ numbered as (
 -- The first of each route run at once, where its workers have slots: judged as a claim is (I15), by probes in a fixed order. A
 -- suspect is left to be claimed, and so is what asks for a long lease, as at submission.
 placed as materialized (
-  select l.id, w.queue, h.*
-  from numbered l join want w on w.route_id = l.route_id
+  select l.id, t.queue, h.*
+  from numbered l join want t on t.route_id = l.route_id
   left join lateral (
-    select clock_timestamp() as at, ($2::uuid[])[w.first + l.nth] as claim_id, a.worker_id, a.agent, coalesce(d.lease_ms, a.lease_ms, o.lease_ms) as lease_ms,
-      case when d.deadline_ms is null then a.deadline_ms end as agent_deadline_ms, coalesce(d.sla_ms, a.sla_ms, o.timeout_ms, k.sla_ms, $6::bigint) as sla_ms,
+    select clock_timestamp() as at, ($2::uuid[])[t.first + l.nth] as claim_id, w.worker_id, w.agent,
+      ${terms.leaseMs} as lease_ms, ${terms.agentDeadlineMs} as agent_deadline_ms, ${terms.slaMs} as sla_ms,
       k.task_id, k.title as task_title, k.context, d.subtask_id, d.uuid, d.name, d.title, d.capability, d.input, d.isolation
     from (select x.task_pk, x.owner, x.losses from subtask_states x where x.id = l.id limit 1) s
     cross join lateral (select * from subtasks x where x.id = l.id limit 1) d
     cross join lateral (select * from tasks x where x.id = s.task_pk limit 1) k
     cross join lateral (select x.lease_ms, x.timeout_ms from orchestrators x where x.number = s.owner limit 1) o
     cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = l.route_id limit 1) n
-    cross join lateral (select * from worker_agents x where x.worker_id = ($3::text[])[w.first + l.nth] and x.agent = ($4::text[])[w.first + l.nth] limit 1) a
-    where l.nth <= w.starts and s.losses < 2 and coalesce(d.lease_ms, a.lease_ms, o.lease_ms, 0) <= 2 * $5::int and ${mayTake('n', 'a', 'a.agent')}
+    cross join lateral (select * from worker_agents x where x.worker_id = ($3::text[])[t.first + l.nth] and x.agent = ($4::text[])[t.first + l.nth] limit 1) w
+    where l.nth <= t.starts and s.losses < 2 and ${foundOutSoon(terms.leaseMs, '$5')} and ${mayTake('n', 'w', 'w.agent')}
   ) h on true
 ),
 queued as (
   update subtask_states s set state = case when p.at is null then 'queued' else 'running' end, attempt = s.attempt + 1, dispatch = s.dispatch + 1, queue = p.queue,
-    queued_at = coalesce(p.at, clock_timestamp()), run_after = null,
-    claim_id = coalesce(p.claim_id, s.claim_id), worker_id = coalesce(p.worker_id, s.worker_id), agent = coalesce(p.agent, s.agent), started_at = coalesce(p.at, s.started_at),
-    lease_ms = case when p.at is null then s.lease_ms else p.lease_ms end,
-    lease_until = case when p.at is null then s.lease_until else p.at + coalesce(p.lease_ms, $5::int) * interval '1 millisecond' end,
-    deadline_ms = coalesce(p.agent_deadline_ms, s.deadline_ms),
-    sla_until = case when p.at is null then s.sla_until else p.at + p.sla_ms * interval '1 millisecond' end
+    queued_at = coalesce(p.at, clock_timestamp()), run_after = null${started('$5', 'p.at')}
   from placed p
   where s.id = p.id
   returning s.id, s.tenant_id, s.task_pk, s.owner, s.priority, s.attempt, s.dispatch, s.queue, s.route_id, s.agent, s.worker_id, s.attempt_limit, s.progress, s.ready_at,

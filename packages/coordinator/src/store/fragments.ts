@@ -70,6 +70,29 @@ export const blockedBefore = (route: string): string =>
 export const mayTake = (route: string, worker: string, agent: string): string =>
   `(${route}.agent is null or ${route}.agent = ${agent}) and (${route}.capability = any (${worker}.capabilities) or ${route}.capability = ${route}.agent) and ${route}.requires <@ ${worker}.capabilities`
 
+/** For attempts of which nothing else says. */
+export interface AttemptTimes {
+  readonly leaseMs: number
+  readonly defaultSlaMs: number
+}
+
+/**
+ * The terms of an attempt, as expressions: what the subtask says itself comes first (columns that begin with `own`), then what the
+ * agent on its worker says (a row `w` of `worker_agents`), then its orchestrator's row `o`; for the SLA also the task's, and the default.
+ */
+export const attemptTerms = (own: string, taskSlaMs: string, defaultSlaMs: string) => ({
+  leaseMs: `coalesce(${own}lease_ms, w.lease_ms, o.lease_ms)`,
+  /** Null where the subtask's own counts. */
+  agentDeadlineMs: `case when ${own}deadline_ms is null then w.deadline_ms end`,
+  slaMs: `coalesce(${own}sla_ms, w.sla_ms, o.timeout_ms, ${taskSlaMs}, ${defaultSlaMs}::bigint)`,
+})
+
+/**
+ * Whether a lease is short enough for an attempt to be started before its worker has asked: should the worker never hear of it,
+ * that is found out when the lease has run out.
+ */
+export const foundOutSoon = (ownLeaseMs: string, leaseMs: string): string => `coalesce(${ownLeaseMs}, 0) <= 2 * ${leaseMs}::int`
+
 /** Whether subtask `id` depends on just these, which are in order (K1 of start-known.ts). */
 export const dependsOnJust = (id: string, after: string): string =>
   `array(select e.from_id from dependencies e where e.to_id = ${id} order by e.from_id) = ${after}`
@@ -175,25 +198,28 @@ export interface HandOverWish {
 const wishColumns = ['next', 'after', 'child_sla_ms', 'child_lease_ms', 'child_deadline_ms', 'from_queue', 'worker_id', 'agent'] as const
 
 /** `h`: the claim and the terms under which row `t` starts at once; all null where it does not. The order of these probes is fixed, as in start-known.ts. */
-const admittedAtOnce = (defaultSlaMs: string): string => `
+const admittedAtOnce = (defaultSlaMs: string): string => {
+  const terms = attemptTerms('t.child_', 'k.sla_ms', defaultSlaMs)
+  return `
   left join lateral (
-    select t.next::uuid as claim_id, t.worker_id, t.agent, coalesce(t.child_lease_ms, w.lease_ms, o.lease_ms) as lease_ms,
-      case when t.child_deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
-      coalesce(t.child_sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, ${defaultSlaMs}::bigint) as sla_ms
+    select t.next::uuid as claim_id, t.worker_id, t.agent, ${terms.leaseMs} as lease_ms,
+      ${terms.agentDeadlineMs} as agent_deadline_ms, ${terms.slaMs} as sla_ms
     from (select x.status, x.lease_ms, x.timeout_ms from orchestrators x where x.tenant_id = k.tenant_id and x.id = k.orchestrator_id limit 1) o
     cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = t.route_id limit 1) n
     cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = t.worker_id and x.agent = t.agent limit 1) w
     where t.next is not null and q.queue = t.from_queue and o.status = 'running'
       and ${mayTake('n', 'w', 't.agent')} and ${dependsOnJust('t.id', 't.after')}
   ) h on true`
+}
 
-const started = (leaseMs: string): string => `,
+/** What an update of row `s` sets beside its state where `p` brings a claim and its terms; what `p` brings none for stays as it was. */
+export const started = (leaseMs: string, now = 'clock_timestamp()'): string => `,
     claim_id = coalesce(p.claim_id, s.claim_id), worker_id = coalesce(p.worker_id, s.worker_id), agent = coalesce(p.agent, s.agent),
-    started_at = case when p.claim_id is not null then clock_timestamp() else s.started_at end,
+    started_at = case when p.claim_id is not null then ${now} else s.started_at end,
     lease_ms = case when p.claim_id is not null then p.lease_ms else s.lease_ms end,
-    lease_until = case when p.claim_id is not null then clock_timestamp() + coalesce(p.lease_ms, ${leaseMs}::int) * interval '1 millisecond' else s.lease_until end,
+    lease_until = case when p.claim_id is not null then ${now} + coalesce(p.lease_ms, ${leaseMs}::int) * interval '1 millisecond' else s.lease_until end,
     deadline_ms = coalesce(p.agent_deadline_ms, s.deadline_ms),
-    sla_until = case when p.claim_id is not null then clock_timestamp() + p.sla_ms * interval '1 millisecond' else s.sla_until end`
+    sla_until = case when p.claim_id is not null then ${now} + p.sla_ms * interval '1 millisecond' else s.sla_until end`
 
 /** What a subtask waits for at its gate, as the data of its event. */
 export const whyGated = (gate: string): string =>

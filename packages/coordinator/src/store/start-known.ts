@@ -12,7 +12,7 @@
 import { deadlineFirst } from './claims.js'
 import { Columns } from './columns.js'
 import type { Queryable } from './database.js'
-import { dependsOnJust, few, from, mayTake } from './fragments.js'
+import { type AttemptTimes, attemptTerms, dependsOnJust, few, from, mayTake } from './fragments.js'
 import { pausedTenants } from './pauses.js'
 import { prepared } from './statements.js'
 
@@ -49,6 +49,8 @@ const columns = new Columns<KnownClaim & { n: number }>({
   ...{ sla_ms: 'bigint', lease_ms: 'bigint', deadline_ms: 'bigint' },
 })
 
+const terms = attemptTerms('i.', 'k.sla_ms', '$2')
+
 const statement = prepared(
   'start_known',
   `
@@ -57,8 +59,7 @@ with item as (
 ),
 -- The order of these probes is fixed: whatever a lateral limit leaves the planner is by the key.
 admitted as materialized (
-  select i.*, c.route_id, coalesce(i.lease_ms, w.lease_ms, o.lease_ms) as own_lease_ms, case when i.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
-    coalesce(i.sla_ms, w.sla_ms, o.timeout_ms, k.sla_ms, $2::bigint) as own_sla_ms
+  select i.*, c.route_id, ${terms.leaseMs} as own_lease_ms, ${terms.agentDeadlineMs} as agent_deadline_ms, ${terms.slaMs} as own_sla_ms
   from item i
   cross join lateral (select s.tenant_id, s.task_pk, s.route_id from subtask_states s where s.id = i.id limit 1) c
   cross join lateral (select t.status, t.orchestrator_id, t.sla_ms from tasks t where t.id = c.task_pk limit 1) k
@@ -87,11 +88,7 @@ from started r`,
 )
 
 /** One statement for 1 or 500 claims, of different subtasks; in order, what was granted, or undefined. */
-export async function startKnown(
-  db: Queryable,
-  items: readonly KnownClaim[],
-  times: { readonly leaseMs: number; readonly defaultSlaMs: number },
-): Promise<(Started | undefined)[]> {
+export async function startKnown(db: Queryable, items: readonly KnownClaim[], times: AttemptTimes): Promise<(Started | undefined)[]> {
   const sorted = items.map((item, n) => ({ n, ...item })).sort((a, b) => Number(a.id) - Number(b.id))
   const { rows } = await db.query<Started & { n: number }>(statement, [times.leaseMs, times.defaultSlaMs, ...columns.params(sorted)])
   const started = new Array<Started | undefined>(items.length)

@@ -5,8 +5,9 @@
 import type { SubtaskState, TaskStatus } from '@baton/shared'
 import { Columns } from './columns.js'
 import type { Database, Queryable } from './database.js'
-import { blockedBefore, mayTake, taskCalled, whyGated } from './fragments.js'
+import { type AttemptTimes, attemptTerms, blockedBefore, foundOutSoon, mayTake, taskCalled, whyGated } from './fragments.js'
 import { pausedTenants } from './pauses.js'
+import type { Started } from './start-known.js'
 import { prepared } from './statements.js'
 
 export interface NewTask {
@@ -102,6 +103,7 @@ export const subtaskColumns = new Columns<NewSubtask>({
 const startingColumns = subtaskColumns.and({ task_sla_ms: 'bigint', start_claim: 'uuid', start_worker: 'text', start_agent: 'text' })
 
 const startTimes = { leaseMs: '$1', defaultSlaMs: '$2' }
+const startTerms = attemptTerms('s.', 's.task_sla_ms', startTimes.defaultSlaMs)
 const taskFrom = 3
 
 interface EdgeRow {
@@ -146,25 +148,23 @@ export const standingRows = `
 
 /**
  * The same, and what may start at once runs: where its worker may take it and nothing is paused, as a claim is judged (I15). Of
- * the task only its SLA is asked, which is not stored yet. What asks for a long lease is left to be claimed: should its worker
- * never hear of it, that would be found out when the lease has run out. The order of these probes is fixed, as in start-known.ts.
+ * the task only its SLA is asked, which is not stored yet. The order of these probes is fixed, as in start-known.ts.
  */
-const startingRows = ({ leaseMs, defaultSlaMs }: typeof startTimes): string => `
+const startingRows = `
   insert into subtask_states (id, tenant_id, task_pk, route_id, priority, owner, state, unmet, gate, attempt, dispatch, attempt_limit, queue, queue_wait_ms, ready_at, scheduled_at, queued_at,
     deadline_ms, claim_id, worker_id, agent, started_at, lease_ms, lease_until, sla_until)
   select s.id, s.tenant_id, s.task_pk, s.route_id, s.priority, s.owner, case when h.at is null then s.state else 'running' end, s.unmet, s.gate, s.attempt, s.attempt, s.attempt_limit, s.queue, s.wait_ms,
     coalesce(h.at, case when s.state <> 'pending' then clock_timestamp() end), coalesce(h.at, case when s.state not in ('pending', 'awaiting_approval') then clock_timestamp() end),
     coalesce(h.at, case when s.state = 'queued' then clock_timestamp() end),
     coalesce(h.agent_deadline_ms, s.whole_ms), case when h.at is not null then s.start_claim end, case when h.at is not null then s.start_worker end, case when h.at is not null then s.start_agent end,
-    h.at, h.lease_ms, h.at + coalesce(h.lease_ms, ${leaseMs}::int) * interval '1 millisecond', h.at + h.sla_ms * interval '1 millisecond'
+    h.at, h.lease_ms, h.at + coalesce(h.lease_ms, ${startTimes.leaseMs}::int) * interval '1 millisecond', h.at + h.sla_ms * interval '1 millisecond'
   from subtask s
   left join lateral (
-    select clock_timestamp() as at, coalesce(s.lease_ms, w.lease_ms, o.lease_ms) as lease_ms, case when s.deadline_ms is null then w.deadline_ms end as agent_deadline_ms,
-      coalesce(s.sla_ms, w.sla_ms, o.timeout_ms, s.task_sla_ms, ${defaultSlaMs}::bigint) as sla_ms
+    select clock_timestamp() as at, ${startTerms.leaseMs} as lease_ms, ${startTerms.agentDeadlineMs} as agent_deadline_ms, ${startTerms.slaMs} as sla_ms
     from (select x.status, x.lease_ms, x.timeout_ms from orchestrators x where x.number = s.owner limit 1) o
     cross join lateral (select x.agent, x.capability, x.requires from routes x where x.id = s.route_id limit 1) n
     cross join lateral (select x.capabilities, x.lease_ms, x.deadline_ms, x.sla_ms from worker_agents x where x.worker_id = s.start_worker and x.agent = s.start_agent limit 1) w
-    where s.start_claim is not null and coalesce(s.lease_ms, w.lease_ms, o.lease_ms, 0) <= 2 * ${leaseMs}::int and o.status = 'running' and s.tenant_id <> all ${pausedTenants} and ${mayTake('n', 'w', 's.start_agent')}
+    where s.start_claim is not null and ${foundOutSoon(startTerms.leaseMs, startTimes.leaseMs)} and o.status = 'running' and s.tenant_id <> all ${pausedTenants} and ${mayTake('n', 'w', 's.start_agent')}
   ) h on true
   returning id, tenant_id, task_pk, state, attempt, agent, worker_id, lease_ms, deadline_ms, started_at, sla_until`
 
@@ -195,7 +195,7 @@ subtask as materialized (
 edge as (
   select * from (${edgeColumns.rows(taskFrom + taskColumns.count + startingColumns.count)}) e where ${insertedTask('e.task_pk')}
 ),
-${graphRows(startingRows(startTimes))},
+${graphRows(startingRows)},
 event as (
   insert into events (tenant_id, name, task_pk, subtask_pk, attempt, data, agent, worker_id)
   select tenant_id, 'task.planned', id, null::bigint, null::int, json_build_object('from', null, 'to', 'planned', 'reason', 'taken in', 'subtasks', total)::text, null::text, null::text from task
@@ -239,18 +239,8 @@ export interface NewGraph {
   readonly edges: readonly Edge[]
 }
 
-/** For attempts that say nothing of it themselves. */
-export interface AttemptTimes {
-  readonly leaseMs: number
-  readonly defaultSlaMs: number
-}
-
 /** What of the grant of a subtask that started at once is not part of its brief. */
-export interface StartedAtOnce {
-  readonly sla_ms: number
-  readonly lease_ms: number
-  readonly deadline_in_ms: number | null
-}
+export type StartedAtOnce = Readonly<Pick<Started, 'sla_ms' | 'lease_ms' | 'deadline_in_ms'>>
 
 export interface InsertedTasks {
   /** Of the tasks that were not there yet. */
@@ -279,32 +269,21 @@ export async function insertTasksIn(tx: Queryable, graph: NewGraph, times: Attem
 
 /** Adds subtasks and edges to a task that is there; within a transaction that holds it. */
 export async function insertSubtasksIn(tx: Queryable, subtasks: readonly NewSubtask[], edges: readonly Edge[]): Promise<void> {
-  const inserted = new InTurn()
-  for (let i = 0; i < subtasks.length; i += subtasksPerStatement) {
-    const params = [...subtaskColumns.params(subtasks.slice(i, i + subtasksPerStatement)), ...edgeColumns.params([])]
-    await inserted.next(() => tx.query(insertMore, params))
+  // The next statement is put together while the last one runs.
+  let last: Promise<unknown> = Promise.resolve()
+  for (const params of paramsOfMore(subtasks, edges)) {
+    await last
+    last = tx.query(insertMore, params)
+    last.catch(() => undefined) // told by the next one, or at the end
   }
-  for (let i = 0; i < edges.length; i += subtasksPerStatement * 4) {
-    const params = [...subtaskColumns.params([]), ...edgeColumns.params(edgeRows(edges.slice(i, i + subtasksPerStatement * 4)))]
-    await inserted.next(() => tx.query(insertMore, params))
-  }
-  await inserted.end()
+  await last
 }
 
-/** One statement after the other; the next one is put together while the last one runs. */
-class InTurn {
-  private last: Promise<unknown> = Promise.resolve()
-
-  /** Resolves when the one before has ended, and this one is on its way. */
-  async next(send: () => Promise<unknown>): Promise<void> {
-    await this.last
-    this.last = send()
-    this.last.catch(() => undefined) // told by the next one, or at the end
-  }
-
-  async end(): Promise<void> {
-    await this.last
-  }
+function* paramsOfMore(subtasks: readonly NewSubtask[], edges: readonly Edge[]): Generator<string[]> {
+  for (let i = 0; i < subtasks.length; i += subtasksPerStatement)
+    yield [...subtaskColumns.params(subtasks.slice(i, i + subtasksPerStatement)), ...edgeColumns.params([])]
+  for (let i = 0; i < edges.length; i += subtasksPerStatement * 4)
+    yield [...subtaskColumns.params([]), ...edgeColumns.params(edgeRows(edges.slice(i, i + subtasksPerStatement * 4)))]
 }
 
 interface InsertedRow {
