@@ -76,8 +76,8 @@ async function freePort(): Promise<number> {
 }
 
 const asCoordinator = (env: Record<string, string>) => start(['up', '--json', '--port', '0'], { cwd, env: { ...stores, ...env } })
-const asWorker = (env: Record<string, string>) =>
-  start(['worker', '--json'], { cwd, env: { REDIS_URL: stores.REDIS_URL, NATS_URL: stores.NATS_URL, ...env } })
+const asWorker = (env: Record<string, string>, flags: readonly string[] = []) =>
+  start(['worker', '--json', ...flags], { cwd, env: { REDIS_URL: stores.REDIS_URL, NATS_URL: stores.NATS_URL, ...env } })
 
 describe('servers that come later', () => {
   test('a coordinator and a worker wait for all of them with a line each, and go on when they are there', async () => {
@@ -124,6 +124,31 @@ describe('servers that come later', () => {
     await worker.said(new RegExp(`waiting for ${name}`))
     worker.signal('SIGINT')
     expect((await worker.ended).code).toBe(130)
+  })
+})
+
+describe('agents that a module exports', () => {
+  test.each(['agents.mjs', 'agents.ts'])('are hosted wherever it lies: %s', async name => {
+    const lines = [
+      `import { defineAgent } from '@baton/worker'`,
+      `export const agents = [defineAgent({ name: 'builder', capabilities: ['build'], run: async input => input })]`,
+    ]
+    writeFileSync(join(cwd, name), lines.join('\n'))
+    const worker = asWorker({ NATS_URL: 'nats://127.0.0.1:2' }, ['--agents', name])
+    await worker.said(/waiting for NATS/) // it has its agents by then
+    worker.signal('SIGINT')
+    expect((await worker.ended).code).toBe(130)
+  })
+
+  test('are refused with what is wrong', async () => {
+    writeFileSync(join(cwd, 'none.mjs'), 'export const agents = []')
+    for (const [name, reason] of [
+      ['none.mjs', /must export `agents`/],
+      ['./away.mjs', /there is no file .*away\.mjs/],
+    ] as const) {
+      const { code, err } = await asWorker({}, ['--agents', name]).ended
+      expect([code, err]).toEqual([2, expect.stringMatching(reason)])
+    }
   })
 })
 

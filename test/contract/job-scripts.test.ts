@@ -170,12 +170,12 @@ const step = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('work' as const),
       finish: fc.array(fc.tuple(fc.nat(200), fc.boolean()), { maxLength: 8 }),
-      enter: fc.nat(6),
-      take: fc.nat(10),
+      enter: fc.oneof(fc.constant(0), fc.nat(6)),
+      take: fc.oneof(fc.constant(0), fc.nat(10)),
     }),
   },
   { weight: 1, arbitrary: fc.constantFrom({ kind: 'pause' as const }, { kind: 'resume' as const }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('limit' as const), to: fc.integer({ min: 0, max: 8 }) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('limit' as const), to: fc.integer({ min: 0, max: 8 }) }) },
 )
 
 describe('whatever a queue is asked', () => {
@@ -210,7 +210,8 @@ describe('whatever a queue is asked', () => {
               ...enter.filter((_, i) => said.entered[i]).map(({ id }) => id),
               ...said.taken.map(taken => taken.split(' ')[0] as string),
             )
-            await markerRight(one, turn, finish.filter(({ takes }, i) => takes && said.finished[i] === 'fulfilled').length)
+            const ended = finish.filter((_, i) => said.finished[i] === 'fulfilled')
+            await markerRight(one, turn, { ended: ended.length, takesMore: ended.filter(({ takes }) => takes).length })
           }
           expect(await contents(one)).toEqual(await contents(other))
         }
@@ -220,10 +221,10 @@ describe('whatever a queue is asked', () => {
   }, 60_000)
 })
 
-/** B5: who takes leaves the marker where something is left that may be taken. */
-async function markerRight({ redis, key, own }: Place, { enter, take }: Turn, takesMore: number) {
-  if (take + takesMore === 0 || enter.length > 0) return
+/** B5: who takes, or makes room in a limited queue, leaves the marker where something is left that may be taken. */
+async function markerRight({ redis, key, own }: Place, { enter, take }: Turn, { ended, takesMore }: { ended: number; takesMore: number }) {
   const limit = await own.getGlobalConcurrency()
+  if (take + takesMore + (limit === null ? 0 : ended) === 0 || enter.length > 0) return
   const open = !(await own.isPaused()) && (limit === null || (await redis.llen(key('active'))) < limit)
   expect(await redis.exists(key('marker'))).toBe(open && (await redis.llen(key('wait'))) > 0 ? 1 : 0)
 }
@@ -321,6 +322,19 @@ describe('beside jobs that somebody else puts into a queue', () => {
       await eventually(() => bench.ended.length === ended + 1)
     }
     expect(bench.peak).toBe(3)
+    await eventually(async () => expect(await left(place)).toEqual([]))
+  })
+
+  test('under a global concurrency whoever has slots learns at once that another made room', async () => {
+    const place = await shared(3)
+    const { own, tasks, bench, begin } = place
+    bench.finishAll()
+    await own.setGlobalConcurrency(1)
+    await begin()
+    await begin()
+    const count = 200 // each slot gives way to others after 20 jobs
+    await tasks.ring(jobs(queue, count))
+    await eventually(() => bench.ended.length === count, { timeoutMs: 4_000 }) // long before anybody looks at a queue again unasked
     await eventually(async () => expect(await left(place)).toEqual([]))
   })
 })

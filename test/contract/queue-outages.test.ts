@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module'
 import { inspect } from 'node:util'
-import { startTcpProxy } from '@baton/cli/servers'
+import { missingServers, startRedis, startTcpProxy } from '@baton/cli/servers'
 import { type NextJob, Slots, silentLogger } from '@baton/shared/node'
 import { describe, expect, test } from 'vitest'
 import { openBullmqQueue } from '../../packages/coordinator/src/dispatch/bullmq-queue.js'
 import { openBullmqConsumer } from '../../packages/worker/src/bullmq-consumer.js'
-import { cleanUp, eventually, flushNamespace, freshNamespace, ownServer, servers } from '../harness/index.js'
+import { cleanUp, eventually, flushNamespace, freshNamespace, ownServer, redisCommand, servers } from '../harness/index.js'
 import { Bench, consume, jobs, openBullmq, untilBegun } from './queues.js'
 
 // An operator's hand on a queue.
@@ -195,5 +195,50 @@ describe('BullMQ', () => {
       expect(failure).toMatchObject({ code: 'invalid_configuration' })
       expect(inspect(failure, { depth: 9 })).not.toMatch(/'wrong'|:wrong/)
     }
+  })
+})
+
+describe.skipIf((await missingServers()).includes('redis'))('a Redis that refuses (needs servers of its own, from a local binary)', () => {
+  test('a primary that is demoted and keeps its connections is left for its successor', async () => {
+    const [primary, replica] = [await startRedis(), await startRedis()]
+    for (const server of [primary, replica]) cleanUp(() => server.stop())
+    const proxy = await startTcpProxy({ target: { host: '127.0.0.1', port: primary.port } })
+    cleanUp(() => proxy.stop())
+    await redisCommand(replica.url, 'REPLICAOF', '127.0.0.1', String(primary.port))
+    const { queue, consumer } = await openBullmq(`redis://127.0.0.1:${proxy.port}`, 'demoted')
+    const bench = new Bench()
+    const slots = new Slots(2)
+    await consume(await consumer(), 'a', slots, bench)
+    await queue.ring(jobs('a', 3))
+    await untilBegun(bench, 2)
+    await eventually(async () => expect(await redisCommand(replica.url, 'LLEN', 'demoted:a:active')).toBe('2'))
+
+    await redisCommand(primary.url, 'REPLICAOF', '127.0.0.1', String(replica.port))
+    await expect(queue.check()).rejects.toThrow('READONLY')
+    bench.finish() // its end is told to the successor
+    await redisCommand(replica.url, 'REPLICAOF', 'NO', 'ONE')
+    proxy.redirect({ host: '127.0.0.1', port: replica.port })
+    await eventually(() => queue.check(), { timeoutMs: 10_000 })
+    await queue.ring(jobs('a', 10, 'after'))
+    bench.finishAll()
+    await eventually(() => bench.begun.filter(id => id.startsWith('after')).length === 10, { timeoutMs: 10_000 })
+    await eventually(async () => expect(await redisCommand(replica.url, 'LLEN', 'demoted:a:active')).toBe('0'))
+  }, 60_000)
+
+  test('jobs whose ends Redis refuses for a while are finished as soon as it takes them', async () => {
+    const redis = await ownServer('redis')
+    const { queue, consumer } = await openBullmq(redis.url, 'refused')
+    const bench = new Bench()
+    await consume(await consumer(), 'a', new Slots(3), bench)
+    await queue.ring(jobs('a', 3))
+    await untilBegun(bench, 3)
+    const active = () => redisCommand(redis.url, 'LLEN', 'refused:a:active')
+    await redisCommand(redis.url, 'CONFIG', 'SET', 'min-replicas-to-write', '1')
+    bench.finishAll()
+    await eventually(() => bench.ended.length === 3)
+    await expect(queue.check()).rejects.toThrow('NOREPLICAS')
+    expect(await active()).toBe('3')
+    await redisCommand(redis.url, 'CONFIG', 'SET', 'min-replicas-to-write', '0')
+    await eventually(async () => expect(await active()).toBe('0'))
   })
 })

@@ -567,7 +567,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     onChange: after.changed,
     checks: {
       ...(options.artifacts && { artifacts: () => artifacts.check() }),
-      redis: () => queue.waiting([`${pool}.c.readiness`]).then(() => undefined),
+      redis: () => queue.check(),
       nats: async () => {
         if (!(await bus.answers(1_000))) throw new Error('does not answer')
       },

@@ -21,7 +21,9 @@ import {
   type OnJob,
   type QueueConsumer,
   type QueueHand,
-  redisEndpoint,
+  rarely,
+  redisConnection,
+  refusingRedisError,
   type Slots,
   type TakenJob,
   Turn,
@@ -41,6 +43,8 @@ const waitSeconds = 5
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
 const silentMs = 10_000
 const pauseAfterErrorMs = 500
+/** Between two lines about the same trouble, at least. */
+const repeatMs = 3_000
 /** What the driver says of requests whose connection broke. */
 const cutOff = /connection (?:is )?close/i
 /** How long what is granted waits for Redis to take its job. */
@@ -53,24 +57,19 @@ const partMs = 100
 const maxTaken = 100
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqConsumer(options: BullmqConsumerOptions): Promise<QueueConsumer> {
-  const endpoint = redisEndpoint(options.url)
+  const settings = redisConnection(options.url, 'baton-worker')
   const connection = new Redis({
-    ...endpoint,
+    ...settings,
     maxRetriesPerRequest: null,
     socketTimeout: silentMs,
     // The driver's own timer for a connection that it is told twice to close keeps the process for as long.
     disconnectTimeout: partMs,
-    retryStrategy: tries => Math.min(1_000, 50 * tries),
-    connectionName: 'baton-worker',
   })
   const where = maskSecrets(options.url)
-  let lastLog = 0
-  const onError = (error: Error) => {
-    if (performance.now() - lastLog < 3_000 && lastLog > 0) return
-    lastLog = performance.now()
-    options.log.warn({ url: where, reason: error.message }, 'waiting for Redis')
-  }
-  connection.on('error', onError)
+  connection.on(
+    'error',
+    rarely(repeatMs, (error: Error) => options.log.warn({ url: where, reason: error.message }, 'waiting for Redis')),
+  )
   const opened = new AbortController()
   const refused = new Promise<never>((_, reject) => {
     connection.on('error', error => {
@@ -82,7 +81,7 @@ export async function openBullmqConsumer(options: BullmqConsumerOptions): Promis
   })
   refused.catch(() => undefined) // in case that it comes too late to be waited for
   try {
-    await Promise.race([connection.select(endpoint.db), refused]) // the driver goes on with database 0 where there is no other
+    await Promise.race([connection.select(settings.db), refused]) // the driver goes on with database 0 where there is no other
   } catch (error) {
     connection.disconnect()
     // Without the driver's error as cause: that holds the password.
@@ -103,6 +102,9 @@ class BullmqConsumer implements QueueConsumer {
   private readonly consumptions = new Set<QueueLoop>()
   /** Connections that BullMQ makes to wait on. */
   private readonly copies: Redis[] = []
+  private readonly onRefused = rarely(repeatMs, (reason: string) =>
+    this.options.log.warn({ url: maskSecrets(this.options.url), reason }, 'Redis refuses what is asked of it; it is asked again'),
+  )
 
   constructor(connection: Redis, options: BullmqConsumerOptions) {
     this.connection = connection
@@ -125,6 +127,7 @@ class BullmqConsumer implements QueueConsumer {
       connection: this.connection,
       namespace: this.options.namespace,
       log: this.options.log,
+      onRefused: this.onRefused,
     })
     this.consumptions.add(loop)
     loop.start()
@@ -158,6 +161,8 @@ interface LoopOptions {
   readonly connection: Redis
   readonly namespace: string
   readonly log: Logger
+  /** Redis is there, and refuses. */
+  readonly onRefused: (reason: string) => void
 }
 
 /** A job that was taken: what of BullMQ's record of it is needed here. */
@@ -316,7 +321,7 @@ class QueueLoop {
       stalledInterval: 60_000,
     })
     setMaxListeners(0, this.stopping.signal) // as many as there are jobs to be finished when Redis is back
-    this.fetcher.on('error', error => options.log.debug({ reason: error.message, queue: options.queue }, 'BullMQ reports an error'))
+    this.fetcher.on('error', error => this.failed('BullMQ reports an error', error))
   }
 
   start(): void {
@@ -358,7 +363,7 @@ class QueueLoop {
       await this.loop
       await this.giveMarker() // Q1
     } catch (error) {
-      this.options.log.debug({ err: error, queue: this.options.queue }, 'a queue was not left in order')
+      this.failed('a queue was not left in order', error)
     }
   }
 
@@ -367,7 +372,7 @@ class QueueLoop {
   }
 
   private async fetch(): Promise<void> {
-    const { slots, log, queue } = this.options
+    const { slots } = this.options
     let asked = 1
     while (!this.isStopping) {
       try {
@@ -384,7 +389,7 @@ class QueueLoop {
         }
       } catch (error) {
         if (this.isStopping) return
-        log.debug({ err: error, queue }, 'fetching failed; trying again')
+        this.failed('fetching failed; trying again', error)
         await this.pause()
       }
     }
@@ -412,7 +417,7 @@ class QueueLoop {
 
   /** Works off what a slot was taken for and, while the slot is its own, whatever the queue hands over when a job is finished. */
   private async work(turn: Turn, first: () => Promise<string | undefined>): Promise<void> {
-    const { slots, log, queue } = this.options
+    const { slots } = this.options
     try {
       let last = await first()
       while (last !== undefined) {
@@ -421,7 +426,7 @@ class QueueLoop {
       }
     } catch (error) {
       // The attempt itself was reported; what failed is telling the queue. A second delivery will be answered `gone`.
-      log.debug({ err: error, queue }, 'a job could not be finished')
+      this.failed('a job could not be finished', error)
     } finally {
       slots.give()
     }
@@ -429,20 +434,18 @@ class QueueLoop {
 
   /** Finishes a job, and puts the one that follows it through the queue. Answers whether that one may run. */
   private goOn(job: string, next: NextJob): Promise<boolean> {
-    const { log, queue } = this.options
-    this.keep(this.finish(job, false).catch(error => log.debug({ err: error, queue }, 'a job could not be finished')))
+    this.keep(this.finish(job, false).catch(error => this.failed('a job could not be finished', error, job)))
     return this.enter(next)
   }
 
   /** Puts what is granted through the queue. Answers whether it may run; else it was given back. */
   private async enter(next: NextJob): Promise<boolean> {
-    const { log, queue } = this.options
     let refused = false
     const entered = this.fetcher.enter(next).then(
       taken => {
         refused = !taken
       },
-      error => log.debug({ err: error, queue, job: next.id }, 'a job was not put into its queue'),
+      error => this.failed('a job was not put into its queue', error, next.id),
     )
     // It is granted already: while Redis is away it runs without its job.
     await atMost(enterMs, entered)
@@ -467,7 +470,8 @@ class QueueLoop {
       try {
         return await this.fetcher.finish(job, andTake && !this.isStopping)
       } catch (error) {
-        if (this.isStopping || !(error instanceof Error && cutOff.test(error.message))) throw error
+        if (this.isStopping || !(error instanceof Error && isPassing(error))) throw error
+        this.failed('a job is not finished yet', error, job)
         await this.pause() // whether it ran is unknown; what is finished already is not finished again
       }
     }
@@ -526,10 +530,19 @@ class QueueLoop {
     await this.options.connection.zadd(this.fetcher.backend.keys.marker ?? '', 0, '0')
   }
 
+  /** What is asked again, or found by others, is of interest only while Redis is there and refuses. */
+  private failed(what: string, error: unknown, job?: string): void {
+    const { log, queue, onRefused } = this.options
+    if (error instanceof Error && refusingRedisError.test(error.message)) onRefused(error.message)
+    log.debug({ err: error, queue, job }, what)
+  }
+
   private pause(): Promise<void> {
     return pause(pauseAfterErrorMs, this.stopping.signal)
   }
 }
+
+const isPassing = ({ message }: Error): boolean => cutOff.test(message) || refusingRedisError.test(message)
 
 /** Leaves no listener behind: an outage takes many of these (I12). */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

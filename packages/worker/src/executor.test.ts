@@ -167,8 +167,8 @@ describe('a report', () => {
     test('whose queue gives out nothing is given back', async () => {
       const { executor, coordinator } = await on({ report: handing(1) })
       await (await executor.deliver(echo, delivery, spare))?.giveBack()
-      expect(outcomes()).toMatchObject([{ kind: 'completed' }, { kind: 'released', failure: { code: 'unavailable' } }])
-      expect(coordinator.of('report')[1]?.items).toMatchObject([{ subtask: '8', attempt: 2 }])
+      expect(outcomes()).toMatchObject([{ kind: 'completed' }])
+      expect(coordinator.of('return')).toMatchObject([{ items: [{ subtask: '8', claim_id: asked()[0]?.claim_id }] }])
       expect(executor.claiming.size).toBe(0)
     })
 

@@ -11,7 +11,6 @@ import { randomUUID } from 'node:crypto'
 import {
   BatonError,
   deliverySchema,
-  failure,
   type Grant,
   type HandedOver,
   type Outcome,
@@ -96,12 +95,7 @@ export class Executor {
 
   /** What a coordinator started here, in a slot at that place. */
   started(agent: Agent, start: Start, coordinator: string, place: Place): NextJob {
-    const { subtask, claim_id } = start
-    const way = { to: coordinator, first: start.first }
-    return {
-      ...this.granted({ agent, place, way }, start, claim_id),
-      giveBack: () => this.options.lanes.giveBack({ subtask, claim_id }, way).finally(() => this.asked.delete(claim_id)),
-    }
+    return this.granted({ agent, place, way: { to: coordinator, first: start.first } }, start, start.claim_id)
   }
 
   /** Gives back whatever still runs. */
@@ -213,12 +207,7 @@ export class Executor {
         this.asked.delete(claimId)
         return grant && this.run({ agent, subtask, attemptNumber, claimId, grant, tp, way, place })
       },
-      // It was granted, and needs no brief for that.
-      giveBack: async () => {
-        const held = failure('unavailable', 'its queue gave out no job: it is paused, or limited')
-        const item = { subtask, attempt: attemptNumber, claim_id: claimId, outcome: { kind: 'released', failure: held } } as const
-        await this.options.lanes.report(item, way).finally(() => this.asked.delete(claimId))
-      },
+      giveBack: () => this.options.lanes.giveBack({ subtask, claim_id: claimId }, way).finally(() => this.asked.delete(claimId)),
     }
   }
 }

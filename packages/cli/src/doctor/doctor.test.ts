@@ -26,9 +26,11 @@ async function speaker(onSocket: (socket: Socket) => void): Promise<number> {
 
 const answering = (answer: string) => (socket: Socket) => void socket.once('data', () => socket.end(answer))
 
+const primary = '*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n'
+
 describe('probing', () => {
   test('tells servers by what they answer', async () => {
-    expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering('+PONG\r\n'))}`)).toMatch(/^Redis answers at 127/)
+    expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering(primary))}`)).toMatch(/^Redis answers at 127/)
     expect(await probe('redis', `redis://127.0.0.1:${await speaker(answering('-NOAUTH Authentication required.\r\n'))}`)).toMatch(
       /^Redis answers \(NOAUTH\)/,
     )
@@ -43,6 +45,8 @@ describe('probing', () => {
   test('tells another server from the right one', async () => {
     const port = await speaker(answering('HTTP/1.1 400 Bad Request\r\n'))
     await expect(probe('redis', `redis://127.0.0.1:${port}`)).rejects.toThrow(`127.0.0.1:${port} answers, but not as a redis server does`)
+    const replica = await speaker(answering('*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n$9\r\nconnected\r\n:14\r\n'))
+    await expect(probe('redis', `redis://127.0.0.1:${replica}`)).rejects.toThrow(`127.0.0.1:${replica} is a replica, which takes no writes`)
   })
 
   test('tells silence and closed doors', async () => {
@@ -102,7 +106,7 @@ describe('the doctor', () => {
   })
 
   test('looks at the servers that are named', async () => {
-    const port = await speaker(answering('+PONG\r\n'))
+    const port = await speaker(answering(primary))
     const closed = await speaker(socket => socket.end())
     const { code, out } = await visit({
       BATON_URL: (await coordinator(true)).url,

@@ -9,8 +9,8 @@ interface Protocol {
   readonly tls: readonly string[]
   /** What is said first; NATS servers speak first. */
   readonly hello: Buffer | undefined
-  /** What the answer says about the server, or undefined when another kind of server answers. */
-  readonly answer: (text: string) => string | undefined
+  /** What the answer says about the server, or undefined when another kind of server answers. `useless`: of the right kind, and why Baton cannot work with it. */
+  readonly answer: (text: string) => string | { readonly useless: string } | undefined
 }
 
 const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
@@ -25,13 +25,12 @@ const protocols: Record<ServerKind, Protocol> = {
   redis: {
     port: 6379,
     tls: ['rediss:'],
-    hello: Buffer.from('PING\r\n'),
-    answer: text =>
-      text.startsWith('+PONG')
-        ? 'Redis answers'
-        : /^-(NOAUTH|NOPERM|LOADING)/.test(text)
-          ? `Redis answers (${text.slice(1).split(' ')[0]})`
-          : undefined,
+    hello: Buffer.from('ROLE\r\n'),
+    answer(text) {
+      const [, refusal, role] = /^(?:-(NOAUTH|NOPERM|LOADING)|\*\d+\r\n\$\d+\r\n(master|slave)\r\n)/.exec(text) ?? []
+      if (role === 'slave') return { useless: 'is a replica, which takes no writes' }
+      return role ? 'Redis answers' : refusal && `Redis answers (${refusal})`
+    },
   },
   nats: {
     port: 4222,
@@ -61,9 +60,10 @@ export function probe(kind: ServerKind, url: string, timeoutMs = 3_000): Promise
     socket.once('connect', () => protocol.hello && socket.write(protocol.hello))
     socket.once('data', data => {
       const says = protocol.answer(data.toString('latin1'))
-      settle(() =>
-        says === undefined ? reject(new Error(`${place} answers, but not as a ${kind} server does`)) : resolve(`${says} at ${place}`),
-      )
+      settle(() => {
+        if (typeof says === 'string') resolve(`${says} at ${place}`)
+        else reject(new Error(`${place} ${says?.useless ?? `answers, but not as a ${kind} server does`}`))
+      })
     })
     socket.once('error', error => settle(() => reject(new Error(`${place}: ${reason(error)}`))))
     socket.once('close', () => settle(() => reject(new Error(`${place} closed the connection`))))

@@ -14,6 +14,8 @@ export interface TcpProxy {
   cut(): void
   /** Keeps connections, also new ones, and forwards nothing until `heal` or `cut`. */
   stall(): void
+  /** Connections made from now on go there; those that stand stay where they are. */
+  redirect(target: { host: string; port: number }): void
   /** Forwards again. After a stall nothing has been lost; after a cut clients must connect anew. */
   heal(): void
   /** Drops all connections and frees the port. Idempotent. */
@@ -35,6 +37,7 @@ interface Pair {
  */
 export async function startTcpProxy(options: { target: { host: string; port: number } }): Promise<TcpProxy> {
   const pairs = new Set<Pair>()
+  let { target } = options
   let mode: 'forwarding' | 'cut' | 'stalled' = 'forwarding'
   let stopped: Promise<void> | undefined
 
@@ -46,7 +49,7 @@ export async function startTcpProxy(options: { target: { host: string; port: num
 
   const open = (pair: Pair) => {
     const { client } = pair
-    const upstream = connect({ ...options.target, allowHalfOpen: true, noDelay: true })
+    const upstream = connect({ ...target, allowHalfOpen: true, noDelay: true })
     pair.upstream = upstream
     for (const [socket, other] of [
       [client, upstream],
@@ -89,6 +92,9 @@ export async function startTcpProxy(options: { target: { host: string; port: num
       return pairs.size
     },
     cut,
+    redirect: next => {
+      target = next
+    },
     stall: () => {
       if (mode === 'forwarding') for (const pair of pairs) hold(pair)
       mode = 'stalled'

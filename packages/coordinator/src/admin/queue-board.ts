@@ -8,7 +8,7 @@
  */
 import { once } from 'node:events'
 import { BatonError, intakeQueue, parseQueueName } from '@baton/shared'
-import { type Logger, redisEndpoint } from '@baton/shared/node'
+import { type Logger, redisConnection } from '@baton/shared/node'
 import type { BeforeHook, JobStatus } from '@bull-board/api/typings/app'
 import { type Job, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -79,7 +79,7 @@ async function open({ url, namespace, log }: QueueBoardOptions, { queues, names 
     import('@bull-board/api/bullMQAdapter'),
     import('./board-server.js'),
   ])
-  const connection = new Redis({ ...redisEndpoint(url), maxRetriesPerRequest: 1, connectionName: 'baton-queues-page' })
+  const connection = new Redis({ ...redisConnection(url, 'baton-queues-page'), maxRetriesPerRequest: 1 })
   connection.on('error', error => log.debug({ reason: error.message }, 'the page of the queues has no Redis'))
 
   /** Shows delivery jobs by the names of their subtasks (B2). */

@@ -6,7 +6,7 @@
  */
 
 import { BatonError, epochKey } from '@baton/shared'
-import { hopelessRedisError, JobAdder, type Logger, maskSecrets, type Ring, redisEndpoint, type TaskQueue } from '@baton/shared/node'
+import { hopelessRedisError, JobAdder, type Logger, maskSecrets, type Ring, redisConnection, type TaskQueue } from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
@@ -21,18 +21,18 @@ interface BullmqQueueOptions {
 
 /** A Redis that owes an answer for this long is taken for lost, and connected to anew. */
 const silentMs = 5_000
+/** Between two lines about an outage, at least. */
+const repeatMs = 3_000
 
 /** Connects, waiting with a log line now and then until Redis is there. */
 export async function openBullmqQueue(options: BullmqQueueOptions): Promise<TaskQueue> {
-  const endpoint = redisEndpoint(options.url)
+  const settings = redisConnection(options.url, 'baton-coordinator')
   const connection = new Redis({
-    ...endpoint,
+    ...settings,
     maxRetriesPerRequest: 0,
     socketTimeout: silentMs,
     enableOfflineQueue: false,
     lazyConnect: true,
-    retryStrategy: tries => Math.min(1_000, 50 * tries),
-    connectionName: 'baton-coordinator',
   })
   let lastError: Error | undefined
   connection.on('error', error => {
@@ -42,7 +42,7 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
   connection.connect().catch(() => undefined) // the retry strategy goes on
   for (let waited = 0; ; waited++) {
     try {
-      await connection.select(endpoint.db) // the driver itself goes on with database 0 where there is no other
+      await connection.select(settings.db) // the driver itself goes on with database 0 where there is no other
       // The driver goes on in database 0 when the one of the URL does not exist.
       if (lastError && hopelessRedisError.test(lastError.message)) throw lastError
       break
@@ -61,9 +61,24 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
       await new Promise(resolve => setTimeout(resolve, 200))
     }
   }
-  connection.on('close', () => options.log.warn('Redis is away; reconnecting'))
-  connection.on('ready', () => options.log.info('Redis is back'))
+  tellOfOutages(connection, options.log)
   return new BullmqQueue(connection, options)
+}
+
+/** One that refuses to write is connected to anew again and again: that is told now and then. */
+function tellOfOutages(connection: Redis, log: Logger): void {
+  let told = Number.NEGATIVE_INFINITY
+  let away = false
+  connection.on('close', () => {
+    if (away || performance.now() - told < repeatMs) return
+    away = true
+    told = performance.now()
+    log.warn('Redis is away; reconnecting')
+  })
+  connection.on('ready', () => {
+    if (away) log.info('Redis is back')
+    away = false
+  })
 }
 
 class BullmqQueue implements TaskQueue {
@@ -94,6 +109,10 @@ class BullmqQueue implements TaskQueue {
 
   async claimEpoch(): Promise<boolean> {
     return (await this.connection.set(epochKey(this.options.namespace), '1', 'NX')) === 'OK'
+  }
+
+  async check(): Promise<void> {
+    await this.connection.del(`${epochKey(this.options.namespace)}-none`) // a command that writes, of a key that nobody has
   }
 
   async waiting(queues: readonly string[]): Promise<Map<string, number>> {

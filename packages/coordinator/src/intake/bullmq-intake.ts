@@ -6,7 +6,7 @@
  * that the producer wrote: BullMQ's own parser would take what ours refuses, and break on what ours can name.
  */
 import { BatonError, intakeQueue } from '@baton/shared'
-import { atMost, type Consumption, type Logger, redisEndpoint } from '@baton/shared/node'
+import { atMost, type Consumption, type Logger, redisConnection } from '@baton/shared/node'
 import { DelayedError, type Job, type JobJson, UnrecoverableError, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { TakenIn } from './take-in.js'
@@ -50,10 +50,8 @@ export function bullmqIntake({ url, namespace, lockMs, log }: BullmqIntakeOption
   return {
     consume(take) {
       const connection = new Redis({
-        ...redisEndpoint(url),
+        ...redisConnection(url, 'baton-intake'),
         maxRetriesPerRequest: null,
-        retryStrategy: tries => Math.min(1_000, 50 * tries),
-        connectionName: 'baton-intake',
       })
       connection.on('error', error => log.debug({ reason: error.message }, 'the intake queue is away'))
       const work = async (job: Job<string>, token: string | undefined) => {

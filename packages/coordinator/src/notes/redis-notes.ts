@@ -1,6 +1,6 @@
 /** Notes in Redis: a key with a time to live for each, and an index of names, for lists and for the limit. */
 import { BatonError, maxNotes, maxNoteTtlMs, noteKeys } from '@baton/shared'
-import { type Logger, redisEndpoint } from '@baton/shared/node'
+import { type Logger, redisConnection } from '@baton/shared/node'
 import { Redis } from 'ioredis'
 import type { NoteStore } from '../store/note-store.js'
 
@@ -25,12 +25,10 @@ return 1`
 /** Connects when the first note is asked for. */
 export function openRedisNotes({ url, namespace, log }: RedisNotesOptions): NoteStore {
   const connection = new Redis({
-    ...redisEndpoint(url),
+    ...redisConnection(url, 'baton-notes'),
     lazyConnect: true,
     maxRetriesPerRequest: null,
     commandTimeout: patienceMs,
-    retryStrategy: tries => Math.min(1_000, 50 * tries),
-    connectionName: 'baton-notes',
   })
   connection.on('error', error => log.debug({ reason: error.message }, 'the connection for notes is away'))
   const ask = <T>(work: Promise<T>): Promise<T> =>

@@ -1,4 +1,4 @@
-import { MemoryQueue, silentLogger } from '@baton/shared/node'
+import { type Logger, MemoryQueue, silentLogger } from '@baton/shared/node'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Database } from '../store/database.js'
 import type { QueuedRow } from '../store/fragments.js'
@@ -16,7 +16,7 @@ interface Row extends QueuedRow {
 }
 
 /** Rows of the database, by the statements that the reconciler knows; what it looked at, and what it rang. */
-function stage(options: { everyMs: number; claimLimitMs: number; holding?: () => boolean; away?: () => boolean }) {
+function stage(options: { everyMs: number; claimLimitMs: number; holding?: () => boolean; away?: () => boolean; log?: Logger }) {
   const rows: Row[] = []
   const looks: { olderThanMs: number; youngerThanMs: number | null }[] = []
   const rung: { id: string; dispatch: number; waited: number }[] = []
@@ -48,7 +48,7 @@ function stage(options: { everyMs: number; claimLimitMs: number; holding?: () =>
     holding: options.holding ?? (() => false),
     everyMs: options.everyMs,
     claimLimitMs: options.claimLimitMs,
-    log: silentLogger(),
+    log: options.log ?? silentLogger(),
   })
   return { rows, looks, rung, reconciler, queue }
 }
@@ -116,5 +116,25 @@ test('that the queues were emptied is kept in mind until everything was looked a
   away = false
   await vi.advanceTimersByTimeAsync(600)
   expect(rung).toMatchObject([{ id: '1', dispatch: 2 }]) // however lately it was queued
+  await reconciler.stop()
+})
+
+test('a queue that is away is told once, and looked at again when it is back; what else fails is a failure', async () => {
+  const log = { ...silentLogger(), warn: vi.fn(), error: vi.fn() }
+  let away = false
+  const { rows, rung, reconciler, queue } = stage({ everyMs: 5_000, claimLimitMs: 6_000, log, away: () => away })
+  const refusals = [vi.spyOn(queue, 'claimEpoch'), vi.spyOn(queue, 'check')]
+  for (const refusal of refusals) refusal.mockRejectedValue(new Error('READONLY'))
+  rows.push(row('1'))
+  await reconciler.start()
+  await vi.advanceTimersByTimeAsync(20_000)
+  expect([log.warn.mock.calls.length, log.error.mock.calls.length]).toEqual([1, 0])
+  expect(log.warn).toHaveBeenCalledWith({ reason: 'READONLY' }, expect.stringContaining('cannot be looked at'))
+  for (const refusal of refusals) refusal.mockRestore()
+  await vi.advanceTimersByTimeAsync(600)
+  expect(rung).toMatchObject([{ id: '1', dispatch: 2 }])
+  away = true
+  await vi.advanceTimersByTimeAsync(5_000)
+  expect([log.warn.mock.calls.length, log.error.mock.calls.length]).toEqual([1, 1])
   await reconciler.stop()
 })

@@ -10,7 +10,7 @@
  * to one coordinator once, and kept in mind until everything was looked at.
  */
 import { jobId } from '@baton/shared'
-import { type Logger, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
+import { type Logger, rarely, type Service, type TaskQueue, Ticker } from '@baton/shared/node'
 import type { Database } from '../store/database.js'
 import { readStaleQueued, ringAgain } from '../store/dispatch.js'
 import type { QueuedRow } from '../store/fragments.js'
@@ -37,6 +37,8 @@ const epochEveryMs = 500
 const graceShare = 0.4
 /** Kept jobs come within a tick or two; those that do not come for this many keep nobody else's from being rung. */
 const patience = 4
+/** How long the same outage is not told again. */
+const sayAgainMs = 60_000
 
 export class Reconciler implements Service {
   readonly name = 'reconciler'
@@ -50,11 +52,17 @@ export class Reconciler implements Service {
   private emptied = false
   /** For how many ticks the queue has been there, and jobs were kept back all the same. */
   private held = 0
+  private readonly onAway = rarely(sayAgainMs, (error: unknown) =>
+    this.options.log.warn(
+      { reason: error instanceof Error ? error.message : String(error) },
+      'the queues cannot be looked at; jobs that are missing are rung again later',
+    ),
+  )
 
   constructor(options: ReconcilerOptions) {
     this.options = options
     this.tickMs = Math.min(epochEveryMs, options.everyMs / 2)
-    this.ticker = new Ticker({ name: 'reconciler', everyMs: this.tickMs, log: options.log, run: () => this.run() })
+    this.ticker = new Ticker({ name: 'reconciler', everyMs: this.tickMs, log: options.log, run: () => this.runOrWait() })
   }
 
   async start(): Promise<void> {
@@ -63,6 +71,22 @@ export class Reconciler implements Service {
 
   async stop(): Promise<void> {
     await this.ticker.stop()
+  }
+
+  /** A queue that is away, or refuses, is no failure of this loop. */
+  private async runOrWait(): Promise<void> {
+    try {
+      await this.run()
+    } catch (error) {
+      if (
+        await this.options.queue.check().then(
+          () => true,
+          () => false,
+        )
+      )
+        throw error
+      this.onAway(error)
+    }
   }
 
   private async run(): Promise<void> {
@@ -102,10 +126,12 @@ export class Reconciler implements Service {
       )
       const lost = missing.flatMap(id => byJob.get(id) ?? [])
       if (lost.length > 0) {
-        const rung = await ringAgain(database, lost)
-        this.options.onMissing?.(rung.length)
-        log.info({ jobs: rung.length }, 'jobs that were missing are rung again')
-        await ring(rung)
+        const rung = await ringAgain(database, lost) // fewer, where some went on meanwhile
+        if (rung.length > 0) {
+          this.options.onMissing?.(rung.length)
+          log.info({ jobs: rung.length }, 'jobs that were missing are rung again')
+          await ring(rung)
+        }
       }
       if (rows.length < pageSize) return
     }

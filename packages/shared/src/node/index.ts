@@ -44,7 +44,8 @@ export {
   type TaskQueue,
   Turn,
 } from './queue.js'
-export { hopelessRedisError, type RedisEndpoint, redisEndpoint } from './redis-url.js'
+export { rarely } from './rarely.js'
+export { hopelessRedisError, type RedisEndpoint, redisConnection, redisEndpoint, refusingRedisError } from './redis-url.js'
 export { type Service, startAll } from './service.js'
 export { SlotMap } from './slot-map.js'
 export { Ticker } from './ticker.js'

@@ -9,7 +9,8 @@
  * then taken, of each queue in the order in which it was asked. B2 a command that breaks off rejects all that it was asked:
  * whoever asks has to bear a repeat, as after a connection that broke. B3 a command holds Redis up for `maxItems` jobs at
  * most. B4 what a queue has that our jobs do not have is left to BullMQ's own scripts: see `Taken`. B5 whoever
- * takes leaves the queue's marker, which wakes one who waits, if and only if there is more to take.
+ * takes leaves the queue's marker, which wakes one who waits, if and only if there is more to take; so does whoever makes room
+ * in a queue of limited concurrency, where those who have slots wait for that.
  */
 import type { Delivery } from '../protocol.js'
 import type { Ring } from './queue.js'
@@ -186,7 +187,8 @@ for section = 0, #KEYS / ${workKeys.length} - 1 do
 
   local waiting = call('LLEN', wait)
   if waiting > 0 then
-    if taking > 0 and not asks and not paused and (not room or room > #taken / 3) then call('ZADD', marker, 0, '0') end -- B5
+    local open = not paused and (not room or room > #taken / 3)
+    if open and not asks and (taking > 0 or (room and #ended > 0)) then call('ZADD', marker, 0, '0') end -- B5
   elseif #ended > 0 and call('EXISTS', active, prioritized) == 0 then
     call('XADD', events, '*', 'event', 'drained')
   end

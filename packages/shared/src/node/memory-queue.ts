@@ -51,6 +51,8 @@ export class MemoryQueue implements TaskQueue, QueueConsumer {
     return first
   }
 
+  async check(): Promise<void> {}
+
   async waiting(queues: readonly string[]): Promise<Map<string, number>> {
     return new Map(queues.map(name => [name, this.queue(name).waiting.length]))
   }

@@ -22,6 +22,8 @@ export interface TaskQueue {
   missing(jobs: readonly { queue: string; id: string }[], activeForMs: number): Promise<string[]>
   /** True once after whatever holds the jobs was emptied (or is used for the first time), for one of all coordinators. */
   claimEpoch(): Promise<boolean>
+  /** Rejects, with the reason, while nothing can be put in. */
+  check(): Promise<void>
   /** Jobs that wait, per queue. */
   waiting(queues: readonly string[]): Promise<Map<string, number>>
   close(): Promise<void>

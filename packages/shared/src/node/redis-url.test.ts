@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { hopelessRedisError, redisEndpoint } from './redis-url.js'
+import { hopelessRedisError, redisConnection, redisEndpoint, refusingRedisError } from './redis-url.js'
 
 test.each([
   ['redis://cache', { host: 'cache', port: 6379, db: 0 }],
@@ -23,4 +23,20 @@ test.each([
   ["READONLY You can't write against a read only replica.", false],
 ])('%j is past waiting: %s', (message, hopeless) => {
   expect(hopelessRedisError.test(message)).toBe(hopeless)
+})
+
+test.each([
+  ["READONLY You can't write against a read only replica.", { refuses: true, anew: true }],
+  [
+    "ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write against a read only replica.",
+    { refuses: true, anew: true },
+  ],
+  ["MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", { refuses: true, anew: true }],
+  ['NOREPLICAS Not enough good replicas to write.', { refuses: true, anew: false }],
+  ["OOM command not allowed when used memory > 'maxmemory'.", { refuses: true, anew: false }],
+  ['Missing lock for job READONLY. finished', { refuses: false, anew: false }],
+  ['connect ECONNREFUSED 127.0.0.1:6379', { refuses: false, anew: false }],
+])('%j', (message, { refuses, anew }) => {
+  expect(refusingRedisError.test(message)).toBe(refuses)
+  expect(redisConnection('redis://cache', 'test').reconnectOnError(new Error(message))).toBe(anew)
 })

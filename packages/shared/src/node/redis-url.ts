@@ -22,5 +22,21 @@ export function redisEndpoint(url: string): RedisEndpoint {
   }
 }
 
+/** What the driver is told for every connection, beside what it is for. `name`: what the server lists it under. */
+export function redisConnection(url: string, name: string) {
+  return {
+    ...redisEndpoint(url),
+    connectionName: name,
+    retryStrategy: (tries: number) => Math.min(1_000, 50 * tries),
+    reconnectOnError: ({ message }: Error) => demotedRedisError.test(message),
+  }
+}
+
 /** What Redis says where waiting cannot mend it: wrong credentials, or a database that it does not have. */
 export const hopelessRedisError = /WRONGPASS|NOAUTH|invalid username-password|DB index/i
+
+/** What a server says that is no primary any more, and keeps its connections: new ones to the same address may reach its successor. */
+export const demotedRedisError = /(?:^|: -)(?:READONLY|MASTERDOWN)\b/
+
+/** What Redis says, of itself or within a script, where the same request may do a moment later. */
+export const refusingRedisError = /(?:^|: -)(?:READONLY|MASTERDOWN|NOREPLICAS|MISCONF|LOADING|BUSY|OOM|UNBLOCKED)\b/
