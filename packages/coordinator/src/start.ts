@@ -487,7 +487,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     times: attemptTimes,
     maxRemembered,
     admitCallback: webhooks.admitCallback,
-    read: async (caller, taskId) => ({ kind: 'existing', task: await reader.view(caller, taskId, { limit: 1_000 }) }),
+    read: async (caller, taskId) => ({ kind: 'existing', task: (await reader.read(caller, taskId, { limit: 1_000 })).task }),
     onStored: async (jobs, ready, begun) => {
       starts.send(begun.map(each => startedRow(each, subtask => briefs.of(subtask))))
       if (ready.length > 0) dispatcher.wake(ready)

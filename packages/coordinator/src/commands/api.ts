@@ -49,6 +49,7 @@ import type {
   WhyView,
   WorkerView,
 } from '@baton/shared'
+import type { Moment } from '../notify/changes.js'
 import type { TaskVersion } from '../store/read-task.js'
 
 export interface Caller {
@@ -147,6 +148,19 @@ export interface SubtaskStanding {
   readonly state: SubtaskState
 }
 
+/** Whether a task leaves this status by itself. */
+export const isUnsettled = (status: TaskStatus): boolean => status === 'planned' || status === 'running'
+
+/** A version, and when it was asked for. */
+export interface SeenVersion extends TaskVersion {
+  readonly seen: Moment
+}
+
+export interface VersionedTask {
+  readonly version: string
+  readonly task: TaskView
+}
+
 export interface WaitOptions {
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -213,14 +227,14 @@ export interface CoordinatorApi {
   decideReview(caller: Caller, id: string, decision: ReviewDecision): Promise<ReviewView>
   /** Asks a worker to finish what it has and end. Throws `worker_not_found`, `state_conflict`. */
   drainWorker(caller: Caller, workerId: string): Promise<{ id: string; state: string }>
-  /** Throws `task_not_found`. */
-  task(caller: Caller, taskId: string, page: TaskPage): Promise<TaskView>
+  /** With the version of that moment. Throws `task_not_found`. */
+  task(caller: Caller, taskId: string, page: TaskPage): Promise<VersionedTask>
   /** What waits, and for what, in pages. Throws `task_not_found`. */
   why(caller: Caller, taskId: string, page: { limit: number; cursor?: string }): Promise<WhyView>
   /** Changes whenever anything that `task` shows changes; cheap. Throws `task_not_found`. */
-  taskVersion(caller: Caller, taskId: string): Promise<TaskVersion>
-  /** Resolves with the newest version when it is no longer `since`, or after `timeoutMs`, or when aborted. */
-  waitForChange(caller: Caller, taskId: string, since: TaskVersion, options: WaitOptions): Promise<TaskVersion>
+  taskVersion(caller: Caller, taskId: string): Promise<SeenVersion>
+  /** Resolves with the task when its version is no longer `since`; with undefined after `timeoutMs`, or when aborted. */
+  changedTask(caller: Caller, taskId: string, since: SeenVersion, page: TaskPage, options: WaitOptions): Promise<VersionedTask | undefined>
   tasks(caller: Caller, filters: TaskFilters): Promise<TaskList>
   /** A page, the oldest first. Throws `task_not_found`, `invalid_request`. */
   events(caller: Caller, filters: EventFilters & { readonly limit: number }): Promise<EventList>

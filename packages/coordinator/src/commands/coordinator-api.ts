@@ -111,13 +111,13 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
       return { task_id: taskId, status: result.status }
     },
 
-    task: (caller, taskId, page) => reader.view(caller, taskId, page),
+    task: (caller, taskId, page) => reader.read(caller, taskId, page),
 
     why: (caller, taskId, page) => readWhyView(database, caller, taskId, page),
 
     taskVersion: (caller, taskId) => reader.version(caller, taskId),
 
-    waitForChange: (caller, taskId, since, wait) => reader.waitForChange(caller, taskId, since, wait),
+    changedTask: (caller, taskId, since, page, wait) => reader.changed(caller, taskId, since, page, wait),
 
     async tasks(caller, filters) {
       const rows = await listTasks(database, {
@@ -155,7 +155,7 @@ export function createCoordinatorApi(options: ApiOptions): CoordinatorApi {
     async artifacts(caller, taskId, { limit, cursor }) {
       const task = await readTask(database, caller.tenantId, taskId)
       if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-      const [rows = []] = await readArtifacts(database, [{ task_pk: task.id, after: integerCursor('cursor', cursor), rows: limit + 1 }])
+      const rows = await readArtifacts(database, task.id, integerCursor('cursor', cursor), limit + 1)
       const shown = rows.slice(0, limit)
       return {
         artifacts: shown.map(a => ({

@@ -14,29 +14,18 @@ import {
 import { type Surroundings, whySubtask, whyTask } from '../core/why.js'
 import type { Queryable } from '../store/database.js'
 import {
-  type ArtifactRow,
-  type EdgeRow,
   type HoldRow,
-  type OpenReviewRow,
-  readOpenReviews,
+  readOpenReview,
   readTask,
   readWaiting,
   type StateCount,
   type SubtaskRow,
+  type TaskParts,
   type TaskRow,
 } from '../store/read-task.js'
 import type { Caller } from './api.js'
 
-/** The rows that a view is made of, one more of each list than it shows. */
-export interface TaskParts {
-  readonly subtasks: readonly SubtaskRow[]
-  readonly counts: readonly StateCount[]
-  readonly edges: readonly EdgeRow[]
-  readonly artifacts: readonly ArtifactRow[]
-  readonly history: readonly { at: Date; data: string }[]
-  readonly review: OpenReviewRow | undefined
-}
-
+/** Of rows, one more of each list than it shows. */
 export function viewOfTask(task: TaskRow, { subtasks, counts, edges, artifacts, history, review }: TaskParts, limit: number): TaskView {
   const views = subtasks.slice(0, limit).map(row => viewOf(row, task))
   const { traceparent: _, ...plan } = JSON.parse(task.plan) as TaskView['plan'] & { traceparent?: string } // written by submit.ts
@@ -111,9 +100,9 @@ export async function readWhyView(
 ): Promise<WhyView> {
   const task = await readTask(db, caller.tenantId, taskId)
   if (!task) throw new BatonError('task_not_found', `there is no task ${taskId}`)
-  const [{ rows, next }, [review]] = await Promise.all([
+  const [{ rows, next }, review] = await Promise.all([
     readWaiting(db, task.id, integerCursor('cursor', page.cursor), page.limit),
-    readOpenReviews(db, [{ task_pk: task.id }]),
+    readOpenReview(db, task.id),
   ])
   const subtasks = rows.flatMap(row => {
     const why = whyOf(row, task, failureOf(row))

@@ -36,7 +36,7 @@ test('?wait answers as soon as something changes', async () => {
 test('?wait answers at once when the version that the client has is old', async () => {
   const { api, get } = appWithTask()
   expect((await get('/tasks/t-1?wait=60', { 'if-none-match': '"v0"' })).statusCode).toBe(200)
-  expect(api.calls.map(([name]) => name)).not.toContain('waitForChange')
+  expect(api.calls.map(([name]) => name)).not.toContain('changedTask')
 })
 
 test('?wait does not wait for a task that has ended, unless its version is named', async () => {
@@ -45,7 +45,7 @@ test('?wait does not wait for a task that has ended, unless its version is named
     api.put({ ...task, status })
     expect((await get('/tasks/t-1?wait=60')).json()).toMatchObject({ status })
   }
-  expect(api.calls.map(([name]) => name)).not.toContain('waitForChange')
+  expect(api.calls.map(([name]) => name)).not.toContain('changedTask')
   const answer = get('/tasks/t-1?wait=60', { 'if-none-match': '"v4"' })
   await vi.waitUntil(() => api.waiting === 1)
   api.put(task) // it runs again

@@ -1,4 +1,7 @@
-/** Everything that `GET /tasks/{id}` shows, in pages; and what tells cheaply whether it changed. */
+/**
+ * Everything that `GET /tasks/{id}` shows, in pages; and what tells cheaply whether it changed. What most tasks show is read
+ * by one statement for many of them (`readViews`), the lists of large ones by one each.
+ */
 import { type SubtaskState, type TaskStatus, terminalSubtaskStates } from '@baton/shared'
 import type { ArtifactPlace } from './artifact-store.js'
 import type { Queryable, Statement } from './database.js'
@@ -28,8 +31,7 @@ export interface TaskKey {
   readonly taskId: string
 }
 
-const numberedKeys = (wanted: readonly TaskKey[]): string =>
-  JSON.stringify(wanted.map(({ tenantId, taskId }, n) => ({ n, tenant_id: tenantId, task_id: taskId })))
+const keyed = ({ tenantId, taskId }: TaskKey, n: number) => ({ n, tenant_id: tenantId, task_id: taskId })
 
 function inPlace<R>(count: number, rows: readonly (R & { n: number })[]): (R | undefined)[] {
   const list = new Array<R | undefined>(count).fill(undefined)
@@ -57,56 +59,49 @@ export interface TaskRow extends HoldRow {
   now: Date
 }
 
-const tasks = prepared(
-  'read_tasks',
-  `
-select w.n, k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
-  k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now
-from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
-cross join lateral (select * from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1) k
-cross join lateral (select * from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
-cross join lateral (select * from tenants n where n.id = k.tenant_id limit 1) n`,
-)
+const taskColumns = `k.id, k.task_id, k.orchestrator_id, k.title, k.description, k.status, k.priority, k.metadata, k.context, k.plan, k.sla_ms, k.due_at, k.total,
+  k.created_at, k.started_at, k.finished_at, ${holdColumns}, clock_timestamp() as now`
 
-/** One for each that is asked for, in order; undefined: there is no such task. */
-export async function readTasks(db: Queryable, wanted: readonly TaskKey[]): Promise<(TaskRow | undefined)[]> {
-  const { rows } = await db.query<TaskRow & { n: number }>(tasks, [numberedKeys(wanted)])
-  return inPlace(wanted.length, rows)
-}
+/** The task of that name and what holds it up, each found by its key, whatever the planner believes of their number. */
+const taskWithHold = (
+  tenant: string,
+  taskId: string,
+): string => `lateral (select * from tasks k where ${taskCalled('k.', tenant, taskId)} limit 1) k
+cross join lateral (select * from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id limit 1) o
+cross join lateral (select * from tenants n where n.id = k.tenant_id limit 1) n`
+
+const task = prepared('read_task', `select ${taskColumns} from ${taskWithHold('$1', '$2')}`)
 
 export async function readTask(db: Queryable, tenantId: number, taskId: string): Promise<TaskRow | undefined> {
-  return (await readTasks(db, [{ tenantId, taskId }]))[0]
+  return (await db.query<TaskRow>(task, [tenantId, taskId])).rows[0]
 }
 
-/** A task whose rows are asked for, by its internal id. */
-export interface TaskPk {
-  readonly task_pk: string
-}
-
-/** Up to so many rows of a task behind a place. */
-export interface Page<Place> extends TaskPk {
-  readonly after: Place
-  readonly rows: number
-}
-
-/** Asks for rows of several tasks at once: `rows` is a select about row `w` of a list of pages. */
-const pages = (name: string, rows: string): Statement =>
+/**
+ * Asks for rows of one task: `rows` is a select about row `w`, which has the task's internal id and a page: behind what place,
+ * and how many.
+ */
+const ofTask = (name: string, rows: string): Statement =>
   prepared(
     name,
     `
-select w.n, x.*
-from json_to_recordset($1::json) as w(n int, task_pk bigint, after bigint, after_from int, rows int)
+select x.* from (select $1::bigint as task_pk, $2::bigint as after, $3::int as after_from, $4::int as rows offset 0) w
 cross join lateral (${rows}
-) x
-where ${few('w.n')}`,
+) x`,
   )
 
-/** The rows of each page, in order. */
-async function readPages<R>(db: Queryable, statement: Statement, wanted: readonly TaskPk[]): Promise<R[][]> {
-  const { rows } = await db.query<R & { n: number }>(statement, [JSON.stringify(wanted.map((page, n) => ({ n, ...page })))])
-  const lists = wanted.map((): R[] => [])
-  for (const row of rows) lists[row.n]?.push(row)
-  return lists
+interface Page {
+  readonly after?: number
+  readonly afterFrom?: number
+  readonly rows?: number
+}
+
+async function rowsOfTask<R>(
+  db: Queryable,
+  statement: Statement,
+  taskPk: string,
+  { after = 0, afterFrom = 0, rows = 1 }: Page = {},
+): Promise<R[]> {
+  return (await db.query<R>(statement, [taskPk, after, afterFrom, rows])).rows
 }
 
 export interface SubtaskRow {
@@ -150,7 +145,7 @@ export interface SubtaskRow {
 const maxListedOutput = 256 * 1024
 
 const subtaskRows = (definitions: string, which: string, limit: string): string => `
-select d.id, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
+select d.id::text, d.ordinal, d.subtask_id, d.name, d.title, d.capability, r.agent as pinned_agent, r.requires, d.generation,
   s.agent, s.worker_id, s.state, s.gate, s.attempt, s.charged, s.attempt_limit, s.ready_at, s.queued_at, s.started_at, s.finished_at, s.cancelled_how, s.queue_wait_ms, s.losses, s.run_after, s.sla_until, s.scheduled_at + s.deadline_ms * interval '1 millisecond' as deadline_at, s.progress,
   case when octet_length(a.output) <= ${maxListedOutput} then a.output end as output, a.failure,
   case when s.state = 'pending' then (
@@ -173,15 +168,8 @@ where ${which}
 order by d.ordinal
 limit ${limit}`
 
-const subtasks = pages(
-  'read_subtasks',
-  subtaskRows('subtasks', 'd.task_pk = w.task_pk and d.superseded = 0 and d.ordinal > w.after', 'w.rows'),
-)
-
-/** Subtasks in the order of the plan, behind the ordinal `after`. */
-export function readSubtasks(db: Queryable, wanted: readonly Page<number>[]): Promise<SubtaskRow[][]> {
-  return readPages(db, subtasks, wanted)
-}
+const subtaskPage = subtaskRows('subtasks', 'd.task_pk = w.task_pk and d.superseded = 0 and d.ordinal > w.after', 'w.rows')
+const subtasks = ofTask('read_subtasks', subtaskPage)
 
 /** How many subtasks are looked at to find those that wait; the next page goes on behind them. */
 const maxLookedAt = 10_000
@@ -223,18 +211,12 @@ export interface StateCount {
   attempts: number
 }
 
-const counts = pages(
-  'count_subtasks',
-  `
+const stateCounts = `
 select s.state, count(*)::int as count, sum(s.charged + s.uncharged + (s.state = 'completed')::int)::int as attempts
 from subtasks d cross join lateral (select state, charged, uncharged from subtask_states s where s.id = d.id limit 1) s
 where d.task_pk = w.task_pk and d.superseded = 0
-group by s.state`,
-)
-
-export function countSubtasks(db: Queryable, wanted: readonly TaskPk[]): Promise<StateCount[][]> {
-  return readPages(db, counts, wanted)
-}
+group by s.state`
+const counts = ofTask('count_subtasks', stateCounts)
 
 export interface EdgeRow {
   from: string
@@ -243,22 +225,15 @@ export interface EdgeRow {
   to_ordinal: number
 }
 
-const edges = pages(
-  'read_dependencies',
-  `
+const edgePage = `
 select f.subtask_id as "from", d.subtask_id as "to", f.ordinal as from_ordinal, d.ordinal as to_ordinal
 from subtasks d
 cross join lateral (select from_id from dependencies where to_id = d.id offset 0) e
 cross join lateral (select subtask_id, ordinal from subtasks f where f.id = e.from_id limit 1) f
 where d.task_pk = w.task_pk and d.superseded = 0 and d.ordinal >= w.after and (d.ordinal, f.ordinal) > (w.after, w.after_from)
 order by d.ordinal, f.ordinal
-limit w.rows`,
-)
-
-/** Edges behind that of the ordinals `after` (to) and `after_from`. */
-export function readDependencies(db: Queryable, wanted: readonly (Page<number> & { after_from: number })[]): Promise<EdgeRow[][]> {
-  return readPages(db, edges, wanted)
-}
+limit w.rows`
+const edges = ofTask('read_dependencies', edgePage)
 
 export interface ArtifactRow {
   id: string
@@ -269,17 +244,15 @@ export interface ArtifactRow {
   sha256: string
 }
 
-const artifacts = pages(
-  'read_artifacts',
-  `
-select f.id, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
+const artifactPage = `
+select f.id::text, f.name, d.subtask_id, f.media_type, f.bytes, f.sha256
 from artifacts f cross join lateral (select d.subtask_id, d.superseded from subtasks d where d.id = f.subtask_pk limit 1) d
-where f.task_pk = w.task_pk and d.superseded = 0 and f.id > w.after order by f.id limit w.rows`,
-)
+where f.task_pk = w.task_pk and d.superseded = 0 and f.id > w.after order by f.id limit w.rows`
+const artifacts = ofTask('read_artifacts', artifactPage)
 
-/** Artifacts behind the one of the id `after`. */
-export function readArtifacts(db: Queryable, wanted: readonly Page<number>[]): Promise<ArtifactRow[][]> {
-  return readPages(db, artifacts, wanted)
+/** Up to so many artifacts behind the one of the id `after`. */
+export function readArtifacts(db: Queryable, taskPk: string, after: number, rows: number): Promise<ArtifactRow[]> {
+  return rowsOfTask(db, artifacts, taskPk, { after, rows })
 }
 
 const artifactFacts = prepared(
@@ -310,24 +283,21 @@ export async function readArtifact(
   return (await db.query<ArtifactFacts>(artifactFacts, [tenantId, taskId, subtaskId, name])).rows[0]
 }
 
-const history = pages(
-  'read_status_history',
-  `
+const statusHistory = `
 select e.at, e.data from events e
 where e.task_pk = w.task_pk and e.subtask_pk is null and e.name like 'task.%' and e.data is not null
-order by e.xid, e.seq limit 1000`,
-)
+order by e.xid, e.seq limit 1000`
+const history = ofTask('read_status_history', statusHistory)
 
-export function readStatusHistory(db: Queryable, wanted: readonly TaskPk[]): Promise<{ at: Date; data: string }[][]> {
-  return readPages(db, history, wanted)
+interface StatusRow {
+  at: Date
+  data: string
 }
 
-const openReviews = pages(
-  'read_open_review',
-  `
-select r.id, r.kind, d.subtask_id, d.name, r.assignee, r.created_at from reviews r left join subtasks d on d.id = r.subtask_pk
-where r.task_pk = w.task_pk and r.status = 'open' order by r.id limit 1`,
-)
+const openReview = `
+select r.id::text, r.kind, d.subtask_id, d.name, r.assignee, r.created_at from reviews r left join subtasks d on d.id = r.subtask_pk
+where r.task_pk = w.task_pk and r.status = 'open' order by r.id limit 1`
+const review = ofTask('read_open_review', openReview)
 
 export interface OpenReviewRow {
   id: string
@@ -338,28 +308,43 @@ export interface OpenReviewRow {
   created_at: Date
 }
 
-/** Of each task the first review that is open. */
-export async function readOpenReviews(db: Queryable, wanted: readonly TaskPk[]): Promise<(OpenReviewRow | undefined)[]> {
-  return (await readPages<OpenReviewRow>(db, openReviews, wanted)).map(([first]) => first)
+/** The first review of the task that is open. */
+export async function readOpenReview(db: Queryable, taskPk: string): Promise<OpenReviewRow | undefined> {
+  return (await rowsOfTask<OpenReviewRow>(db, review, taskPk))[0]
 }
 
 /**
  * The last settled event, plus how many later ones are visible. Transactions may commit in another order than they
  * wrote, so the newest position alone could stay the same while an older one appears.
  */
-const versions = prepared(
-  'task_versions',
-  `
-select w.n, k.*,
+const versionColumns = `k.active, k.reviewing, k.blocked, k.progress_version,
   (select o.status from orchestrators o where o.tenant_id = k.tenant_id and o.id = k.orchestrator_id) as owner,
   (select extract(epoch from n.paused_at)::text from tenants n where n.id = k.tenant_id) as paused,
   (select e.xid::text || '-' || e.seq from events e where e.task_pk = k.id and e.xid < pg_snapshot_xmin(pg_current_snapshot()) order by e.xid desc, e.seq desc limit 1) as settled,
-  (select count(*) from events e where e.task_pk = k.id and e.xid >= pg_snapshot_xmin(pg_current_snapshot())) as unsettled
+  (select count(*) from events e where e.task_pk = k.id and e.xid >= pg_snapshot_xmin(pg_current_snapshot())) as unsettled`
+
+interface VersionColumns {
+  id: string
+  status: TaskStatus
+  active: unknown
+  reviewing: unknown
+  blocked: unknown
+  progress_version: unknown
+  owner: unknown
+  paused: unknown
+  settled: unknown
+  unsettled: unknown
+}
+
+const versionOf = (row: VersionColumns): string =>
+  [row.settled, row.unsettled, row.status, row.active, row.reviewing, row.blocked, row.progress_version, row.owner, row.paused].join('.')
+
+const versions = prepared(
+  'task_versions',
+  `
+select w.n, k.id, k.status, ${versionColumns}
 from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text)
-cross join lateral (
-  select k.id, k.tenant_id, k.orchestrator_id, k.status, k.active, k.reviewing, k.blocked, k.progress_version
-  from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1
-) k`,
+cross join lateral (select * from tasks k where ${taskCalled('k.', 'w.tenant_id', 'w.task_id')} limit 1) k`,
 )
 
 export interface TaskVersion {
@@ -370,22 +355,124 @@ export interface TaskVersion {
 
 /** One for each that is asked for, in order; undefined: there is no such task. */
 export async function readTaskVersions(db: Queryable, wanted: readonly TaskKey[]): Promise<(TaskVersion | undefined)[]> {
-  const { rows } = await db.query<Record<string, unknown> & { n: number }>(versions, [numberedKeys(wanted)])
-  const found = rows.map(row => ({
-    n: row.n,
-    id: String(row.id),
-    status: row.status as TaskStatus, // its CHECK constraint says so
-    version: [
-      row.settled,
-      row.unsettled,
-      row.status,
-      row.active,
-      row.reviewing,
-      row.blocked,
-      row.progress_version,
-      row.owner,
-      row.paused,
-    ].join('.'),
+  const { rows } = await db.query<VersionColumns & { n: number }>(versions, [JSON.stringify(wanted.map(keyed))])
+  return inPlace(
+    wanted.length,
+    rows.map(row => ({ n: row.n, id: row.id, status: row.status, version: versionOf(row) })),
+  )
+}
+
+/** Which part of its lists is wanted: up to `rows` of each, behind these places. */
+export interface ViewPage {
+  readonly rows: number
+  readonly subtasksAfter: number
+  readonly dependenciesAfter: readonly [number, number]
+  readonly artifactsAfter: number
+}
+
+/** The lists of a view. */
+export interface TaskParts {
+  readonly subtasks: readonly SubtaskRow[]
+  readonly counts: readonly StateCount[]
+  readonly edges: readonly EdgeRow[]
+  readonly artifacts: readonly ArtifactRow[]
+  readonly history: readonly StatusRow[]
+  readonly review: OpenReviewRow | undefined
+}
+
+/** A task as of one moment. `parts` only of those that are small. */
+export interface StoredView {
+  readonly version: string
+  readonly task: TaskRow
+  readonly parts: TaskParts | undefined
+}
+
+/** Tasks of more subtasks than this have their lists read by themselves: they hold up nobody, and are never one value. */
+const maxListed = 100
+
+/** All rows of a select about row `w`, in order, as one JSON array. */
+const listed = (rows: string, after = '0', afterFrom = '0'): string =>
+  `(select json_agg(x) from (select k.id as task_pk, ${after} as after, ${afterFrom} as after_from, w.rows as rows offset 0) w cross join lateral (${rows}) x)`
+
+const views = prepared(
+  'read_views',
+  `
+select w.n, ${taskColumns}, ${versionColumns}, p.*
+from json_to_recordset($1::json) as w(n int, tenant_id int, task_id text, rows int, subtasks_after bigint, edges_after int, edges_after_from int, artifacts_after bigint)
+cross join ${taskWithHold('w.tenant_id', 'w.task_id')}
+left join lateral (
+  select ${listed(subtaskPage, 'w.subtasks_after')} as subtasks,
+    ${listed(stateCounts)} as counts,
+    ${listed(edgePage, 'w.edges_after', 'w.edges_after_from')} as edges,
+    ${listed(artifactPage, 'w.artifacts_after')} as artifacts,
+    ${listed(statusHistory)} as history,
+    ${listed(openReview)} as reviews
+) p on k.total <= ${maxListed}
+where ${few('w.n')}`,
+)
+
+/** As JSON has them: dates are texts. */
+interface ListedParts {
+  subtasks: SubtaskRow[] | null
+  counts: StateCount[] | null
+  edges: EdgeRow[] | null
+  artifacts: ArtifactRow[] | null
+  history: StatusRow[] | null
+  reviews: OpenReviewRow[] | null
+}
+
+const subtaskDates = [
+  'ready_at',
+  'queued_at',
+  'started_at',
+  'finished_at',
+  'run_after',
+  'sla_until',
+  'deadline_at',
+  'reviewed_since',
+] as const
+
+function dated<K extends string, R extends { [key in K]: Date | null }>(rows: R[] | null, keys: readonly K[]): R[] {
+  const dates: { [key in K]: Date | null }[] = rows ?? []
+  for (const row of dates) for (const key of keys) if (row[key] !== null) row[key] = new Date(row[key])
+  return rows ?? []
+}
+
+/** One for each that is asked for, in order, all as of the same moment; undefined: there is no such task. */
+export async function readViews(db: Queryable, wanted: readonly (TaskKey & ViewPage)[]): Promise<(StoredView | undefined)[]> {
+  const pages = wanted.map((one, n) => ({
+    ...keyed(one, n),
+    rows: one.rows,
+    subtasks_after: one.subtasksAfter,
+    edges_after: one.dependenciesAfter[0],
+    edges_after_from: one.dependenciesAfter[1],
+    artifacts_after: one.artifactsAfter,
   }))
+  const { rows } = await db.query<TaskRow & VersionColumns & ListedParts & { n: number }>(views, [JSON.stringify(pages)])
+  const found = rows.map(row => ({ n: row.n, version: versionOf(row), task: row, parts: row.total > maxListed ? undefined : partsOf(row) }))
   return inPlace(wanted.length, found)
+}
+
+const partsOf = ({ subtasks, counts, edges, artifacts, history, reviews }: ListedParts): TaskParts => ({
+  subtasks: dated(subtasks, subtaskDates),
+  counts: counts ?? [],
+  edges: edges ?? [],
+  artifacts: artifacts ?? [],
+  history: dated(history, ['at']),
+  review: dated(reviews, ['created_at'])[0],
+})
+
+/** The lists of a task that is not small. */
+export async function readParts(db: Queryable, taskPk: string, page: ViewPage): Promise<TaskParts> {
+  const { rows, subtasksAfter, dependenciesAfter, artifactsAfter } = page
+  const [after, afterFrom] = dependenciesAfter
+  const [listedSubtasks, stateCounts, listedEdges, listedArtifacts, statuses, open] = await Promise.all([
+    rowsOfTask<SubtaskRow>(db, subtasks, taskPk, { after: subtasksAfter, rows }),
+    rowsOfTask<StateCount>(db, counts, taskPk),
+    rowsOfTask<EdgeRow>(db, edges, taskPk, { after, afterFrom, rows }),
+    readArtifacts(db, taskPk, artifactsAfter, rows),
+    rowsOfTask<StatusRow>(db, history, taskPk),
+    readOpenReview(db, taskPk),
+  ])
+  return { subtasks: listedSubtasks, counts: stateCounts, edges: listedEdges, artifacts: listedArtifacts, history: statuses, review: open }
 }

@@ -1,7 +1,7 @@
 /** `GET /tasks`, `GET /tasks/:task_id`, `GET /tasks/:task_id/why`: what became of the work. */
 import { nameSchema, type TaskView, taskStatuses, terminalTaskStatuses } from '@baton/shared'
 import { z } from 'zod'
-import type { CoordinatorApi } from '../../commands/api.js'
+import { type CoordinatorApi, isUnsettled, type VersionedTask } from '../../commands/api.js'
 import { namesTag, weakTag } from '../entity-tags.js'
 import { maxPage, maxWaitSeconds } from '../limits.js'
 import { cursor, line, listOf, moment, wholeNumber } from '../query.js'
@@ -82,25 +82,29 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
       },
       errors: ['task_not_found', 'too_many_requests'],
       async answer({ params: { task_id: taskId }, query, caller, ifNoneMatch, hold }) {
-        let version = await api.taskVersion(caller, taskId)
-        const timeoutMs = (query.wait ?? 0) * 1_000
-        const until = query.until ?? 'change'
-        // A task that has settled meanwhile is answered at once; `settled` looks at the status, not at the version. Whoever names
-        // no version of a task that has ended is not left waiting for a change that will hardly come.
-        const hasEnded = (terminalTaskStatuses as readonly string[]).includes(version.status)
-        const waits = ifNoneMatch === undefined ? !hasEnded : namesTag(ifNoneMatch, weakTag(version.version))
-        if (timeoutMs > 0 && (until === 'settled' || waits)) {
-          version = (await hold(signal => api.waitForChange(caller, taskId, version, { timeoutMs, signal, until }))) ?? version
-        }
-        const headers = { etag: weakTag(version.version), 'cache-control': 'private, no-cache' }
-        if (namesTag(ifNoneMatch, headers.etag)) return { status: 304, headers }
-        // Read after its version: a change in between shows as one change too many, never as one too few.
-        const task = await api.task(caller, taskId, {
+        const page = {
           subtasksCursor: query.subtasks_cursor,
           dependenciesCursor: query.dependencies_cursor,
           artifactsCursor: query.artifacts_cursor,
           limit: query.limit ?? maxPage,
-        })
+        }
+        const timeoutMs = (query.wait ?? 0) * 1_000
+        const until = query.until ?? 'change'
+        let changed: VersionedTask | undefined
+        if (timeoutMs > 0 || ifNoneMatch !== undefined) {
+          const seen = await api.taskVersion(caller, taskId)
+          const isKnown = namesTag(ifNoneMatch, weakTag(seen.version))
+          // `settled` looks at the status, not at the version. Whoever names no version of a task that has ended is not left
+          // waiting for a change that will hardly come.
+          const hasEnded = (terminalTaskStatuses as readonly string[]).includes(seen.status)
+          const waits = until === 'settled' ? isUnsettled(seen.status) : ifNoneMatch === undefined ? !hasEnded : isKnown
+          if (timeoutMs > 0 && waits)
+            changed = await hold(signal => api.changedTask(caller, taskId, seen, page, { timeoutMs, signal, until }))
+          else if (isKnown) return { status: 304, headers: headersOf(seen.version) }
+        }
+        const { version, task } = changed ?? (await api.task(caller, taskId, page))
+        const headers = headersOf(version)
+        if (namesTag(ifNoneMatch, headers.etag)) return { status: 304, headers }
         return { headers: { ...headers, ...retryAfter(task) }, json: task }
       },
     }),
@@ -124,6 +128,8 @@ export function taskRoutes(api: CoordinatorApi): Route[] {
 }
 
 /** The longer a task has been going on, the later it is worth asking again: 1, 1, 2, 4, … at most 60 seconds. */
+const headersOf = (version: string) => ({ etag: weakTag(version), 'cache-control': 'private, no-cache' })
+
 function retryAfter({ status, metrics }: TaskView): Record<string, string> {
   if ((terminalTaskStatuses as readonly string[]).includes(status)) return {}
   const power = Math.floor(Math.log2(Math.max(1, metrics.elapsed_seconds / 4)))

@@ -17,8 +17,7 @@ import {
   type WebhookView,
   type WorkerView,
 } from '@baton/shared'
-import type { CoordinatorApi, SubmitOutcome } from '../../commands/api.js'
-import type { TaskVersion } from '../../store/read-task.js'
+import type { CoordinatorApi, SeenVersion, SubmitOutcome, VersionedTask } from '../../commands/api.js'
 
 export class FakeApi implements CoordinatorApi {
   /** `[method, …arguments without the caller]` */
@@ -202,9 +201,9 @@ export class FakeApi implements CoordinatorApi {
     return { id, state: 'draining' }
   }
 
-  async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<TaskView> {
+  async task(...[, taskId, page]: Parameters<CoordinatorApi['task']>): Promise<VersionedTask> {
     this.called('task', taskId, page)
-    return this.find(taskId).task
+    return { task: this.find(taskId).task, version: this.versionOf(taskId).version }
   }
 
   async events(...[, filters]: Parameters<CoordinatorApi['events']>) {
@@ -296,30 +295,33 @@ export class FakeApi implements CoordinatorApi {
     return { task_id: taskId, status: task.status, subtasks: subtasks.slice(0, page.limit), next_cursor: null }
   }
 
-  async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<TaskVersion> {
+  async taskVersion(...[, taskId]: Parameters<CoordinatorApi['taskVersion']>): Promise<SeenVersion> {
     this.called('taskVersion', taskId)
     return this.versionOf(taskId)
   }
 
-  async waitForChange(...[, taskId, since, { timeoutMs, signal }]: Parameters<CoordinatorApi['waitForChange']>): Promise<TaskVersion> {
-    this.called('waitForChange', taskId, since.version, { timeoutMs })
+  async changedTask(
+    ...[, taskId, since, , { timeoutMs, signal }]: Parameters<CoordinatorApi['changedTask']>
+  ): Promise<VersionedTask | undefined> {
+    this.called('changedTask', taskId, since.version, { timeoutMs })
     this.waiting++
-    await new Promise<void>(resolve => {
-      const end = () => {
+    const changed = await new Promise<boolean>(resolve => {
+      const end = (how: boolean) => {
         clearTimeout(timer)
         this.watchers.delete(look)
-        signal.removeEventListener('abort', end)
-        resolve()
+        signal.removeEventListener('abort', giveUp)
+        resolve(how)
       }
-      const look = () => `v${this.stored.get(taskId)?.version}` !== since.version && end()
-      const timer = setTimeout(end, timeoutMs)
+      const giveUp = () => end(false)
+      const look = () => `v${this.stored.get(taskId)?.version}` !== since.version && end(true)
+      const timer = setTimeout(giveUp, timeoutMs)
       this.watchers.add(look)
-      signal.addEventListener('abort', end)
-      if (signal.aborted) end()
+      signal.addEventListener('abort', giveUp)
+      if (signal.aborted) giveUp()
       else look()
     })
     this.waiting--
-    return this.versionOf(taskId)
+    return changed ? { task: this.find(taskId).task, version: this.versionOf(taskId).version } : undefined
   }
 
   async tasks(...[, filters]: Parameters<CoordinatorApi['tasks']>) {
@@ -415,9 +417,9 @@ export class FakeApi implements CoordinatorApi {
     return review
   }
 
-  private versionOf(taskId: string): TaskVersion {
+  private versionOf(taskId: string): SeenVersion {
     const { task, version } = this.find(taskId)
-    return { id: taskId, version: `v${version}`, status: task.status }
+    return { id: taskId, version: `v${version}`, status: task.status, seen: { change: 0, status: 0 } }
   }
 
   private find(taskId: string) {
