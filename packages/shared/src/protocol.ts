@@ -187,6 +187,8 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     worker_id: z.string(),
     items: z.array(z.unknown()).min(1).max(maxBatchItems),
     spare: spareSchema,
+    /** These overtook others when they started, and do so again. */
+    first: z.boolean().optional(),
   }),
   /** What a coordinator started here, and its queue takes no job of: it is paused, or limited. */
   z.object({

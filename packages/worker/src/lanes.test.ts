@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type ClaimItem, maxBatchBytes, maxBatchItems, type ReportItem, subjects } from '@baton/shared'
 import { MemoryBusHub, silentLogger } from '@baton/shared/node'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createLanes } from './lanes.js'
 import { grant, type Script, startFakeCoordinator } from './testing/fake-coordinator.js'
 import { Uplink } from './uplink.js'
@@ -46,6 +46,37 @@ test('reports are split by what a message carries', async () => {
   await Promise.all(Array.from({ length: 20 }, (_, i) => lanes.report(report(i, output))))
   expect(coordinator.of('report').reduce((sum, { items }) => sum + items.length, 0)).toBe(20)
   for (const request of coordinator.of('report')) expect(JSON.stringify(request).length).toBeLessThan(maxBatchBytes + 10_000)
+})
+
+test('a few reports that go first do not wait for those that are under way; more than a few only go before the others', async () => {
+  let answer = () => {}
+  const held = new Promise<void>(resolve => {
+    answer = resolve
+  })
+  const { lanes, coordinator } = await lanesWith({
+    report: async ({ items }, n) => {
+      if (n === 1) await held
+      return { body: { results: items.map(() => ({ status: 'accepted' })) } }
+    },
+  })
+  const slow = lanes.report(report(0))
+  await vi.waitUntil(() => coordinator.of('report').length === 1)
+  const behind = lanes.report(report(1))
+  await lanes.report(report(2), { first: true })
+  expect(coordinator.of('report').map(({ first, items }) => [first, items.length])).toEqual([
+    [undefined, 1],
+    [true, 1],
+  ])
+  const many = Array.from({ length: 150 }, (_, i) => lanes.report(report(10 + i), { first: true }))
+  await vi.waitUntil(() => coordinator.of('report').length === 3)
+  answer()
+  await Promise.all([slow, behind, ...many])
+  expect(coordinator.of('report').map(({ first, items }) => [first, items.length])).toEqual([
+    [undefined, 1],
+    [true, 1],
+    [true, 100],
+    [undefined, 51],
+  ])
 })
 
 test('idle means that everything was answered', async () => {

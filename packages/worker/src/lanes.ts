@@ -38,12 +38,15 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
     maxItems: maxBatchItems,
     send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', ...from(), items }, signal, to)).results,
   }))
-  const reports = new LanesByCoordinator<ReportItem, ReportReply>(to => ({
-    maxItems: maxBatchItems,
-    maxBytes: maxBatchBytes,
-    sizeOf: sizeOfReport,
-    send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', ...from(), items }, signal, to)).results,
-  }))
+  const lanesOfReports = (first?: true) =>
+    new LanesByCoordinator<ReportItem, ReportReply>(to => ({
+      maxItems: maxBatchItems,
+      maxBytes: maxBatchBytes,
+      sizeOf: sizeOfReport,
+      send: async items => (await uplink.ask<{ results: ReportReply[] }>({ type: 'report', ...from(), first, items }, signal, to)).results,
+    }))
+  const reports = lanesOfReports()
+  const firstReports = lanesOfReports(true)
   const returns = new LanesByCoordinator<Parameters<Lanes['giveBack']>[0], undefined>(to => ({
     maxItems: maxBatchItems,
     send: async items => {
@@ -65,16 +68,23 @@ export function createLanes(uplink: Uplink, workerId: string, signal: AbortSigna
         if (reply.status !== 'again') return reply
       }
     },
-    report: (item, { to, first } = {}) => reports.to(to).push(item, { first }),
+    report: (item, { to, first } = {}) => {
+      const before = first ? firstReports.to(to) : undefined
+      return before && before.depth < maxFirst ? before.push(item) : reports.to(to).push(item, { first })
+    },
     giveBack: (item, { to } = {}) => returns.to(to).push(item),
     stream: item => streams.push(item),
     whenIdle: async () => {
       await returns.whenIdle()
       await claims.whenIdle()
       await reports.whenIdle()
+      await firstReports.whenIdle()
     },
   }
 }
+
+/** So many reports that go first wait at most in a lane of their own; more than that are no few that others may wait for. */
+const maxFirst = 100
 
 /** So many coordinators have lanes of their own; coordinators that start anew have new names. */
 const maxLanes = 16

@@ -171,7 +171,7 @@ export class Inbox implements Service {
         return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
         this.options.onSpare(request.worker_id, request.spare)
-        return enveloped(await reports.take(request.items), coordinatorId)
+        return enveloped(await reports.take(request.items, request.first), coordinatorId)
       case 'return':
         await this.options.onReturn(request.items.map(({ subtask, claim_id }) => ({ id: subtask, claim_id })))
         return this.ok({})

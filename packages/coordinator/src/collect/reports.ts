@@ -66,23 +66,28 @@ interface Answer {
 export class Reports {
   private readonly options: ReportsOptions
   private readonly results: BatchLane<ReportedResult, ItemResult<Answer>>
+  /** Of what goes first: beside the others, as it would wait for a large batch of these, and be part of the next. */
+  private readonly firstResults: BatchLane<ReportedResult, ItemResult<Answer>>
   private readonly failures: BatchLane<FailedItem, ItemResult<ReportVerdict>>
 
   constructor(options: ReportsOptions) {
     this.options = options
     const { maxWaiting } = options
-    this.results = new BatchLane({
-      maxItems: maxBatchItems,
-      maxBytes: maxResultBatchBytes,
-      sizeOf: i => i.output.length,
-      maxWaiting,
-      send: items => this.complete(items),
-    })
+    const laneOfResults = () =>
+      new BatchLane<ReportedResult, ItemResult<Answer>>({
+        maxItems: maxBatchItems,
+        maxBytes: maxResultBatchBytes,
+        sizeOf: i => i.output.length,
+        maxWaiting,
+        send: items => this.complete(items),
+      })
+    this.results = laneOfResults()
+    this.firstResults = laneOfResults()
     this.failures = new BatchLane({ maxItems: maxBatchItems, maxWaiting, send: items => this.fail(items) })
   }
 
   /** A `ReportReply` for each, in order, as JSON text. Throws `LaneFullError`, or the database's error when nothing could be committed. */
-  async take(items: readonly unknown[]): Promise<string[]> {
+  async take(items: readonly unknown[], first = false): Promise<string[]> {
     const answers = new Array<Answer | Rejected>(items.length)
     // What is nearly every report shares one promise.
     const plain: { readonly n: number; readonly result: ReportedResult }[] = []
@@ -99,7 +104,8 @@ export class Reports {
           }),
         )
     }
-    const [results] = await Promise.all([this.results.pushAll(plain.map(({ result }) => result)), ...others])
+    const lane = first ? this.firstResults : this.results
+    const [results] = await Promise.all([lane.pushAll(plain.map(({ result }) => result)), ...others])
     for (const [i, result] of results.entries()) {
       const n = plain[i]?.n
       if (n !== undefined) answers[n] = result.ok ? result.value : notStored(result.reason)
