@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { grantClaims } from '../../packages/coordinator/src/store/claims.js'
 import type { Database } from '../../packages/coordinator/src/store/database.js'
 import { claimReady } from '../../packages/coordinator/src/store/dispatch.js'
-import { returnStarted, returnUnbegun } from '../../packages/coordinator/src/store/return-to-queue.js'
+import { returnStarted, returnUnanswered, returnUnbegun } from '../../packages/coordinator/src/store/return-to-queue.js'
 import { recordHeartbeats, registerWorker } from '../../packages/coordinator/src/store/workers.js'
 import { databases } from './both-databases.js'
 import { storeGraph } from './stored-graph.js'
@@ -213,8 +213,8 @@ describe.each(databases)('on %s', (_, open) => {
         id,
         ms,
       )
-    const beat = (active: { subtask: string; claim_id: string }[] = []) =>
-      recordHeartbeats(database, [{ worker_id: 'w', state: 'ready', active, load: {}, loop_lag_ms: 0 }], leaseMs)
+    const beat = (active: { subtask: string; claim_id: string }[] = [], state: 'ready' | 'stopped' = 'ready') =>
+      recordHeartbeats(database, [{ worker_id: 'w', state, active, load: {}, loop_lag_ms: 0 }], leaseMs)
 
     test('of a worker that was heard since never reached it', async () => {
       const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
@@ -238,6 +238,33 @@ describe.each(databases)('on %s', (_, open) => {
       await set(`update workers set last_heartbeat_at = clock_timestamp() - interval '6 seconds' where id = 'w'`)
       expect(await returned()).toEqual([])
       await returnStarted(database, [first])
+    })
+
+    test('of a worker that said goodbye since never reached it', async () => {
+      const { first } = await submitted([{ name: 'a', capability: 'x', input: {} }])
+      await age(first.id, leaseMs + 100)
+      await beat([], 'stopped')
+      await set(
+        `update workers set last_heartbeat_at = (select started_at + interval '500 milliseconds' from subtask_states where id = $1) where id = 'w'`,
+        first.id,
+      )
+      expect(await returned()).toEqual([first.id])
+      await beat()
+    })
+
+    test('may be told by who started it, and had no answer', async () => {
+      const two = [
+        await submitted([{ name: 'a', capability: 'x', input: {} }]),
+        await submitted([{ name: 'a', capability: 'x', input: {} }]),
+      ]
+      const [silent, renewed] = two.map(({ first }) => first) as [(typeof two)[0]['first'], (typeof two)[0]['first']]
+      await age(renewed.id, 3_000)
+      await beat([{ subtask: renewed.id, claim_id: renewed.claim_id }])
+      const claims = [silent, renewed, { id: silent.id, claim_id: renewed.claim_id }]
+      expect((await returnUnanswered(database, claims, leaseMs)).map(({ id }) => id)).toEqual([silent.id])
+      expect(await stateOf(silent.id)).toMatchObject({ state: 'queued', attempt: 1, dispatch: 2 })
+      expect(await stateOf(renewed.id)).toMatchObject({ state: 'running' })
+      await returnStarted(database, [renewed])
     })
 
     test('is another matter when it was renewed once: the worker had it', async () => {

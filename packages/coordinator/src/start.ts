@@ -242,13 +242,14 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
   // dispatch: ready subtasks to their queues
   const spares = new Spares(2 * heartbeatMs, () => bus.connected)
   const directory = new Directory({ db: database, routes, spares })
+  const onRung = (jobs: number) => metrics.add('orchestrator_jobs_rung_total', {}, jobs)
   const ringer = new Ringer({
     queue,
     retryMs: durations.ringAgainMs,
     log,
     trace: traces?.dispatch,
     knows: subtask => (briefs.knows(subtask) ? id : undefined),
-    onRung: jobs => metrics.add('orchestrator_jobs_rung_total', {}, jobs),
+    onRung,
   })
   const measurer = new Measurer({ database, directory, everyMs: durations.measureMs, log })
   const dispatcher: Dispatcher = new Dispatcher({
@@ -402,8 +403,8 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     heartbeatMs,
     log,
     onDeaf: () => watcher.deaf(),
-    onSpare: (workerId, spare) => {
-      spares.heard(workerId, spare)
+    onStanding: (workerId, spare, busy) => {
+      spares.heard(workerId, spare, busy)
       if (directory.awaitsSlots) dispatcher.wake()
     },
     onReturn: claims => starts.returned(claims),
@@ -420,7 +421,11 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     leaseMs,
     heartbeatMs,
     log,
-    onStarted: rows => reports.started(rows),
+    traces: rows => ringer.traces(rows),
+    onBegun: rows => {
+      reports.begun(rows)
+      onRung(rows.length)
+    },
     onReturned: rows => dispatcher.placed(rows),
   })
 
@@ -438,6 +443,7 @@ export async function startCore(options: CoreOptions): Promise<Coordinator> {
     backoff,
     room: () => directory.fastRoom(),
     ring: rows => dispatcher.placed(rows),
+    unanswered: olderThanMs => starts.takeUnanswered(olderThanMs),
     log,
     after,
     onSwept: observer.swept,

@@ -169,8 +169,9 @@ export type StreamItem = z.infer<typeof streamItemSchema>
 /** By agent, the slots in which a coordinator may start attempts at once (`StartRequest`). A worker that says nothing has none. */
 const spareSchema = z.record(z.string(), z.number().int().min(0)).optional()
 export type Spare = Readonly<Record<string, number>>
-/** A worker keeps one in so many of an agent's slots for the queues, and one at least, so that others' work finds its way. */
-export const keptSlotsShare = 10
+/** Slots of the worker in use, and how many of those wait for a queue or a coordinator instead of their agents. */
+const busySchema = z.object({ slots: z.number().int().min(0), waiting: z.number().int().min(0) }).optional()
+export type Busy = Readonly<NonNullable<z.infer<typeof busySchema>>>
 
 export const workerRequestSchema = z.discriminatedUnion('type', [
   z.object({ v: version, type: z.literal('register'), worker: workerInfoSchema }),
@@ -180,6 +181,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     worker_id: z.string(),
     items: z.array(claimItemSchema).min(1).max(maxBatchItems),
     spare: spareSchema,
+    busy: busySchema,
   }),
   z.object({
     v: version,
@@ -187,6 +189,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     worker_id: z.string(),
     items: z.array(z.unknown()).min(1).max(maxBatchItems),
     spare: spareSchema,
+    busy: busySchema,
     /** These overtook others when they started, and do so again. */
     first: z.boolean().optional(),
   }),
@@ -210,6 +213,7 @@ export const workerRequestSchema = z.discriminatedUnion('type', [
     load: z.record(z.string(), z.number()),
     loop_lag_ms: z.number(),
     spare: spareSchema,
+    busy: busySchema,
   }),
   z.object({
     v: version,
@@ -337,6 +341,8 @@ export interface StartReply {
   /** For each item, in order, whether it runs here now; what does not is to be given back. */
   started: boolean[]
   spare: Spare
+  /** A worker of an earlier version does not say. */
+  busy?: Busy
 }
 
 export type ReportReply =

@@ -68,6 +68,7 @@ export class Executor {
   private readonly options: ExecutorOptions
   private readonly attempts = new SlotMap<string, Attempt>()
   private readonly asked = new Map<string, string>()
+  private inAgents = 0
   private draining = false
 
   constructor(options: ExecutorOptions) {
@@ -82,6 +83,11 @@ export class Executor {
   /** Claims that are not answered yet, with their subtasks: they may have been granted. */
   get claiming(): ReadonlyMap<string, string> {
     return this.asked
+  }
+
+  /** Attempts that their agents are at; others wait to begin, or to be reported. */
+  get withAgents(): number {
+    return this.inAgents
   }
 
   /** Claims nothing any more. */
@@ -150,10 +156,12 @@ export class Executor {
     if (this.draining) attempt.release()
     const span = tp === undefined ? undefined : this.options.tracing?.start('worker.run', { parent: tp, attributes: spanNames(attempt) })
     const began = performance.now()
+    this.inAgents++
     const { outcome, settled } = attempt.start()
     let next: NextJob | undefined
     try {
       const ended = await outcome
+      this.inAgents--
       observer?.ran(agent.name, ended.kind, (performance.now() - began) / 1_000)
       span?.end(ended.kind === 'completed' ? {} : { failure: ended.failure.code })
       if (ended.kind === 'failed')

@@ -6,17 +6,18 @@
  * repeated. One that a report names is listed when its answer has come: until then nobody knows of which subtask it is, and
  * the report is repeated sooner than a lease runs out.
  */
-import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type Spare, type WorkerInfo } from '@baton/shared'
+import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'
 import { type Executor, lostClaim } from './executor.js'
+import type { Standing } from './starts.js'
 import type { Uplink } from './uplink.js'
 
 interface HeartbeatOptions {
   readonly worker: () => WorkerInfo
   readonly uplink: Uplink
   readonly executor: Executor
-  /** Where coordinators may start attempts at once. Default: nowhere. */
-  readonly spare?: () => Spare
+  /** Default: it says nothing of its slots. */
+  readonly standing?: () => Standing
   readonly log: Logger
   readonly onDrain: () => void
 }
@@ -29,15 +30,24 @@ export class Heartbeat {
   /** Those who wait for the next answer. */
   private waiting: (() => void)[] = []
   private lastTick = performance.now()
+  private answeredAt = Number.NEGATIVE_INFINITY
+  private everyMs = 0
 
   constructor(options: HeartbeatOptions) {
     this.options = options
+  }
+
+  /** Whether a coordinator answered lately: it missed one beat at most. */
+  get isHeard(): boolean {
+    return performance.now() - this.answeredAt < 2.5 * this.everyMs
   }
 
   /** Registers, waiting for a coordinator as long as it takes, and begins to beat. */
   async start(signal: AbortSignal): Promise<RegisterReply> {
     const reply = await this.register(signal)
     this.lastTick = performance.now()
+    this.answeredAt = performance.now()
+    this.everyMs = reply.heartbeat_ms
     this.ticker = new Ticker({
       name: 'heartbeat',
       everyMs: reply.heartbeat_ms,
@@ -112,6 +122,7 @@ export class Heartbeat {
     const running = new Set(this.options.executor.active.keys())
     const reply = await this.send(this.stopping.signal, lagMs)
     this.lastTick = performance.now()
+    this.answeredAt = performance.now()
     for (const answered of this.waiting.splice(0)) answered()
     if (!reply.known && (this.state === 'ready' || this.state === 'starting')) await this.register()
     // Of a claim that was still asked for, this only says that it had not been granted yet.
@@ -138,7 +149,7 @@ export class Heartbeat {
         active: [...active, ...claiming],
         load,
         loop_lag_ms: Math.round(lagMs),
-        spare: this.options.spare?.(),
+        ...this.options.standing?.(),
       },
       signal,
     )

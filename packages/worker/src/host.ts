@@ -76,11 +76,11 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const named = subjects(namespace)
   const stopping = new AbortController()
   const uplink = new Uplink({ bus, subjects: named, log })
-  const spare = () => starts.spare()
-  const lanes = createLanes(uplink, id, stopping.signal, spare)
+  const standing = () => starts.standing()
+  const lanes = createLanes(uplink, id, stopping.signal, standing)
   const runners = options.runners ?? new Runners({ log })
   const executor = new Executor({ workerId: id, uplink, lanes, runners, log, observer: options.observer, tracing: options.tracing })
-  const starts = new Starts(executor)
+  const starts = new Starts(executor, () => heartbeat.isHeard)
   const info: WorkerInfo = {
     id,
     host: hostname(),
@@ -126,7 +126,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     if (starting.done) void end(options.drainMs ?? defaultDrainMs)
     else starting.drainAsked = true
   }
-  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, spare, log, onDrain })
+  const heartbeat = new Heartbeat({ worker: () => info, uplink, executor, standing, log, onDrain })
 
   const onWord = (payload: string) => {
     const word = workerWordSchema.safeParse(safeJson(payload))

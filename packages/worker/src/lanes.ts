@@ -9,11 +9,11 @@ import {
   maxBatchItems,
   type ReportItem,
   type ReportReply,
-  type Spare,
   type StreamItem,
   type StreamReply,
 } from '@baton/shared'
 import { BatchLane, type BatchLaneOptions } from '@baton/shared/node'
+import type { Standing } from './starts.js'
 import type { Uplink } from './uplink.js'
 
 /** `to`: the coordinator that is asked first. `first`: before what waits to be sent. */
@@ -31,9 +31,9 @@ export interface Lanes {
   whenIdle(): Promise<void>
 }
 
-/** `spare`: where coordinators may start attempts at once; told with every claim and report. */
-export function createLanes(uplink: Uplink, workerId: string, signal: AbortSignal, spare: () => Spare = () => ({})): Lanes {
-  const from = () => ({ worker_id: workerId, spare: spare() })
+/** `standing`: told with every claim and report. Default: nothing is. */
+export function createLanes(uplink: Uplink, workerId: string, signal: AbortSignal, standing?: () => Standing): Lanes {
+  const from = () => ({ worker_id: workerId, ...standing?.() })
   const claims = new LanesByCoordinator<ClaimItem, ClaimReply>(to => ({
     maxItems: maxBatchItems,
     send: async items => (await uplink.ask<{ results: ClaimReply[] }>({ type: 'claim', ...from(), items }, signal, to)).results,

@@ -6,19 +6,24 @@ import { defineAgent } from './agent.js'
 import { Starts } from './starts.js'
 
 /** An agent of so many slots at the queue `q`; what is started there holds its slot for good. */
-function stage(concurrency: number) {
+function stage(concurrency: number, isHeard = () => true) {
   const agent = defineAgent({ name: 'a', concurrency, run: () => null })
   const slots = new Slots(concurrency)
   const begun: string[] = []
   const returned: string[] = []
+  const grants: unknown[] = []
   let last: NextJob | undefined
   const executor = {
     isDraining: false,
-    started: (_: unknown, { subtask }: { subtask: string }): NextJob => ({
-      ...{ id: subtask, delivery: { v: 1, s: subtask, a: 1 } },
-      run: async () => undefined,
-      giveBack: async () => void returned.push(subtask),
-    }),
+    withAgents: 0,
+    started: (_: unknown, { subtask, grant }: { subtask: string; grant?: unknown }): NextJob => {
+      grants.push(grant)
+      return {
+        ...{ id: subtask, delivery: { v: 1, s: subtask, a: 1 } },
+        run: async () => undefined,
+        giveBack: async () => void returned.push(subtask),
+      }
+    },
   }
   const consumption: JobConsumption = {
     begin: granted => {
@@ -29,9 +34,9 @@ function stage(concurrency: number) {
     },
     stop: async () => undefined,
   }
-  const starts = new Starts(executor)
+  const starts = new Starts(executor, isHeard)
   starts.add('q', { agent, slots, consumption })
-  return { starts, begun, executor, slots, returned, last: () => last }
+  return { starts, begun, executor, slots, returned, grants, last: () => last }
 }
 
 const item = (subtask: string, more: { agent?: string; queue?: string } = {}) => ({
@@ -43,8 +48,8 @@ const bodyOf = (reply: string) => (JSON.parse(reply) as Extract<Reply<StartReply
 
 test('starts what there are slots for, and says what is left to spare', async () => {
   const { starts, begun } = stage(20)
-  expect(starts.spare()).toEqual({ a: 18 })
-  expect(bodyOf(await starts.answer(request([item('1'), item('2')])))).toEqual({ started: [true, true], spare: { a: 16 } })
+  expect(starts.standing().spare).toEqual({ a: 18 })
+  expect(bodyOf(await starts.answer(request([item('1'), item('2')])))).toMatchObject({ started: [true, true], spare: { a: 16 } })
   expect(begun).toEqual(['1', '2'])
 })
 
@@ -56,8 +61,8 @@ test('all slots may be used, and no more than these', async () => {
 })
 
 test('an agent with one slot has none to spare', () => {
-  expect(stage(1).starts.spare()).toEqual({})
-  expect(stage(2).starts.spare()).toEqual({ a: 1 })
+  expect(stage(1).starts.standing().spare).toEqual({})
+  expect(stage(2).starts.standing().spare).toEqual({ a: 1 })
 })
 
 test('a request that is repeated is answered as before, and starts nothing', async () => {
@@ -80,14 +85,14 @@ test('an agent of which a queue took no job has nothing to spare for a while', a
   await starts.answer(request([item('1')]))
   await last()?.giveBack()
   expect(returned).toEqual(['1'])
-  expect(bodyOf(await starts.answer(request([item('2')])))).toEqual({ started: [false], spare: {} })
+  expect(bodyOf(await starts.answer(request([item('2')])))).toMatchObject({ started: [false], spare: {} })
   expect(begun).toEqual(['1'])
 })
 
 test('a worker that drains starts nothing, and has nothing to spare', async () => {
   const { starts, begun, executor } = stage(20)
   executor.isDraining = true
-  expect(bodyOf(await starts.answer(request([item('1')])))).toEqual({ started: [false], spare: {} })
+  expect(bodyOf(await starts.answer(request([item('1')])))).toMatchObject({ started: [false], spare: {} })
   expect(begun).toEqual([])
 })
 
@@ -99,4 +104,37 @@ test.each([
   const { starts, begun } = stage(20)
   await expect(starts.answer(payload)).rejects.toThrow()
   expect(begun).toEqual([])
+})
+
+test('says how many slots are in use, and how many of these wait for something else than their agents', async () => {
+  const { starts, executor } = stage(20)
+  expect(bodyOf(await starts.answer(request(['1', '2', '3'].map(id => item(id))))).busy).toEqual({ slots: 3, waiting: 3 })
+  executor.withAgents = 2
+  expect(starts.standing().busy).toEqual({ slots: 3, waiting: 1 })
+})
+
+test('a worker that was not heard for a while leaves out the grants that it is sent: they may have run out', async () => {
+  let heard = true
+  const { starts, grants } = stage(20, () => heard)
+  const grant = {
+    task_id: 't',
+    subtask_id: 's',
+    name: 'a',
+    title: null,
+    task_title: 't',
+    capability: 'x',
+    attempt: 1,
+    attempt_limit: 3,
+    sla_ms: 1,
+    deadline_in_ms: null,
+    input: 'null',
+    context: 'null',
+    dependencies: [],
+    progress: null,
+    lease_ms: null,
+  }
+  await starts.answer(request([{ ...item('1'), grant }]))
+  heard = false
+  await starts.answer(request([{ ...item('2'), grant }]))
+  expect(grants).toEqual([expect.anything(), undefined])
 })

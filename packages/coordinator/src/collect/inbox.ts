@@ -7,6 +7,7 @@ import {
   answerWithinMs,
   assertNever,
   BatonError,
+  type Busy,
   type Failure,
   failure,
   outputChunkName,
@@ -45,8 +46,8 @@ interface InboxOptions {
   readonly heartbeatMs: number
   /** Workers could not be heard here until now: the group was left, or is joined again. */
   readonly onDeaf: () => void
-  /** A worker says in how many slots attempts may be started at once. */
-  readonly onSpare: (workerId: string, spare: Spare | undefined) => void
+  /** What a worker says of its slots. */
+  readonly onStanding: (workerId: string, spare: Spare | undefined, busy: Busy | undefined) => void
   /** A worker cannot put these into their queue: they are to be queued again. Throws what may pass. */
   readonly onReturn: (items: readonly { readonly id: string; readonly claim_id: string }[]) => Promise<void>
   /** Chunks of streams are committed. */
@@ -167,16 +168,16 @@ export class Inbox implements Service {
         await heartbeats.register(request.worker)
         return this.ok({ coordinator: coordinatorId, lease_ms: leaseMs, heartbeat_ms: heartbeatMs })
       case 'claim':
-        this.options.onSpare(request.worker_id, request.spare)
+        this.options.onStanding(request.worker_id, request.spare, request.busy)
         return fitted(await claims.take(request.worker_id, request.items), coordinatorId)
       case 'report':
-        this.options.onSpare(request.worker_id, request.spare)
+        this.options.onStanding(request.worker_id, request.spare, request.busy)
         return enveloped(await reports.take(request.items, request.first), coordinatorId)
       case 'return':
         await this.options.onReturn(request.items.map(({ subtask, claim_id }) => ({ id: subtask, claim_id })))
         return this.ok({})
       case 'heartbeat':
-        this.options.onSpare(request.worker_id, request.state === 'ready' ? request.spare : undefined)
+        this.options.onStanding(request.worker_id, request.state === 'ready' ? request.spare : undefined, request.busy)
         return this.ok(await heartbeats.take(request))
       case 'chunk': {
         const { subtask, claim_id: claimId, name, n } = request

@@ -122,14 +122,12 @@ export class Reports {
     })
   }
 
-  /** What was started with another statement was claimed with it. Resolves with the traces, by the ids of the jobs. */
-  async started(rows: readonly Begins[]): Promise<ReadonlyMap<string, string> | undefined> {
-    if (rows.length === 0) return undefined
+  /** What was started with another statement was claimed with it. */
+  begun(rows: readonly Begins[]): void {
     const verdicts = rows.map(({ route_id, task_pk, waited = 0 }): ItemResult<ClaimVerdict> => {
       return { ok: true, value: { status: 'granted', grant: null, route_id, task_pk, waited } }
     })
     this.options.observer?.claimed(rows, verdicts)
-    return this.options.after.handedOver(rows)
   }
 
   private async takeOne(report: ReportItem): Promise<Answer | Rejected> {
@@ -181,7 +179,9 @@ export class Reports {
     observer?.completed(items, verdicts, began)
     for (const n of refused) this.acknowledge(items[n])
     if (handed.size === 0) return verdicts.map(verdict => ({ verdict }))
-    const traces = await this.started([...handed.values()].filter(job => !job.again))
+    const fresh = [...handed.values()].filter(job => !job.again)
+    this.begun(fresh)
+    const traces = await after.handedOver(fresh)
     return verdicts.map((verdict, n) => {
       const job = handed.get(n)
       return { verdict, handed: job, tp: job && traces?.get(jobOf(job)) }

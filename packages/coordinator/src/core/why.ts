@@ -54,7 +54,7 @@ export function whySubtask(
         ? 'waiting to be released (manual execution or a checkpoint)'
         : `waiting for approval${by(subtask.assignee)}${since(subtask.reviewedSince)}`
     case 'ready':
-      return held ?? `ready${since(subtask.readyAt)}; waiting for room in the queue of ${needs(subtask)}`
+      return held ?? `ready${since(subtask.readyAt)}; waiting for a slot, or for room in the queue of ${needs(subtask)}`
     case 'queued':
       // Whether every slot is taken is not known here: a job that was rung a moment ago is on its way to a free one.
       return held ?? `in the queue of ${needs(subtask)}${since(subtask.queuedAt)}; waiting for a worker to take it`

@@ -115,15 +115,23 @@ describe('slots that a worker has to spare', () => {
     expect(fleet.takeSlots(1, 100)).toHaveLength(100)
     expect(fleet.takeSlots(1, 100)).toHaveLength(80)
     expect(fleet.takeSlots(1, 100)).toEqual([])
-    // A tenth of all is kept for the queue, which holds as many again.
-    expect(fleet.roomBesideStarts(1)).toBe(40)
-    fleet.queued('shared.c.build')
-    expect(fleet.roomBesideStarts(1)).toBe(39)
   })
 
-  test('so many are under way at once, however many there are', async () => {
-    const { fleet } = await among(5_000)
-    expect(fleet.takeSlots(1, 5_000)).toHaveLength(800)
+  test('so many wait for coordinators at once, however many slots there are', async () => {
+    const { fleet, spares } = await among(5_000)
+    for (const slots of fleet.takeSlots(1, 5_000)) spares.settled(slots)
+    spares.heard('w', { a: 4_200 }, { slots: 800, waiting: 300 })
+    expect(fleet.takeSlots(1, 5_000)).toHaveLength(500)
+  })
+
+  test.each([
+    ['held up where half of the slots wait for coordinators', { slots: 800, waiting: 400 }, true],
+    ['not where most are at work', { slots: 800, waiting: 399 }, false],
+    ['not where none is in use', { slots: 0, waiting: 0 }, false],
+  ])('workers are %s', async (_, busy, expected) => {
+    const { fleet, spares } = await among(180)
+    spares.heard('w', { a: 180 }, busy)
+    expect(fleet.isHeldUp(1)).toBe(expected)
   })
 
   test('small tasks go past a backlog that starts at once, every other one, and not before what is more urgent', async () => {

@@ -3,7 +3,7 @@
  * that queue has. Read from Postgres; in between it counts what this coordinator queues and grants, as an estimate that
  * the next reading replaces.
  */
-import { keptSlotsShare, queueName } from '@baton/shared'
+import { queueName } from '@baton/shared'
 import { candidatesFor, eligibleFor, queueLimit, type Resolution, type RouteNeeds, resolveRoute } from '../core/routing.js'
 import type { Candidate, Insight, Measure } from '../core/score.js'
 import type { Queryable } from '../store/database.js'
@@ -19,10 +19,11 @@ interface DirectoryOptions {
 }
 
 /**
- * So many slots of an agent are in use at most when one more is taken for a backlog. Attempts that end quickly are held up by
- * their reports, not by slots: with more of them under way each waits longer, and so does whoever comes in between.
+ * So many of a worker's slots wait for queues and coordinators at most when one more is taken for a backlog. Attempts that end
+ * quickly are held up by their reports, not by slots: with more of them under way each waits longer, and so does whoever comes
+ * in between. What its agents are at does not count.
  */
-const maxBusy = 800
+const maxWaiting = 800
 /**
  * With fewer slots a backlog goes by the queue: there each slot finds its next job when it is free, and need not wait until the
  * coordinator has heard of that.
@@ -245,7 +246,7 @@ export class Directory {
     const starters = resolved && this.startsAtOnce(routeId) ? this.startersOf(routeId, resolved) : []
     const taken: SpareSlots[] = []
     while (taken.length < count) {
-      const slots = this.options.spares.take(starters, maxBusy)
+      const slots = this.options.spares.take(starters, maxWaiting)
       if (!slots) break
       taken.push(slots)
     }
@@ -268,13 +269,22 @@ export class Directory {
     return false
   }
 
-  /** Room in the queue of such a route: for the slots that its workers keep for queues, and as many again. */
-  roomBesideStarts(routeId: number): number {
+  /**
+   * Whether the workers of such a route have their slots wait for queues and coordinators rather than for agents: then those that
+   * only a queue can fill (what is kept for it, agents with one slot) would not speed anything up.
+   */
+  isHeldUp(routeId: number): boolean {
     const resolved = this.resolve(routeId)
-    if (!resolved) return 0
-    let kept = 0
-    for (const slots of this.startersOf(routeId, resolved)) kept += Math.ceil(slots.most / (keptSlotsShare - 1)) // of what it does not keep
-    return 2 * kept - this.depthOf(resolved.queue)
+    if (!resolved) return false
+    let used = 0
+    let waiting = 0
+    for (const standing of new Set(
+      this.startersOf(routeId, resolved).flatMap(slots => (this.options.spares.isFresh(slots) ? [slots.standing] : [])),
+    )) {
+      used += standing.used
+      waiting += standing.waiting
+    }
+    return used > 0 && 2 * waiting >= used
   }
 
   /** It will not start there. */

@@ -2,8 +2,9 @@
  * Brings ready subtasks to their queues. Claims in Postgres first, then rings; a crash between the two is mended by the
  * reconciler. Keeps queues shallow, so that what is urgent does not wait behind what is not.
  *
- * Where workers have slots to spare, what is claimed starts there at once. While that goes on, nothing is put into the queue:
- * it would take the slots from whoever comes next. What no slot becomes free for within moments is left to the queue.
+ * Where workers have slots to spare, what is claimed starts there at once. While their slots wait for coordinators rather than for
+ * agents, nothing is put into the queue: it would fill slots that are kept for whoever comes next, and speed up nothing. While they
+ * wait for agents the queue gets what it has room for, so that no slot of any agent stands idle.
  */
 import { randomUUID } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
@@ -52,7 +53,7 @@ const maxClaimed = 192
 /** Between two looks at the whole demand; in between the directory's estimates serve. */
 const lookEveryMs = 100
 const retriesPerRun = 500
-/** So long the backlog of a route waits for a slot to start in before it is put into the queue. */
+/** After so long, at the latest, a backlog that waits for slots is looked at anew. */
 const waitForSlotsMs = 250
 
 export class Dispatcher implements Service {
@@ -65,8 +66,6 @@ export class Dispatcher implements Service {
   private slotTimer: NodeJS.Timeout | undefined
   private readonly turns = new Turns()
   private readonly overtaking = new Overtaking()
-  /** When a row of a route was last started at once. */
-  private readonly startedAt = new Map<number, number>()
   /** What was claimed last is rung while more is claimed. */
   private ringing: Promise<void> = Promise.resolve()
 
@@ -172,7 +171,6 @@ export class Dispatcher implements Service {
     const { directory } = this.options
     const { route_id } = room
     const taken = directory.takeSlots(route_id, room.room)
-    if (taken.length > 0) this.startedAt.set(route_id, performance.now())
     const count = taken.length > 0 ? taken.length : this.roomInQueue(room)
     if (count <= 0) return []
     const own = taken.map((each): StartSlot => {
@@ -184,12 +182,10 @@ export class Dispatcher implements Service {
     return [{ ...room, room: count, after, last_owner: this.turns.lastOwner(route_id), slots: own }]
   }
 
-  /** How many rows of a route for which there is no slot may go to its queue: none while slots came free of late. */
+  /** How many rows of a route for which there is no slot may go to its queue: none while its workers wait for coordinators rather than for agents. */
   private roomInQueue({ route_id, room }: RouteRoom): number {
     const { directory } = this.options
-    if (!directory.startsAtOnce(route_id)) return room
-    const since = performance.now() - (this.startedAt.get(route_id) ?? Number.NEGATIVE_INFINITY)
-    if (since >= waitForSlotsMs) return Math.min(room, directory.roomBesideStarts(route_id))
+    if (!directory.startsAtOnce(route_id) || !directory.isHeldUp(route_id)) return room
     this.slotTimer ??= setTimeout(() => {
       this.slotTimer = undefined
       this.ticker.wake()

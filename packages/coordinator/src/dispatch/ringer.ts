@@ -101,6 +101,11 @@ export class Ringer implements Service {
   async handedOver(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined> {
     if (rows.length === 0) return undefined
     this.onRung?.(rows.length)
+    return this.traces(rows)
+  }
+
+  /** The trace contexts of those that are traced, by the ids of their jobs. */
+  async traces(rows: readonly QueuedRow[]): Promise<ReadonlyMap<string, string> | undefined> {
     const spans = this.trace && (await this.trace(rows))
     if (!spans || spans.size === 0) return undefined
     const traceparents = new Map<string, string>()

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Spares } from './spares.js'
 
 const taken = (spares: Spares, among: readonly (readonly [worker: string, agent: string])[]) =>
@@ -46,7 +46,7 @@ test('the worker with the most is taken, and all of them have their turn', () =>
   expect(taken(spares, workers)).toBeUndefined()
 })
 
-test('of many workers all are found in time, whichever of them has slots', () => {
+test('of many workers the one that has slots is found', () => {
   const spares = new Spares(60_000)
   const workers = Array.from({ length: 100 }, (_, n) => [`w${n}`, 'a'] as const)
   spares.heard('w57', { a: 3 })
@@ -86,11 +86,35 @@ test('what is given back may be taken at once', () => {
   expect(taken(spares, [['w', 'a']])).toBe('w')
 })
 
-test('an agent that uses so many of what it had to spare is passed over', () => {
+test('a worker of which so many slots wait for coordinators is passed over; those that its agents are at do not count', () => {
   const spares = new Spares(60_000)
-  spares.heard('w', { a: 100 })
-  spares.heard('w', { a: 80 })
-  expect(spares.take([spares.of('w', 'a')], 20)).toBeUndefined()
-  expect(spares.take([spares.of('w', 'a')], 21)).toBeDefined()
-  expect(spares.take([spares.of('w', 'a')], 21)).toBeUndefined()
+  const slots = () => spares.take([spares.of('w', 'a')], 21)
+  spares.heard('w', { a: 80 }, { slots: 100, waiting: 20 })
+  expect(slots()).toBeDefined()
+  expect(slots()).toBeUndefined()
+  spares.heard('w', { a: 79 }, { slots: 101, waiting: 0 })
+  expect(spares.of('w', 'a').standing).toMatchObject({ used: 102, waiting: 1 }) // with what it was not sent yet
+  expect(slots()).toBeDefined()
+})
+
+test('a worker that owes an answer for a while is sent no more until it says something', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const spares = new Spares(60_000)
+    spares.heard('w', { a: 10 })
+    spares.asked('w')
+    vi.advanceTimersByTime(200)
+    spares.asked('w')
+    expect(taken(spares, [['w', 'a']])).toBe('w')
+    vi.advanceTimersByTime(100)
+    expect(taken(spares, [['w', 'a']])).toBeUndefined()
+    spares.answered('w')
+    expect(taken(spares, [['w', 'a']])).toBe('w') // one is still owed, and something came
+    vi.advanceTimersByTime(300)
+    expect(taken(spares, [['w', 'a']])).toBeUndefined()
+    spares.answered('w')
+    expect(taken(spares, [['w', 'a']])).toBe('w')
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -36,7 +36,7 @@ async function stage(workers: Record<string, Worker>, { heartbeatMs = 200, fails
       return { rows: ids.map(id => ({ id })) }
     },
   } as unknown as Queryable // it returns rows, and nothing else
-  const onStarted = vi.fn(async () => undefined)
+  const onBegun = vi.fn()
   const starts = new Starts({
     ...{
       bus: ours as Bus,
@@ -46,7 +46,8 @@ async function stage(workers: Record<string, Worker>, { heartbeatMs = 200, fails
       database,
       leaseMs: 400,
       heartbeatMs,
-      onStarted,
+      traces: async () => undefined,
+      onBegun,
       log: silentLogger(),
     },
     onReturned: async rows => void returned.push(...rows.map(row => row.id)),
@@ -61,13 +62,13 @@ async function stage(workers: Record<string, Worker>, { heartbeatMs = 200, fails
     slots.open++
     return { id, attempt: 1, dispatch: 1, queue: 'q', route_id: 1, task_pk: '9', claim_id: `claim-${id}`, slots, waited: 0, grant }
   }
-  return { starts, requests, returned, spares, row, onStarted }
+  return { starts, requests, returned, spares, row, onBegun }
 }
 
 const all = ({ items }: StartRequest): StartReply => ({ started: items.map(() => true), spare: { a: 7 } })
 
 test('each worker is sent its own, with their grants, and says what it has to spare then', async () => {
-  const { starts, requests, returned, spares, row, onStarted } = await stage({ v: all, w: all })
+  const { starts, requests, returned, spares, row, onBegun } = await stage({ v: all, w: all })
   const rows = [row('1', 'v'), row('2', 'w'), row('3', 'w')]
   starts.send(rows)
   await starts.stop()
@@ -79,7 +80,7 @@ test('each worker is sent its own, with their grants, and says what it has to sp
     ...{ subtask: '1', attempt: 1, job: '1-1-1', agent: 'a', queue: 'q', claim_id: 'claim-1' },
     grant: { input: '1' },
   })
-  expect(onStarted).toHaveBeenCalledWith(rows)
+  expect(onBegun.mock.calls).toEqual([[rows.slice(0, 1)], [rows.slice(1)]])
   expect(returned).toEqual([])
   expect([spares.of('v', 'a'), spares.of('w', 'a')].map(({ free, open }) => ({ free, open }))).toEqual([
     { free: 7, open: 0 },
@@ -88,10 +89,13 @@ test('each worker is sent its own, with their grants, and says what it has to sp
 })
 
 test('what a worker does not start goes back to its queue', async () => {
-  const { starts, returned, spares, row } = await stage({ w: () => ({ started: [true, false], spare: {} }) })
-  starts.send([row('1', 'w'), row('2', 'w')])
+  const { starts, returned, spares, row, onBegun } = await stage({ w: () => ({ started: [true, false], spare: {} }) })
+  const rows = [row('1', 'w'), row('2', 'w')]
+  starts.send(rows)
   await starts.stop()
   expect(returned).toEqual(['2'])
+  expect(onBegun.mock.calls).toEqual([[rows.slice(0, 1)]]) // what began is counted, no more
+  expect(starts.takeUnanswered(0)).toEqual([])
   expect(spares.of('w', 'a')).toMatchObject({ free: 0, open: 0 })
 })
 
@@ -110,6 +114,10 @@ test('a request that is not answered is repeated as the same one, without grants
   expect(new Set(requests.map(({ id }) => id)).size).toBe(1)
   expect(requests.map(({ items }) => items[0]?.grant !== undefined)).toEqual([true, ...requests.slice(1).map(() => false)])
   expect(returned).toEqual([])
+  // Who watches the leases asks for these, once.
+  expect(starts.takeUnanswered(60_000)).toEqual([])
+  expect(starts.takeUnanswered(0)).toEqual([{ id: '1', claim_id: 'claim-1' }])
+  expect(starts.takeUnanswered(0)).toEqual([])
 })
 
 test('a large batch travels in several messages', async () => {

@@ -5,7 +5,8 @@
  * Invariants: X1 what the worker does not start goes back to its queue. Of what it does not answer for nobody knows
  * whether it runs: its heartbeats tell, and its lease. A request that is repeated therefore brings no grants: what it starts
  * has to be claimed, in case that it was taken back meanwhile. X2 so does what a statement may have started whose answer did not
- * come: whoever sent it does not know what runs.
+ * come: whoever sent it does not know what runs. X3 of what was never answered for, and no heartbeat told either, nothing ran as
+ * far as anybody knows: the watcher, which knows whether heartbeats could be heard, returns it before it would count as lost.
  */
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
@@ -58,8 +59,10 @@ interface StartsOptions {
   readonly database: Queryable
   readonly leaseMs: number
   readonly heartbeatMs: number
-  /** Counts them; resolves with the trace contexts of those that are traced, by the ids of their jobs. */
-  readonly onStarted: (rows: readonly StartedRow[]) => Promise<ReadonlyMap<string, string> | undefined>
+  /** Resolves with the trace contexts of those that are traced, by the ids of their jobs. */
+  readonly traces: (rows: readonly StartedRow[]) => Promise<ReadonlyMap<string, string> | undefined>
+  /** Their worker has begun with these; for whoever counts. */
+  readonly onBegun: (rows: readonly StartedRow[]) => void
   /** Rows are queued again: their jobs are to be rung. */
   readonly onReturned: (rows: readonly QueuedRow[]) => Promise<void>
   readonly log: Logger
@@ -80,6 +83,8 @@ export class Starts implements Service {
   private readonly options: StartsOptions
   private readonly underWay = new Set<Promise<void>>()
   private readonly stopping = new AbortController()
+  /** X3, and since when nobody answers, on the process' own clock in ms. */
+  private unanswered: { readonly claim: StartedClaim; readonly since: number }[] = []
 
   constructor(options: StartsOptions) {
     this.options = options
@@ -110,6 +115,14 @@ export class Starts implements Service {
     await onReturned(await returnStarted(database, claims))
   }
 
+  /** What was sent so long ago and not answered for (X3), once. */
+  takeUnanswered(olderThanMs: number): StartedClaim[] {
+    const until = performance.now() - olderThanMs
+    const old = this.unanswered.filter(({ since }) => since <= until)
+    if (old.length > 0) this.unanswered = this.unanswered.filter(({ since }) => since > until)
+    return old.map(({ claim }) => claim)
+  }
+
   private keep(work: Promise<void>): void {
     const kept = work.catch(error => {
       if (!this.stopping.signal.aborted)
@@ -120,7 +133,7 @@ export class Starts implements Service {
   }
 
   private async sendAll(rows: readonly StartedRow[]): Promise<void> {
-    const traces = await this.options.onStarted(rows)
+    const traces = await this.options.traces(rows)
     const messages: Message[] = []
     const open = new Map<string, Message>()
     for (const row of rows) {
@@ -142,16 +155,21 @@ export class Starts implements Service {
   }
 
   private async ask({ worker, rows, texts }: Message): Promise<void> {
-    const { spares, coordinatorId, log } = this.options
+    const { spares, coordinatorId, onBegun, log } = this.options
+    const since = performance.now()
     const head = JSON.stringify({ v: protocolVersion, id: randomUUID(), coordinator: coordinatorId }).slice(0, -1)
     const bare = () => `${head},"items":[${rows.map(({ row, tp }) => startText({ ...row, grant: null }, tp)).join(',')}]}`
-    const reply = await this.answer(worker, `${head},"items":[${texts.join(',')}]}`, bare)
+    spares.asked(worker)
+    const reply = await this.answer(worker, `${head},"items":[${texts.join(',')}]}`, bare).finally(() => spares.answered(worker))
     for (const { row } of rows) spares.settled(row.slots)
     if (reply === undefined) {
       log.warn({ worker_id: worker, attempts: rows.length }, 'a worker does not say whether it runs what was started there')
+      this.unanswered.push(...rows.map(({ row: { id, claim_id } }) => ({ claim: { id, claim_id }, since })))
       return
     }
-    spares.heard(worker, reply?.spare)
+    spares.heard(worker, reply?.spare, reply?.busy)
+    const begun = rows.flatMap(({ row }, i) => (reply?.started[i] ? [row] : []))
+    if (begun.length > 0) onBegun(begun)
     const refused = rows.flatMap(({ row }, i) => (reply?.started[i] ? [] : [row]))
     if (refused.length > 0) await this.giveBack(refused)
   }

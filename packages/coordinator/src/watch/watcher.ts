@@ -15,7 +15,7 @@ import { readDue } from '../store/due.js'
 import { type BackoffLimits, expireAttempts } from '../store/fail.js'
 import type { EffectsRow, QueuedRow } from '../store/fragments.js'
 import { expireWaits } from '../store/overdue.js'
-import { returnUnbegun } from '../store/return-to-queue.js'
+import { returnUnanswered, returnUnbegun, type StartedClaim } from '../store/return-to-queue.js'
 import type { Room } from '../store/room.js'
 import { closeMootReviews, escalateReviews, warnOfDelays } from '../store/warnings.js'
 import { forgetWorkers, loseWorkers } from '../store/workers.js'
@@ -38,6 +38,8 @@ interface WatcherOptions {
   readonly room: () => Room
   /** Puts the jobs of rows that are queued into their queues. */
   readonly ring: (rows: readonly QueuedRow[]) => Promise<void>
+  /** What this coordinator started so long ago on workers that did not answer, once. */
+  readonly unanswered: (olderThanMs: number) => readonly StartedClaim[]
   readonly log: Logger
   readonly after: { apply(effects: EffectsRow): Promise<void>; changed(taskPks: readonly string[]): void; ready(): void }
   /** A sweep ended these attempts; for whoever counts. */
@@ -49,6 +51,8 @@ interface WatcherOptions {
 }
 
 const sweepLimit = 500
+/** After this share of a lease two heartbeats would have told of an attempt. */
+const tellingShare = 0.8
 /** How many times longer than it took the look at all live rows rests. */
 const restShare = 20
 /** So late may the end of a wait or a deadline be found, however many live rows there are. */
@@ -118,7 +122,9 @@ export class Watcher implements Service {
       if (due.unheeded) more = (await this.sweep('unheeded', due.grace_ago)) || more
       if (due.reviews) await this.escalate(due.at)
       if (due.timed) await warnOfDelays(database, due.at, sweepLimit)
+      const silent = this.options.unanswered(tellingShare * leaseMs)
       if (!untroubled) return more // W1
+      if (silent.length > 0) await this.returned(await returnUnanswered(database, silent, leaseMs))
       if (due.late) more = (await this.sweep('late', due.at)) || more
       if (due.lost) more = (await this.returnUnbegun(due.at)) || (await this.sweep('lost', due.at)) || more
       if (due.silent) await this.loseWorkers(due.at)
@@ -133,12 +139,17 @@ export class Watcher implements Service {
 
   /** What its worker never had is not lost: it goes back to its queue, before the sweep comes. */
   private async returnUnbegun(at: string): Promise<boolean> {
-    const { database, leaseMs, heartbeatMs, ring, log } = this.options
+    const { database, leaseMs, heartbeatMs } = this.options
     const rows = await returnUnbegun(database, { at, leaseMs, heartbeatMs, limit: sweepLimit })
-    if (rows.length === 0) return false
+    await this.returned(rows)
+    return rows.length === sweepLimit
+  }
+
+  private async returned(rows: readonly QueuedRow[]): Promise<void> {
+    const { ring, log } = this.options
+    if (rows.length === 0) return
     log.warn({ attempts: rows.length }, 'attempts never reached the workers that they were started on, and are queued again')
     await ring(rows)
-    return rows.length === sweepLimit
   }
 
   /** Ends what is due (W2); answers whether there may be more. */
