@@ -9,7 +9,7 @@
 import { type HeartbeatReply, maxBatchBytes, type RegisterReply, type WorkerInfo } from '@baton/shared'
 import { type Logger, Ticker } from '@baton/shared/node'
 import { type Executor, lostClaim } from './executor.js'
-import type { Standing } from './starts.js'
+import type { Standing } from './lanes.js'
 import type { Uplink } from './uplink.js'
 
 interface HeartbeatOptions {

@@ -3,18 +3,25 @@
  * that knows the tasks in question.
  */
 import {
+  type Busy,
   type ClaimItem,
   type ClaimReply,
   maxBatchBytes,
   maxBatchItems,
   type ReportItem,
   type ReportReply,
+  type Spare,
   type StreamItem,
   type StreamReply,
 } from '@baton/shared'
 import { BatchLane, type BatchLaneOptions } from '@baton/shared/node'
-import type { Standing } from './starts.js'
 import type { Uplink } from './uplink.js'
+
+/** What a worker says of its slots with whatever it says. */
+export interface Standing {
+  readonly spare: Spare
+  readonly busy: Busy
+}
 
 /** `to`: the coordinator that is asked first. `first`: before what waits to be sent. */
 export interface Way {

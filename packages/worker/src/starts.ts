@@ -8,10 +8,11 @@
  * better left to that queue. W3 a worker that was not heard for a while claims what it is sent before it runs: the request may be as
  * old as its silence, and what it brings be somebody else's by now.
  */
-import { type Busy, protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
+import { protocolVersion, type Reply, type Spare, type StartReply, startRequestSchema } from '@baton/shared'
 import type { JobConsumption, NextJob, Slots } from '@baton/shared/node'
 import type { Agent } from './agent.js'
 import type { Executor } from './executor.js'
+import type { Standing } from './lanes.js'
 
 interface Place {
   readonly agent: Agent
@@ -27,12 +28,6 @@ const maxAnswers = 256
 const heldMs = 5_000
 
 type ExecutorOfStarts = Pick<Executor, 'started' | 'isDraining' | 'withAgents'>
-
-/** What a worker says of its slots with whatever it says. */
-export interface Standing {
-  readonly spare: Spare
-  readonly busy: Busy
-}
 
 export class Starts {
   private readonly executor: ExecutorOfStarts

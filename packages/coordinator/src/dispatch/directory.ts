@@ -275,16 +275,7 @@ export class Directory {
    */
   isHeldUp(routeId: number): boolean {
     const resolved = this.resolve(routeId)
-    if (!resolved) return false
-    let used = 0
-    let waiting = 0
-    for (const standing of new Set(
-      this.startersOf(routeId, resolved).flatMap(slots => (this.options.spares.isFresh(slots) ? [slots.standing] : [])),
-    )) {
-      used += standing.used
-      waiting += standing.waiting
-    }
-    return used > 0 && 2 * waiting >= used
+    return resolved !== null && this.options.spares.areHeldUp(this.startersOf(routeId, resolved))
   }
 
   /** It will not start there. */

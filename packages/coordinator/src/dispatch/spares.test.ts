@@ -97,6 +97,24 @@ test('a worker of which so many slots wait for coordinators is passed over; thos
   expect(slots()).toBeDefined()
 })
 
+test('workers are held up where half of their slots wait for coordinators, as they said a moment ago', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const spares = new Spares(60_000)
+    const among = ['v', 'w'].map(worker => spares.of(worker, 'a'))
+    expect(spares.areHeldUp(among)).toBe(false) // nothing is in use
+    spares.heard('v', { a: 1 }, { slots: 60, waiting: 50 })
+    spares.heard('w', { a: 1 }, { slots: 40, waiting: 0 })
+    expect(spares.areHeldUp(among)).toBe(true)
+    vi.advanceTimersByTime(300)
+    expect(spares.areHeldUp(among)).toBe(false) // their agents have begun since, or they would have told of ends
+    spares.heard('v', { a: 1 }, { slots: 60, waiting: 49 })
+    expect(spares.areHeldUp(among)).toBe(false)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
 test('a worker that owes an answer for a while is sent no more until it says something', () => {
   vi.useFakeTimers({ toFake: ['performance'] })
   try {

@@ -13,6 +13,8 @@ interface Standing {
   /** Slots in use, and how many of these wait for a queue or a coordinator instead of their agents. */
   used: number
   waiting: number
+  /** When it last said so, on the process' own clock in ms. */
+  toldAt: number
   /** Requests that it has not answered, and since when nothing came of them. */
   asked: number
   silentSince: number
@@ -35,6 +37,8 @@ export interface SpareSlots {
 
 /** So many are looked at for a slot before all are. */
 const maxLooks = 4
+/** Workers whose attempts end all the time say something this often. */
+const momentsMs = 200
 /** So long a worker may owe an answer (P1). */
 const patienceMs = 250
 
@@ -68,6 +72,7 @@ export class Spares {
     }
     standing.used = busy.slots + open
     standing.waiting = busy.waiting + open
+    standing.toldAt = now
   }
 
   of(workerId: string, agent: string): SpareSlots {
@@ -101,6 +106,21 @@ export class Spares {
 
   private listens({ heardAt, standing: { asked, silentSince } }: SpareSlots, now: number): boolean {
     return heardAt >= now - this.freshMs && (asked === 0 || now - silentSince < patienceMs)
+  }
+
+  /**
+   * Whether the workers of these have their slots wait for queues and coordinators rather than for agents. A worker whose attempts
+   * end all the time says so all the time; what another one said last is no longer true.
+   */
+  areHeldUp(among: readonly SpareSlots[]): boolean {
+    const lately = performance.now() - momentsMs
+    let used = 0
+    let waiting = 0
+    for (const standing of new Set(among.map(slots => slots.standing))) {
+      used += standing.used
+      if (standing.toldAt >= lately) waiting += standing.waiting
+    }
+    return used > 0 && 2 * waiting >= used
   }
 
   /** Whether its worker was heard lately, and has slots to spare now and then. */
@@ -148,7 +168,7 @@ export class Spares {
   private worker(workerId: string) {
     let worker = this.workers.get(workerId)
     if (!worker) {
-      worker = { standing: { used: 0, waiting: 0, asked: 0, silentSince: 0 }, agents: new Map() }
+      worker = { standing: { used: 0, waiting: 0, toldAt: Number.NEGATIVE_INFINITY, asked: 0, silentSince: 0 }, agents: new Map() }
       this.workers.set(workerId, worker)
     }
     return worker
