@@ -51,7 +51,11 @@ const perCall = 500
  * While Redis is away `enqueue` rejects; nothing is kept in this process.
  */
 export function createEnqueuer({ redisUrl, namespace = 'baton' }: EnqueuerOptions): Enqueuer {
-  const connection = new Redis(redisUrl, { maxRetriesPerRequest: 1, connectionName: 'baton-producer' })
+  const connection = new Redis(redisUrl, {
+    maxRetriesPerRequest: 1,
+    connectionName: 'baton-producer',
+    reconnectOnError: ({ message }) => /\bREADONLY\b/.test(message), // a primary that was demoted: its successor may be reached anew
+  })
   connection.on('error', () => undefined) // whoever asks is told
   const queue = new Queue(intakeQueue, { connection, prefix: namespace, skipVersionCheck: true })
   queue.on('error', () => undefined)
