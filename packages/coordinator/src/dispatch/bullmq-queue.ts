@@ -6,7 +6,16 @@
  */
 
 import { BatonError, epochKey } from '@baton/shared'
-import { hopelessRedisError, JobAdder, type Logger, maskSecrets, type Ring, redisConnection, type TaskQueue } from '@baton/shared/node'
+import {
+  hopelessRedisError,
+  JobAdder,
+  type Logger,
+  maskSecrets,
+  type Ring,
+  rarely,
+  redisConnection,
+  type TaskQueue,
+} from '@baton/shared/node'
 import { type JobState, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 
@@ -67,13 +76,13 @@ export async function openBullmqQueue(options: BullmqQueueOptions): Promise<Task
 
 /** One that refuses to write is connected to anew again and again: that is told now and then. */
 function tellOfOutages(connection: Redis, log: Logger): void {
-  let told = Number.NEGATIVE_INFINITY
   let away = false
-  connection.on('close', () => {
-    if (away || performance.now() - told < repeatMs) return
+  const tell = rarely(repeatMs, () => {
     away = true
-    told = performance.now()
     log.warn('Redis is away; reconnecting')
+  })
+  connection.on('close', () => {
+    if (!away) tell()
   })
   connection.on('ready', () => {
     if (away) log.info('Redis is back')
